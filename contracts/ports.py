@@ -1,0 +1,12 @@
+"""The port on which each process serves HTTP (`/metrics`, `/healthz`, `/readyz`, and its queries if it has any)."""
+
+from typing import Final
+
+HTTP_PORTS: Final[dict[str, int]] = {
+    "orders-api": 8001,
+    "inventory": 8002,
+    "payment": 8003,
+    "customer": 8004,
+    "notification": 8005,
+    "orders": 8011,
+}

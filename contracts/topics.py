@@ -1,0 +1,64 @@
+"""The topics of the system, who reads them, and the dead-letter topics that follow from that.
+
+All topics have the same number of partitions and are keyed alike, so that one process can own partition *p* of everything
+that a service reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+ORDERS_COMMANDS: Final = "orders.commands.v1"
+ORDERS_OPERATIONS: Final = "orders.operations.v1"
+ORDERS_EVENTS: Final = "orders.events.v1"
+INVENTORY_COMMANDS: Final = "inventory.commands.v1"
+INVENTORY_EVENTS: Final = "inventory.events.v1"
+PAYMENT_COMMANDS: Final = "payment.commands.v1"
+PAYMENT_EVENTS: Final = "payment.events.v1"
+CUSTOMER_COMMANDS: Final = "customer.commands.v1"
+CUSTOMER_EVENTS: Final = "customer.events.v1"
+
+DEFAULT_PARTITIONS: Final = 4
+
+#: What each service reads; its own command topic comes first, because that topic's assignment decides who owns a partition.
+SUBSCRIPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "orders": (ORDERS_COMMANDS, ORDERS_OPERATIONS, INVENTORY_EVENTS, PAYMENT_EVENTS),
+    "inventory": (INVENTORY_COMMANDS, ORDERS_EVENTS),
+    "payment": (PAYMENT_COMMANDS,),
+    "customer": (CUSTOMER_COMMANDS,),
+    "notification": (ORDERS_EVENTS, CUSTOMER_EVENTS),
+}
+
+#: Topics on which clients and operators ask; everything that stands there is checked strictly and may come from any producer.
+COMMAND_TOPICS: Final = frozenset(
+    {ORDERS_COMMANDS, ORDERS_OPERATIONS, INVENTORY_COMMANDS, PAYMENT_COMMANDS, CUSTOMER_COMMANDS}
+)
+
+EVENT_TOPICS: Final = frozenset({ORDERS_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, CUSTOMER_EVENTS})
+
+
+def dead_letter_topic(topic: str, service: str) -> str:
+    """The topic that takes what `service` could not handle from `topic`."""
+    return f"{topic}.{service}.dlq"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as the stack has to create it. `config` holds Kafka's own topic settings."""
+
+    name: str
+    partitions: int
+    config: dict[str, str] = field(default_factory=dict)
+
+
+def all_topics(partitions: int = DEFAULT_PARTITIONS) -> list[TopicSpec]:
+    """Every topic of the system, dead letters included.
+
+    The broker stamps each record when it appends it (`LogAppendTime`): a timer is compared with the time at which a
+    record was appended, and a client's clock must have no say in that.
+    """
+    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
+    names = sorted(COMMAND_TOPICS | EVENT_TOPICS)
+    dead = sorted(dead_letter_topic(topic, service) for service, topics in SUBSCRIPTIONS.items() for topic in topics)
+    return [TopicSpec(name, partitions, dict(config)) for name in (*names, *dead)]
