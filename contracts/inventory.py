@@ -1,0 +1,144 @@
+"""Commands to the inventory service (from the orchestrator, and from those who run the shop), and its events."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from contracts.values import (
+    MAX_LINES,
+    MAX_QUANTITY,
+    CommandData,
+    Currency,
+    EventData,
+    Id,
+    Item,
+    PricedItem,
+    PriceMinor,
+    Quantity,
+    Sku,
+    Text,
+)
+
+RefusalReason = Literal["out-of-stock", "unknown-sku", "currency-mismatch", "released"]
+CommandRefusal = Literal["invalid", "not-allowed", "unknown-sku"]
+
+
+class ReserveStock(CommandData):
+    """Hold all lines or none, under this id. Lines of the same SKU are summed for the check. `currency`: what the order
+    is in, or null for whatever the catalogue says. A repeat of the id gets the recorded answer again."""
+
+    reservation_id: Id
+    items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=MAX_LINES)]
+    currency: Currency | None = None
+
+
+class ReleaseStock(CommandData):
+    """Free what the reservation holds. If the reservation is not known yet, it is refused when it comes."""
+
+    reservation_id: Id
+
+
+class ReceiveStock(CommandData):
+    """Stock came in. The optional price and currency set the catalogue's; a new SKU needs a price."""
+
+    sku: Sku
+    quantity: Quantity
+    unit_price_minor: PriceMinor | None = None
+    currency: Currency | None = None
+    description: Text | None = None
+
+
+class AdjustStock(CommandData):
+    """Correct the count by `delta`, never below what is held."""
+
+    sku: Sku
+    delta: Annotated[int, Field(ge=-MAX_QUANTITY, le=MAX_QUANTITY)]
+    reason: Text
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.delta == 0:
+            raise ValueError("delta must not be 0")
+        return self
+
+
+class StockReserved(EventData):
+    """Answer to reserve-stock: all lines are held, at the catalogue's prices, in the order of the command."""
+
+    reservation_id: str
+    items: tuple[PricedItem, ...]
+    currency: Currency
+
+
+class ReservationRefused(EventData):
+    """Answer to reserve-stock: nothing is held. `released`: the release came before the reservation."""
+
+    reservation_id: str
+    reason: RefusalReason
+    message: str
+
+
+class StockReleased(EventData):
+    """Answer to release-stock: what was freed; no items where nothing was held."""
+
+    reservation_id: str
+    items: tuple[Item, ...]
+
+
+class StockShipped(EventData):
+    """The order completed and its reservation left the house."""
+
+    reservation_id: str
+    items: tuple[Item, ...]
+
+
+class StockReceived(EventData):
+    """Answer to receive-stock."""
+
+    command_id: str
+    sku: Sku
+    quantity: Quantity
+    on_hand: int
+    unit_price_minor: PriceMinor
+    currency: Currency
+    duplicate: bool
+
+
+class StockAdjusted(EventData):
+    """Answer to adjust-stock."""
+
+    command_id: str
+    sku: Sku
+    delta: int
+    on_hand: int
+    duplicate: bool
+
+
+class CommandRejected(EventData):
+    """A shop command that changed nothing, and why."""
+
+    command_id: str
+    command_type: str
+    reason: CommandRefusal
+    message: str
+    duplicate: bool
+
+
+COMMANDS: Final[dict[str, type[CommandData]]] = {
+    "inventory.reserve-stock.v1": ReserveStock,
+    "inventory.release-stock.v1": ReleaseStock,
+    "inventory.receive-stock.v1": ReceiveStock,
+    "inventory.adjust-stock.v1": AdjustStock,
+}
+
+EVENTS: Final[dict[str, type[EventData]]] = {
+    "inventory.stock-reserved.v1": StockReserved,
+    "inventory.reservation-refused.v1": ReservationRefused,
+    "inventory.stock-released.v1": StockReleased,
+    "inventory.stock-shipped.v1": StockShipped,
+    "inventory.stock-received.v1": StockReceived,
+    "inventory.stock-adjusted.v1": StockAdjusted,
+    "inventory.command-rejected.v1": CommandRejected,
+}

@@ -1,0 +1,66 @@
+"""Constrained values. A value that passes here can be stored, sent and printed without another look."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+MAX_LINES: Final = 1_000
+MAX_QUANTITY: Final = 1_000_000
+MAX_TOTAL_MINOR: Final = 10**15
+MAX_RECORD_BYTES: Final = 256 * 1024
+MAX_APPROVAL_TIMEOUT_S: Final = 2_592_000
+DEFAULT_CURRENCY: Final = "GBP"
+
+# Unicode's "other" and "separator" classes hold the control, bidi and invisible characters, and every space but the plain one.
+_PRINTABLE = r"^[^\p{C}\p{Z}](?:(?:[^\p{C}\p{Z}]| )*[^\p{C}\p{Z}])?$"
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_PRINTABLE)]
+Sku = Id
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"(?s)^[^\x00]+$")]
+Email = Annotated[
+    str, StringConstraints(min_length=3, max_length=254, pattern=r"^[^\p{C}\p{Z}@<>,;]+@[^\p{C}\p{Z}@<>,;]+$")
+]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
+PriceMinor = Annotated[int, Field(ge=1, le=MAX_TOTAL_MINOR)]
+AmountMinor = Annotated[int, Field(ge=0, le=MAX_TOTAL_MINOR)]
+
+_ID: Final[TypeAdapter[str]] = TypeAdapter(Id)
+
+
+def is_id(value: object) -> bool:
+    """Whether `value` may be an id, a source or a subject: 1 to 64 printable characters without spaces at the ends."""
+    try:
+        _ID.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+class CommandData(BaseModel):
+    """What a command asks. Strict: an unknown field, a number as text or a float as a count is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class EventData(BaseModel):
+    """What an event tells. It may grow: fields unknown to a reader are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Item(CommandData):
+    """So many pieces of a product."""
+
+    sku: Sku
+    quantity: Quantity
+
+
+class PricedItem(EventData):
+    """So many pieces of a product at the price that was frozen into the order; null before the stock is reserved."""
+
+    sku: Sku
+    quantity: Quantity
+    unit_price_minor: PriceMinor | None = None
