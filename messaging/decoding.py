@@ -1,0 +1,103 @@
+"""From a record to what is to be done with it: decide, forward, set aside, or pass over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from contracts.envelope import InvalidCommand, Unreadable, decode_command, decode_event, event_type
+from contracts.topics import COMMAND_TOPICS, dead_letter_topic
+from messaging.decision import Message
+from messaging.partitioner import partition_of
+from messaging.ports import Record, Wire
+
+#: A record above this cannot travel on unchanged; dead letters keep so much of its value.
+MAX_FORWARDED_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that cannot be handled, and why. `error` never repeats the payload."""
+
+    record: Record
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A command that another partitioner put elsewhere than Java's: it goes on, unchanged, to `partition`."""
+
+    record: Record
+    partition: int
+
+
+def decode(
+    record: Record, partitions: int, interests: Mapping[str, frozenset[str]]
+) -> Message | DeadLetter | Forward | None:
+    """What a record is to its reader; None for an event that the reader takes no interest in."""
+    try:
+        if record.topic in COMMAND_TOPICS:
+            return _command(record, partitions)
+        named = event_type(record.value, record.headers)
+        if named not in interests.get(record.topic, frozenset()):
+            return None
+        envelope = decode_event(named, record.value)
+    except Unreadable as error:
+        return DeadLetter(record, error.reason, str(error))
+    return _message(record, named, envelope.subject, envelope.data, envelope.id, envelope.source, envelope.traceparent)
+
+
+def _command(record: Record, partitions: int) -> Message | DeadLetter | Forward:
+    found = decode_command(record.topic, record.key, record.value, record.headers)
+    target = partition_of(found.subject, partitions)
+    if target != record.partition:
+        if len(record.value or b"") > MAX_FORWARDED_BYTES:
+            return DeadLetter(
+                record, "too-large", "The command stands on another key's partition and is too large to go on."
+            )
+        return Forward(record, target)
+    if isinstance(found, InvalidCommand):
+        return _message(record, found.command_type, found.subject, found, found.command_id, found.source, None)
+    return _message(record, found.type, found.subject, found.data, found.id, found.source, found.traceparent)
+
+
+def _message(
+    record: Record, named: str, key: str, data: object, message_id: str, source: str, traceparent: str | None
+) -> Message:
+    return Message(
+        type=named,
+        key=key,
+        data=data,
+        id=message_id,
+        source=source,
+        at=record.timestamp,
+        uid=f"{record.topic}/{record.partition}/{record.offset}",
+        traceparent=traceparent,
+        topic=record.topic,
+        offset=record.offset,
+    )
+
+
+def dead_letter_wire(seq: int, service: str, dead: DeadLetter, now: datetime) -> Wire:
+    """The dead letter as it will stand on its topic: key, value and headers as they were, and where and why beside them."""
+    record = dead.record
+    facts = {
+        "dlq-reason": dead.reason,
+        "dlq-error": dead.error[:1000],
+        "dlq-topic": record.topic,
+        "dlq-partition": str(record.partition),
+        "dlq-offset": str(record.offset),
+        "dlq-time": now.isoformat(),
+    }
+    headers = [*record.headers, *((name, text.encode("utf-8", errors="replace")) for name, text in facts.items())]
+    topic = dead_letter_topic(record.topic, service)
+    return Wire(seq, topic, record.partition, record.key, record.value, "dead-letter", headers)
+
+
+def forward_wire(seq: int, forward: Forward) -> Wire:
+    """The command as it was, for the partition where its key belongs."""
+    record = forward.record
+    return Wire(seq, record.topic, forward.partition, record.key, record.value, "forwarded", list(record.headers))

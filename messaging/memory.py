@@ -1,0 +1,182 @@
+"""The runtime's ports in memory: a database and a broker for tests, the simulation and the test kit. They keep the promises
+of the real ones (fence, offsets, order for each key) and pass the same tests; nothing in them waits, so a coroutine that
+uses them alone runs to its end without an event loop."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from messaging.decision import SetTimer
+from messaging.errors import FenceLostError
+from messaging.partitioner import partition_of
+from messaging.ports import Clock, Commit, DueTimer, Headers, Ownership, PendingEffect, Record, Wire, wire_headers
+
+
+@dataclass(slots=True)
+class MemoryDatabase:
+    """What PostgreSQL would hold of the runtime's tables. It outlives the stores that work on it, as a database does."""
+
+    clock: Clock
+    ownership: dict[int, Ownership] = field(default_factory=dict)
+    outbox: dict[int, dict[int, tuple[datetime, Wire]]] = field(default_factory=lambda: defaultdict(dict))
+    timers: dict[tuple[int, str, str], DueTimer] = field(default_factory=dict)
+    effects: dict[tuple[int, str], PendingEffect] = field(default_factory=dict)
+
+
+class MemoryTransaction:
+    """One batch. Writes are staged as functions and happen together, or not at all."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._writes: list[Callable[[], None]] = []
+
+    def stage(self, write: Callable[[], None]) -> None:
+        """A write for the commit. It must check before it changes: the first exception undoes nothing that came before."""
+        self._writes.append(write)
+
+    async def commit(self, commit: Commit) -> None:
+        """See `Transaction.commit`."""
+        database = self._database
+        owned = database.ownership.get(commit.partition)
+        held = owned is not None and owned.epoch == commit.epoch
+        if owned is None or not held or any(owned.offsets[t] != commit.expected[t] for t in commit.offsets):
+            raise FenceLostError(f"partition {commit.partition} has another owner or other offsets")
+        for write in self._writes:
+            write()
+        self._apply(commit, owned)
+
+    def _apply(self, commit: Commit, owned: Ownership) -> None:
+        database, partition = self._database, commit.partition
+        database.ownership[partition] = replace(
+            owned,
+            offsets={**owned.offsets, **commit.offsets},
+            next_seq=commit.next_seq,
+            published_seq=max(owned.published_seq, commit.published_seq),
+            acked=dict(commit.acked),
+        )
+        now = database.clock.now()
+        for wire in commit.outbox:
+            database.outbox[partition][wire.seq] = (now, wire)
+        for (key, name), timer in commit.timers.items():
+            database.timers.pop((partition, key, name), None)
+            if isinstance(timer, SetTimer):
+                database.timers[partition, key, name] = DueTimer(key, name, timer.step, timer.due_at)
+        for effect in commit.effects:
+            stored = PendingEffect(effect.id, effect.key, effect.kind, effect.request.model_dump_json().encode())
+            database.effects.setdefault((partition, effect.id), stored)
+        for effect_id in commit.effects_done:
+            database.effects.pop((partition, effect_id), None)
+
+
+class MemoryStore:
+    """A process's view of a `MemoryDatabase`; see `Store` for what each method promises."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    async def take_over(self, partition: int, owner: str, topics: Sequence[str]) -> Ownership:
+        """See `Store.take_over`."""
+        found = self._database.ownership.get(partition)
+        fresh = Ownership(partition, 0, {}, 1, 0, {}, None)
+        owned = found or fresh
+        owned = replace(owned, epoch=owned.epoch + 1, offsets={**dict.fromkeys(topics, 0), **owned.offsets})
+        self._database.ownership[partition] = owned
+        return await self.reload(partition, owned.epoch)
+
+    async def reload(self, partition: int, epoch: int) -> Ownership:
+        """See `Store.reload`."""
+        owned = self._database.ownership.get(partition)
+        if owned is None or owned.epoch != epoch:
+            raise FenceLostError(f"partition {partition} has another owner")
+        return replace(owned, next_due=await self.next_due(partition))
+
+    async def set_offsets(self, partition: int, epoch: int, offsets: Mapping[str, int]) -> None:
+        """See `Store.set_offsets`."""
+        owned = await self.reload(partition, epoch)
+        self._database.ownership[partition] = replace(owned, offsets={**owned.offsets, **offsets})
+
+    async def begin(self) -> MemoryTransaction:
+        """See `Store.begin`."""
+        return MemoryTransaction(self._database)
+
+    async def rollback(self, transaction: MemoryTransaction) -> None:
+        """See `Store.rollback`: nothing was written yet."""
+
+    async def outbox_after(self, partition: int, seq: int, limit: int) -> list[Wire]:
+        """See `Store.outbox_after`."""
+        rows = self._database.outbox[partition]
+        return [rows[number][1] for number in sorted(rows) if number > seq][:limit]
+
+    async def mark_published(self, partition: int, epoch: int, seq: int, acked: Mapping[str, int]) -> None:
+        """See `Store.mark_published`."""
+        owned = self._database.ownership[partition]
+        if owned.epoch == epoch:
+            moved = replace(owned, published_seq=max(owned.published_seq, seq), acked=dict(acked))
+            self._database.ownership[partition] = moved
+
+    async def forget_published(self, partition: int, older_than: datetime, limit: int) -> int:
+        """See `Store.forget_published`."""
+        rows, published = self._database.outbox[partition], self._database.ownership[partition].published_seq
+        old = [seq for seq, (at, _) in sorted(rows.items()) if at < older_than and seq <= published][:limit]
+        for seq in old:
+            del rows[seq]
+        return len(old)
+
+    async def due_timers(self, partition: int, until: datetime, limit: int) -> list[DueTimer]:
+        """See `Store.due_timers`."""
+        due = [timer for (p, _, _), timer in self._database.timers.items() if p == partition and timer.due_at <= until]
+        return sorted(due, key=lambda timer: (timer.due_at, timer.key, timer.name))[:limit]
+
+    async def next_due(self, partition: int) -> datetime | None:
+        """See `Store.next_due`."""
+        return min((t.due_at for (p, _, _), t in self._database.timers.items() if p == partition), default=None)
+
+    async def pending_effects(self, partition: int) -> list[PendingEffect]:
+        """See `Store.pending_effects`."""
+        return [effect for (p, _), effect in self._database.effects.items() if p == partition]
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+
+
+class MemoryBroker:
+    """Topics as lists. Records get their offset and their time when they are appended, as in Kafka with LogAppendTime."""
+
+    def __init__(self, clock: Clock, partitions: int) -> None:
+        self.partitions = partitions
+        self._clock = clock
+        self._logs: dict[tuple[str, int], list[Record]] = defaultdict(list)
+
+    def append(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
+    ) -> Record:
+        """Append one record, on the partition of its key unless one is named."""
+        if partition is None:
+            partition = partition_of((key or b"").decode(errors="backslashreplace"), self.partitions)
+        log = self._logs[topic, partition]
+        record = Record(topic, partition, len(log), key, value, list(headers), self._clock.now())
+        log.append(record)
+        return record
+
+    async def publish(self, wires: Sequence[Wire]) -> dict[str, int]:
+        """See `Publisher.publish`."""
+        last: dict[str, int] = {}
+        for wire in wires:
+            record = self.append(wire.topic, wire.key, wire.value, wire_headers(wire), wire.partition)
+            last[wire.topic] = record.offset
+        return last
+
+    def read(self, topic: str, partition: int, offset: int, limit: int = 500) -> list[Record]:
+        """Records from `offset` on."""
+        return self._logs[topic, partition][offset : offset + limit]
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset that the next record will get."""
+        return len(self._logs[topic, partition])
+
+    def all_records(self, topic: str) -> list[Record]:
+        """Everything on a topic, partition by partition."""
+        return [record for p in range(self.partitions) for record in self._logs[topic, p]]

@@ -1,0 +1,289 @@
+"""The runtime's store on PostgreSQL: a batch is one statement, or one short transaction where shared rows have to be locked.
+
+The statement is composed of named parts, one per table, as data-modifying CTEs; the last one asserts the fence and the row
+counts, so that anything unexpected undoes it all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+
+from messaging import postgres_sql as sql
+from messaging.decision import SetTimer
+from messaging.errors import FenceLostError, PermanentStoreError, StaleRowError, TransientStoreError
+from messaging.ports import Commit, DueTimer, Headers, Ownership, PendingEffect, Wire
+
+COMMAND_TIMEOUT_S: Final = 20
+CONNECT_TIMEOUT_S: Final = 5
+_PLACEHOLDER: Final = re.compile(r"\$(\d+)")
+# Data that no retry makes acceptable: SQLSTATE classes 22 (data exception) and 23 (integrity violation).
+_PERMANENT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_TRANSIENT: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    name: str
+    text: str
+    arguments: tuple[Any, ...]
+    rows: int | None
+
+
+class PostgresTransaction:
+    """One batch on a held connection. Reads go out at once; writes are staged and travel with the commit."""
+
+    def __init__(self, connection: asyncpg.Connection, begun: bool) -> None:
+        self._connection = connection
+        self._parts: list[_Part] = []
+        self.begun = begun
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Rows of a query, inside the batch's transaction where the store locks."""
+        with _translated():
+            return await self._connection.fetch(query, *arguments)
+
+    def stage(self, name: str, text: str, *arguments: Any, rows: int | None = None) -> None:
+        """A set-based write for the commit. It must be one INSERT, UPDATE or DELETE with its own `$1`, `$2`; with `rows` it
+        must RETURN a row for each row changed, and another count is a `StaleRowError`. Two parts must not touch the same row."""
+        self._parts.append(_Part(name, text, arguments, rows))
+
+    async def commit(self, commit: Commit) -> None:
+        """Everything in one statement; see `Transaction.commit`."""
+        parts = [*_runtime_parts(commit), *self._parts]
+        text, arguments = _compose(parts)
+        with _translated():
+            await self._connection.fetchval(text, *arguments)
+            if self.begun:
+                await self._connection.execute("COMMIT")
+                self.begun = False
+
+
+class PostgresStore:
+    """One partition's connection to its service's database. `locking`: batches lock rows that they share with others, so the
+    reads and the write are one transaction; without it the single statement of the commit is the transaction."""
+
+    def __init__(self, dsn: str, locking: bool = False) -> None:
+        self._dsn = dsn
+        self._locking = locking
+        self._held: asyncpg.Connection | None = None
+
+    async def _connection(self) -> asyncpg.Connection:
+        if self._held is None or self._held.is_closed():
+            with _translated():
+                self._held = await asyncpg.connect(
+                    self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+                )
+        return self._held
+
+    async def take_over(self, partition: int, owner: str, topics: Sequence[str]) -> Ownership:
+        """See `Store.take_over`."""
+        connection = await self._connection()
+        offsets = json.dumps(dict.fromkeys(topics, 0))
+        with _translated():
+            row = await connection.fetchrow(sql.TAKE_OVER, partition, owner, offsets)
+            return await self._ownership(connection, row)
+
+    async def reload(self, partition: int, epoch: int) -> Ownership:
+        """See `Store.reload`."""
+        connection = await self._connection()
+        with _translated():
+            row = await connection.fetchrow(sql.OWNERSHIP, partition)
+            if row is None or row["epoch"] != epoch:
+                raise FenceLostError(f"partition {partition} has another owner")
+            return await self._ownership(connection, row)
+
+    async def _ownership(self, connection: asyncpg.Connection, row: Any) -> Ownership:
+        return Ownership(
+            partition=row["partition"],
+            epoch=row["epoch"],
+            offsets=json.loads(row["offsets"]),
+            next_seq=row["next_seq"],
+            published_seq=row["published_seq"],
+            acked=json.loads(row["acked"]),
+            next_due=await connection.fetchval(sql.NEXT_DUE, row["partition"]),
+        )
+
+    async def set_offsets(self, partition: int, epoch: int, offsets: Mapping[str, int]) -> None:
+        """See `Store.set_offsets`."""
+        connection = await self._connection()
+        with _translated():
+            if await connection.fetchval(sql.SET_OFFSETS, partition, epoch, json.dumps(dict(offsets))) is None:
+                raise FenceLostError(f"partition {partition} has another owner")
+
+    async def begin(self) -> PostgresTransaction:
+        """See `Store.begin`."""
+        connection = await self._connection()
+        if self._locking:
+            with _translated():
+                await connection.execute("BEGIN")
+        return PostgresTransaction(connection, self._locking)
+
+    async def rollback(self, transaction: PostgresTransaction) -> None:
+        """See `Store.rollback`. A connection that cannot even roll back is thrown away."""
+        if not transaction.begun or self._held is None:
+            return
+        transaction.begun = False
+        try:
+            await self._held.execute("ROLLBACK")
+        except _TRANSIENT:
+            self._held.terminate()
+            self._held = None
+
+    async def outbox_after(self, partition: int, seq: int, limit: int) -> list[Wire]:
+        """See `Store.outbox_after`."""
+        connection = await self._connection()
+        with _translated():
+            rows = await connection.fetch(sql.OUTBOX_AFTER, partition, seq, limit)
+        return [
+            Wire(
+                row["seq"], row["topic"], row["target"], row["key"], row["value"], row["type"], _headers(row["headers"])
+            )
+            for row in rows
+        ]
+
+    async def mark_published(self, partition: int, epoch: int, seq: int, acked: Mapping[str, int]) -> None:
+        """See `Store.mark_published`."""
+        connection = await self._connection()
+        with _translated():
+            await connection.execute(sql.MARK_PUBLISHED, partition, epoch, seq, json.dumps(dict(acked)))
+
+    async def forget_published(self, partition: int, older_than: datetime, limit: int) -> int:
+        """See `Store.forget_published`."""
+        connection = await self._connection()
+        with _translated():
+            return int(await connection.fetchval(sql.FORGET_PUBLISHED, partition, older_than, limit))
+
+    async def due_timers(self, partition: int, until: datetime, limit: int) -> list[DueTimer]:
+        """See `Store.due_timers`."""
+        connection = await self._connection()
+        with _translated():
+            rows = await connection.fetch(sql.DUE_TIMERS, partition, until, limit)
+        return [DueTimer(row["key"], row["name"], row["step"], row["due_at"]) for row in rows]
+
+    async def next_due(self, partition: int) -> datetime | None:
+        """See `Store.next_due`."""
+        connection = await self._connection()
+        with _translated():
+            found: datetime | None = await connection.fetchval(sql.NEXT_DUE, partition)
+            return found
+
+    async def pending_effects(self, partition: int) -> list[PendingEffect]:
+        """See `Store.pending_effects`."""
+        connection = await self._connection()
+        with _translated():
+            rows = await connection.fetch(sql.PENDING_EFFECTS, partition)
+        return [PendingEffect(row["id"], row["key"], row["kind"], row["request"].encode()) for row in rows]
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        if self._held is not None:
+            self._held.terminate()
+            self._held = None
+
+
+class _translated:  # noqa: N801 - used as a statement
+    """Driver errors become the runtime's words where they arise."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, asyncpg.PostgresError) and error.sqlstate == "OP002":
+            raise FenceLostError(str(error)) from error
+        if isinstance(error, asyncpg.PostgresError) and error.sqlstate == "OP001":
+            raise StaleRowError(str(error)) from error
+        if isinstance(error, _PERMANENT):
+            # The driver's text may hold the data; the SQLSTATE does not.
+            raise PermanentStoreError(f"refused with {type(error).__name__}") from error
+        if isinstance(error, _TRANSIENT):
+            raise TransientStoreError(f"{type(error).__name__}: {error}") from error
+
+
+def _compose(parts: Sequence[_Part]) -> tuple[str, list[Any]]:
+    """One statement of all the parts, their placeholders renumbered one after the other."""
+    arguments: list[Any] = []
+    texts: list[str] = []
+    checks: list[str] = []
+    for part in parts:
+        base = len(arguments)
+        texts.append(f"{part.name} AS ({_PLACEHOLDER.sub(lambda found, b=base: f'${int(found[1]) + b}', part.text)})")  # type: ignore[misc]
+        arguments.extend(part.arguments)
+        if part.name == "fence":
+            checks.append("expect_fence((SELECT count(*) FROM fence))")
+        elif part.rows is not None:
+            arguments.append(part.rows)
+            checks.append(f"expect_rows('{part.name}', ${len(arguments)}, (SELECT count(*) FROM {part.name}))")
+    return f"WITH {', '.join(texts)} SELECT {' AND '.join(checks)}", arguments
+
+
+def _runtime_parts(commit: Commit) -> list[_Part]:
+    expected = {topic: commit.expected[topic] for topic in commit.offsets}
+    fence = (
+        commit.partition,
+        commit.epoch,
+        json.dumps(commit.offsets),
+        json.dumps(expected),
+        commit.next_seq,
+        commit.published_seq,
+        json.dumps(commit.acked),
+    )
+    parts = [_Part("fence", sql.FENCE, fence, None)]
+    if commit.outbox:
+        parts.append(_Part("outbox_rows", sql.ADD_OUTBOX, (commit.partition, *_columns(commit.outbox)), None))
+    if commit.timers:
+        wanted = [timer for timer in commit.timers.values() if isinstance(timer, SetTimer)]
+        gone = [timer for timer in commit.timers.values() if not isinstance(timer, SetTimer)]
+        if wanted:
+            rows = [(timer.key, timer.name, timer.step, timer.due_at) for timer in wanted]
+            parts.append(
+                _Part("timers_set", sql.SET_TIMERS, (commit.partition, *map(list, zip(*rows, strict=True))), None)
+            )
+        if gone:
+            keys = [(timer.key, timer.name) for timer in gone]
+            parts.append(
+                _Part("timers_gone", sql.CANCEL_TIMERS, (commit.partition, *map(list, zip(*keys, strict=True))), None)
+            )
+    done = set(commit.effects_done)
+    asked = [effect for effect in commit.effects if effect.id not in done]
+    if asked:
+        effects = [(e.id, e.key, e.kind, e.request.model_dump_json()) for e in asked]
+        parts.append(
+            _Part("effects_asked", sql.ADD_EFFECTS, (commit.partition, *map(list, zip(*effects, strict=True))), None)
+        )
+    if done:
+        parts.append(_Part("effects_gone", sql.END_EFFECTS, (commit.partition, sorted(done)), None))
+    return parts
+
+
+def _columns(wires: Sequence[Wire]) -> tuple[list[Any], ...]:
+    return (
+        [wire.seq for wire in wires],
+        [wire.partition for wire in wires],
+        [wire.topic for wire in wires],
+        [wire.type for wire in wires],
+        [wire.key for wire in wires],
+        [wire.value for wire in wires],
+        [_headers_json(wire.headers) for wire in wires],
+    )
+
+
+def _headers_json(headers: Headers | None) -> str | None:
+    if headers is None:
+        return None
+    return json.dumps([[name, None if value is None else b64encode(value).decode()] for name, value in headers])
+
+
+def _headers(stored: str | None) -> Headers | None:
+    if stored is None:
+        return None
+    return [(name, b"" if value is None else b64decode(value)) for name, value in json.loads(stored)]

@@ -1,0 +1,95 @@
+"""In which order records and timers are decided.
+
+A timer may fire only after every record that was appended before its deadline: a timely approval does not lose to its timer
+because the service was down. Records are ordered by the time at which the broker appended them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from messaging.ports import DueTimer, Record
+
+
+@dataclass(slots=True)
+class Buffers:
+    """Records that were read and not handled yet, by topic, in the order of their offsets."""
+
+    topics: dict[str, deque[Record]] = field(default_factory=dict)
+
+    def offer(self, records: Sequence[Record], expected: Mapping[str, int]) -> None:
+        """Take records in; those that were handled or taken before are passed over."""
+        for record in records:
+            queue = self.topics.setdefault(record.topic, deque())
+            after = queue[-1].offset + 1 if queue else expected.get(record.topic, 0)
+            if record.offset >= after:
+                queue.append(record)
+
+    def clear(self) -> None:
+        """Forget everything; it will be read again."""
+        self.topics.clear()
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self.topics.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """Where each topic ended at the time `at`: whatever was appended before `at` stands below these offsets."""
+
+    at: datetime
+    ends: Mapping[str, int]
+
+
+def take(
+    buffers: Buffers,
+    timers: Sequence[DueTimer],
+    expected: Mapping[str, int],
+    barrier: Barrier | None,
+    limit: int,
+) -> list[Record | DueTimer]:
+    """Take out of the buffers, in order of time, what may be handled now, together with the timers that may fire.
+
+    `timers` are due, the earliest first. Without timers all records go. With one, records appended later than its deadline
+    wait until it is known that nothing earlier can still arrive: from the barrier, or from later records in every topic.
+    """
+    taken: list[Record | DueTimer] = []
+    waiting = deque(timers)
+    position = dict(expected)
+    while len(taken) < limit:
+        topic = _earliest(buffers)
+        record = buffers.topics[topic][0] if topic is not None else None
+        if waiting and (record is None or record.timestamp > waiting[0].due_at):
+            if not _all_seen(waiting[0].due_at, buffers, position, barrier):
+                break
+            taken.append(waiting.popleft())
+        elif record is not None:
+            buffers.topics[record.topic].popleft()
+            position[record.topic] = record.offset + 1
+            taken.append(record)
+        else:
+            break
+    return taken
+
+
+def _earliest(buffers: Buffers) -> str | None:
+    found: str | None = None
+    for topic, queue in buffers.topics.items():
+        if queue and (found is None or queue[0].timestamp < buffers.topics[found][0].timestamp):
+            found = topic
+    return found
+
+
+def _all_seen(due_at: datetime, buffers: Buffers, position: Mapping[str, int], barrier: Barrier | None) -> bool:
+    """Whether no record appended at or before `due_at` can still come: each topic shows a later one, or has been read to
+    where it ended at a time after the deadline."""
+    for topic, offset in position.items():
+        queue = buffers.topics.get(topic)
+        if queue:
+            continue  # its earliest record is later than the deadline, or it would have been taken first
+        if barrier is None or barrier.at <= due_at or offset < barrier.ends.get(topic, 0):
+            return False
+    return True

@@ -1,0 +1,68 @@
+"""From what a decision says to bytes on a topic: identity, cause, order and trace are added here, the same way for everyone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final
+
+from contracts.envelope import encode
+from contracts.registry import TYPE_OF
+from contracts.values import CommandData, EventData
+from messaging.decision import Message, Note, Outgoing
+from messaging.ports import Wire
+
+_TRACEPARENT: Final = re.compile(r"^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """An entry of the history: an event that is being published (`wire`), a command to a participant, or a note."""
+
+    seq: int
+    key: str
+    type: str
+    data: CommandData | EventData | dict[str, object]
+    at: datetime
+    cause: str
+    event_id: str | None
+    wire: Wire | None
+
+
+def derived_id(*parts: str) -> str:
+    """An id that follows from what caused it: the same parts give the same 24 hexadecimal digits, always."""
+    return blake2b("\x1f".join(parts).encode("utf-8", errors="backslashreplace"), digest_size=12).hexdigest()
+
+
+def stamp(
+    service: str, partition: int, cause: Message, index: int, seq: int, said: Outgoing | Note, now: datetime
+) -> Stamped:
+    """Give what was said its id (from its cause), its place in the order (`seq`) and its trace."""
+    if isinstance(said, Note):
+        return Stamped(seq, cause.key, said.type, said.data, now, cause.id, None, None)
+    topic, message_type = TYPE_OF[type(said.data)]
+    event_id = derived_id(service, cause.uid, cause.id, str(index))
+    value = encode(
+        id=event_id,
+        source=service,
+        type=message_type,
+        subject=said.key,
+        data=said.data,
+        time=now,
+        correlationid=said.key,
+        causationid=cause.id,
+        sequence=seq,
+        traceparent=_trace(cause, said.key, event_id),
+    )
+    wire = Wire(seq, topic, partition, said.key.encode(), value, message_type)
+    return Stamped(seq, said.key, message_type, said.data, now, cause.id, event_id, wire)
+
+
+def _trace(cause: Message, key: str, event_id: str) -> str:
+    """The cause's trace goes on; without one, an order's trace id follows from its id, so that all its messages share it."""
+    found = _TRACEPARENT.match(cause.traceparent) if cause.traceparent else None
+    if found:
+        return f"00-{found[1]}-{event_id[:16]}-{found[2]}"
+    return f"00-{blake2b(key.encode(), digest_size=16).hexdigest()}-{event_id[:16]}-00"

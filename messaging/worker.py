@@ -1,0 +1,304 @@
+"""One partition of one service: batches of records, timers and outcomes become decisions, decisions become one transaction.
+
+Nothing here knows asyncio, Kafka or the time of day: the host brings records and the time, the store and the publisher are
+ports. The same object runs in production, in the tests and in the simulation.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from messaging.decision import CancelTimer, Decision, Effect, EffectDone, Message, SetTimer, TimerFired
+from messaging.decoding import DeadLetter, Forward, dead_letter_wire, decode, forward_wire
+from messaging.errors import PermanentStoreError, TooManyDeadLettersError
+from messaging.handler import Batch, Handler
+from messaging.meters import Meters
+from messaging.ports import Commit, DueTimer, Ownership, PendingEffect, Publisher, Record, Store, Wire
+from messaging.schedule import Barrier, Buffers, take
+from messaging.stamp import Stamped, stamp
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH: Final = 500
+#: So many failures of the handler in a row are the handler's fault.
+MAX_FAILURES_IN_A_ROW: Final = 50
+#: A timer whose decision raised is tried again after this long.
+TIMER_RETRY_S: Final = 60
+
+Item = Record | DueTimer | Message
+
+
+@dataclass(slots=True)
+class _Work:
+    """What becomes of one batch while it is being decided."""
+
+    commit: Commit
+    stamped: list[Stamped] = field(default_factory=list)
+    decisions: list[Decision[object]] = field(default_factory=list)
+
+
+class PartitionWorker:
+    """Owns one partition of everything that a service reads, as long as its ownership number stands."""
+
+    def __init__(
+        self, handler: Handler, store: Store, partition: int, partitions: int, owner: str, meters: Meters
+    ) -> None:
+        self.partition = partition
+        self.buffers = Buffers()
+        self.unpublished: deque[Wire] = deque()
+        self.launch: list[Effect] = []
+        self._handler = handler
+        self._store = store
+        self._partitions = partitions
+        self._owner = owner
+        self._meters = meters
+        self._failures = 0
+        self._ownership: Ownership
+        self.offsets: dict[str, int] = {}
+        self.acked: dict[str, int] = {}
+        self.next_due: datetime | None = None
+        self.published_seq = 0
+        self._recorded_seq = 0
+        self._next_seq = 1
+
+    # --- ownership ----------------------------------------------------------------------------------------------------
+
+    async def take_over(self) -> list[PendingEffect]:
+        """Become the owner. Returns the effects that a predecessor left under way; what it left unpublished is queued."""
+        return await self._adopt(
+            await self._store.take_over(self.partition, self._owner, self._handler.topics), restart=True
+        )
+
+    async def reload(self) -> list[PendingEffect]:
+        """Go on from what the database holds, after an error. Raises `FenceLostError` where the partition is another's."""
+        return await self._adopt(await self._store.reload(self.partition, self._ownership.epoch), restart=False)
+
+    async def _adopt(self, ownership: Ownership, restart: bool) -> list[PendingEffect]:
+        self._handler.forget(self.partition)
+        self.buffers.clear()
+        self.launch.clear()
+        self._ownership = ownership
+        self.offsets = dict(ownership.offsets)
+        self._next_seq = ownership.next_seq
+        self.next_due = ownership.next_due
+        if restart:
+            self.acked = dict(ownership.acked)
+            self.published_seq = self._recorded_seq = ownership.published_seq
+        await self._queue_outbox(self.published_seq)
+        return await self._store.pending_effects(self.partition)
+
+    async def _queue_outbox(self, after: int) -> None:
+        self.unpublished.clear()
+        while rows := await self._store.outbox_after(self.partition, after, 1000):
+            self.unpublished.extend(rows)
+            after = rows[-1].seq
+
+    async def reconcile(self, begins: dict[str, int], ends: dict[str, int], output_ends: dict[str, int]) -> bool:
+        """Compare what is stored with what the broker has. Where the broker lost its tail, reading goes on from what there is
+        and everything that the outbox kept is published again. Returns whether anything was lost."""
+        moved: dict[str, int] = {}
+        for topic, offset in self.offsets.items():
+            if offset > ends[topic]:
+                log.warning("the broker lost the tail of %s/%d: %d -> %d", topic, self.partition, offset, ends[topic])
+                moved[topic] = ends[topic]
+            elif offset < begins[topic]:
+                moved[topic] = begins[topic]
+        lost = any(moved.get(topic, 0) == ends[topic] and self.offsets[topic] > ends[topic] for topic in moved)
+        lost = lost or any(offset >= output_ends.get(topic, offset + 1) for topic, offset in self.acked.items())
+        if moved:
+            await self._store.set_offsets(self.partition, self._ownership.epoch, moved)
+            self.offsets.update(moved)
+        if lost:
+            self.acked = {}
+            await self._queue_outbox(0)
+        return lost
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    async def step(self, now: datetime, barrier: Barrier | None, outcomes: Sequence[Message] = ()) -> int:
+        """Handle what may be handled now: buffered records, due timers, outcomes of effects. Returns how many things were.
+
+        After an exception the worker must `reload` before it goes on; nothing of the batch is lost."""
+        timers: list[DueTimer] = []
+        if self.next_due is not None and self.next_due <= now:
+            timers = await self._store.due_timers(self.partition, now, MAX_BATCH)
+            if not timers:
+                self.next_due = await self._store.next_due(self.partition)
+        items: list[Item] = [*outcomes, *take(self.buffers, timers, self.offsets, barrier, MAX_BATCH)]
+        if items:
+            await self._handle(items, now, frozenset())
+            if any(isinstance(item, DueTimer) for item in items):
+                self.next_due = await self._store.next_due(self.partition)
+        return len(items)
+
+    def outcome(self, effect: Effect, result: object, now: datetime) -> Message:
+        """The message that tells the end of an effect."""
+        done = EffectDone(effect.id, effect.kind, effect.request, result)
+        uid = f"effect/{effect.id}"
+        return Message(f"effect.{effect.kind}", effect.key, done, uid, self._handler.name, now, uid)
+
+    async def _handle(self, items: Sequence[Item], now: datetime, condemned: frozenset[int]) -> None:
+        try:
+            await self._transact(items, now, condemned)
+        except PermanentStoreError:
+            if len(items) == 1 and isinstance(items[0], Record) and id(items[0]) not in condemned:
+                log.exception("the database refuses a message for good")
+                await self._handle(items, now, frozenset({id(items[0])}))
+            elif len(items) > 1:
+                # One of them is poison: alone, each shows whether it is the one.
+                self._handler.forget(self.partition)
+                for item in items:
+                    await self._handle([item], now, condemned)
+            else:
+                raise
+
+    async def _transact(self, items: Sequence[Item], now: datetime, condemned: frozenset[int]) -> None:
+        with self._meters.phase("decode"):
+            read = [self._read(item, condemned) for item in items]
+        messages = [found for found in read if isinstance(found, Message)]
+        work = _Work(self._new_commit())
+        transaction = await self._store.begin()
+        try:
+            with self._meters.phase("load"):
+                batch = await self._handler.load(transaction, self.partition, messages)
+            with self._meters.phase("decide"):
+                for item, found in zip(items, read, strict=True):
+                    self._settle(work, batch, item, found, now)
+            batch.stage(transaction, work.stamped)
+            with self._meters.phase("commit"):
+                await transaction.commit(work.commit)
+        except BaseException:
+            self._handler.forget(self.partition)
+            raise
+        finally:
+            await self._store.rollback(transaction)
+        batch.committed()
+        self._advance(work)
+        self._meters.batch(len(items))
+
+    def _read(self, item: Item, condemned: frozenset[int]) -> Message | DeadLetter | Forward | None:
+        if isinstance(item, Message):
+            return item
+        if isinstance(item, DueTimer):
+            uid = f"timer/{item.key}/{item.name}/{item.step}/{item.due_at.isoformat()}"
+            fired = TimerFired(item.name, item.step, item.due_at)
+            return Message(
+                f"timer.{item.name}", item.key, fired, f"timer:{item.name}:{item.step}", "timer", item.due_at, uid
+            )
+        if id(item) in condemned:
+            return DeadLetter(item, "handler-error", "The database refuses what this message would write.")
+        return decode(item, self._partitions, self._handler.interests)
+
+    # --- inside a batch -----------------------------------------------------------------------------------------------
+
+    def _settle(
+        self, work: _Work, batch: Batch, item: Item, found: Message | DeadLetter | Forward | None, now: datetime
+    ) -> None:
+        commit = work.commit
+        if isinstance(item, Record):
+            commit.offsets[item.topic] = item.offset + 1
+            self._meters.consumed(item.topic)
+        if isinstance(found, Message):
+            self._decide(work, batch, item, found, now)
+        elif isinstance(found, DeadLetter):
+            self._bury(commit, found, now)
+        elif isinstance(found, Forward):
+            commit.outbox.append(forward_wire(commit.next_seq, found))
+            commit.next_seq += 1
+            self._meters.forwarded(found.record.topic)
+
+    def _decide(self, work: _Work, batch: Batch, item: Item, message: Message, now: datetime) -> None:
+        commit = work.commit
+        if isinstance(item, DueTimer):
+            commit.timers[item.key, item.name] = CancelTimer(item.key, item.name)
+        try:
+            decision = batch.decide(message, now)
+        except Exception as error:
+            log.exception("the decision on %s failed", message.type, extra={"key": message.key, "cause": message.uid})
+            self._failed(commit, item, error, now)
+            return
+        self._failures = 0
+        for index, said in enumerate(decision.says):
+            stamped = stamp(self._handler.name, self.partition, message, index, commit.next_seq, said, now)
+            commit.next_seq += 1
+            work.stamped.append(stamped)
+            if stamped.wire is not None:
+                commit.outbox.append(stamped.wire)
+        for timer in decision.timers:
+            commit.timers[timer.key, timer.name] = timer
+        commit.effects.extend(decision.effects)
+        if isinstance(message.data, EffectDone):
+            commit.effects_done.append(message.data.effect_id)
+
+    def _failed(self, commit: Commit, item: Item, error: Exception, now: datetime) -> None:
+        self._failures += 1
+        if self._failures >= MAX_FAILURES_IN_A_ROW:
+            raise TooManyDeadLettersError(
+                f"{self._failures} decisions in a row failed, the last with {error!r}"
+            ) from error
+        if isinstance(item, Record):
+            self._bury(commit, DeadLetter(item, "handler-error", type(error).__name__), now)
+        elif isinstance(item, DueTimer):
+            retry_at = now + timedelta(seconds=TIMER_RETRY_S)
+            commit.timers[item.key, item.name] = SetTimer(item.key, item.name, item.step, retry_at)
+        # The outcome of an effect is not recorded: the effect is asked for again when the partition is next taken over.
+
+    def _bury(self, commit: Commit, dead: DeadLetter, now: datetime) -> None:
+        log.warning(
+            "dead letter", extra={"reason": dead.reason, "topic": dead.record.topic, "offset": dead.record.offset}
+        )
+        commit.outbox.append(dead_letter_wire(commit.next_seq, self._handler.name, dead, now))
+        commit.next_seq += 1
+        self._meters.dead_lettered(dead.record.topic, dead.reason)
+
+    def _new_commit(self) -> Commit:
+        return Commit(
+            partition=self.partition,
+            epoch=self._ownership.epoch,
+            expected=dict(self.offsets),
+            offsets={},
+            next_seq=self._next_seq,
+            published_seq=self.published_seq,
+            acked=dict(self.acked),
+        )
+
+    def _advance(self, work: _Work) -> None:
+        commit = work.commit
+        self.offsets.update(commit.offsets)
+        self._next_seq = commit.next_seq
+        self._recorded_seq = commit.published_seq
+        self.unpublished.extend(commit.outbox)
+        done = set(commit.effects_done)
+        self.launch.extend(effect for effect in commit.effects if effect.id not in done)
+        for timer in commit.timers.values():
+            if isinstance(timer, SetTimer) and (self.next_due is None or timer.due_at < self.next_due):
+                self.next_due = timer.due_at
+
+    # --- publishing ---------------------------------------------------------------------------------------------------
+
+    async def publish(self, publisher: Publisher, limit: int = 5000) -> int:
+        """Publish what is waiting, in order; returns how many. If it raises, everything is still waiting."""
+        wires = [self.unpublished[index] for index in range(min(limit, len(self.unpublished)))]
+        if not wires:
+            return 0
+        with self._meters.phase("publish"):
+            acked = await publisher.publish(wires)
+        while self.unpublished and self.unpublished[0].seq <= wires[-1].seq:
+            self.unpublished.popleft()
+        self.published_seq = max(self.published_seq, wires[-1].seq)
+        # Where a forwarded command ended up says nothing about this partition's own tail.
+        own = {wire.topic for wire in wires if wire.partition == self.partition}
+        self.acked.update({topic: offset for topic, offset in acked.items() if topic in own})
+        return len(wires)
+
+    async def tidy(self, now: datetime, grace_s: float) -> None:
+        """Record how far the outbox is published, and delete published rows that are older than the grace period."""
+        if self.published_seq > self._recorded_seq:
+            await self._store.mark_published(self.partition, self._ownership.epoch, self.published_seq, self.acked)
+            self._recorded_seq = self.published_seq
+        await self._store.forget_published(self.partition, now - timedelta(seconds=grace_s), 5000)
