@@ -1,0 +1,45 @@
+"""Whether the ports that a stack needs are free, and who has them if not."""
+
+from __future__ import annotations
+
+import socket
+
+import psutil
+
+from devstack.errors import PortTakenError
+from devstack.processes import ProcessSpec
+from devstack.settings import CONTROLLER_PORT, LOOPBACK, Settings
+
+
+def require_free_ports(settings: Settings, specs: tuple[ProcessSpec, ...]) -> None:
+    """Raises `PortTakenError` for the first port on which another program listens."""
+    wanted = [(spec.name, spec.port) for spec in specs]
+    if any(name == "kafka" for name, _ in wanted):
+        wanted.append(("kafka's controller", CONTROLLER_PORT + settings.offset))
+    for name, port in wanted:
+        if port is not None and not is_free(port):
+            raise PortTakenError(port, name, _holder(port))
+
+
+def is_free(port: int) -> bool:
+    """Whether one could listen on this port of the loopback address now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: a port whose last connections are still being forgotten is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _holder(port: int) -> str | None:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if listens and connection.pid:
+                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    except (psutil.AccessDenied, psutil.NoSuchProcess, PermissionError):
+        # Another user's program, or gone this moment: its name is a courtesy, not the message.
+        return None
+    return None

@@ -1,0 +1,126 @@
+"""What runs: a table of processes, and how one tells that each is ready. All of it is data."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from devstack.settings import LOOPBACK, Settings, database_variable
+
+
+class ProcessSpec(BaseModel):
+    """A process to keep running."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    argv: tuple[str, ...]
+    #: Added to the supervisor's own environment.
+    env: dict[str, str] = {}
+    #: Where it can be reached, for people to read.
+    address: str
+    #: How it is seen to be ready: a TCP port that takes connections, a URL that answers 200, a DSN that can be connected to.
+    probe: Literal["tcp", "http", "postgres"]
+    target: str
+    stop_signal: int = signal.SIGTERM
+    #: The user to run as, where the supervisor is root and the program must not be.
+    user: str | None = None
+
+    @property
+    def port(self) -> int | None:
+        """The TCP port that the process listens on, if it does."""
+        if self.probe == "postgres":
+            return None
+        return int(self.target.removeprefix("http://").split("/")[0].rsplit(":", 1)[1])
+
+
+class Plan(BaseModel):
+    """A whole stack. The backends are ready and provisioned before the first service starts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backends: tuple[ProcessSpec, ...] = ()
+    services: tuple[ProcessSpec, ...] = ()
+    #: Where to create the topics, and how many partitions they have; None: nowhere.
+    topics: tuple[str, int] | None = None
+    #: The superuser's DSN through which to create `databases` with a role each; None: there is nothing to create.
+    postgres: str | None = None
+    databases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A row of the table of our own services."""
+
+    name: str
+    module: str
+    databases: tuple[str, ...]
+    sends_mail: bool = False
+
+
+SERVICES: Final = (
+    Service("orders", "services.orders", ("orders",)),
+    Service("orders-api", "services.orders.api", ("orders",)),
+    Service("inventory", "services.inventory", ("inventory",)),
+    Service("payment", "services.payment", ("payment", "gateway")),
+    Service("customer", "services.customer", ("customer",)),
+    Service("notification", "services.notification", ("notification",), sends_mail=True),
+)
+
+
+def service_processes(settings: Settings, table: tuple[Service, ...] = SERVICES) -> tuple[ProcessSpec, ...]:
+    """Our services as processes of this stack."""
+    return tuple(_service_process(settings, service) for service in table)
+
+
+def _service_process(settings: Settings, service: Service) -> ProcessSpec:
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap,
+        "TOPIC_PARTITIONS": str(settings.partitions),
+        "HTTP_PORT": str(settings.http_port(service.name)),
+        **{database_variable(name): settings.dsn(name) for name in service.databases},
+    }
+    if service.sends_mail:
+        env |= {"SMTP_HOST": LOOPBACK, "SMTP_PORT": str(settings.smtp_port)}
+    url = settings.http_url(service.name)
+    return ProcessSpec(
+        name=service.name,
+        argv=(sys.executable, "-m", service.module),
+        env=env,
+        address=url,
+        probe="http",
+        target=f"{url}/readyz",
+    )
+
+
+def smtp_sink(settings: Settings) -> ProcessSpec:
+    """The mail server that keeps what it is sent."""
+    address = f"{LOOPBACK}:{settings.smtp_port}"
+    return ProcessSpec(
+        name="smtp-sink",
+        argv=(sys.executable, "-m", "devstack.smtp_sink", str(settings.smtp_port), str(settings.mails)),
+        address=address,
+        probe="tcp",
+        target=address,
+    )
+
+
+def child_environment(spec: ProcessSpec, base: Mapping[str, str], mark: tuple[str, str]) -> dict[str, str]:
+    """The environment of a supervised process: inherited, its own, and the mark by which a later `down` knows it again."""
+    return {**base, **spec.env, "PYTHONUNBUFFERED": "1", mark[0]: mark[1]}
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file as a whole, readable by the owner alone (DSNs may hold passwords)."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    handle = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    temporary.replace(path)

@@ -1,0 +1,91 @@
+"""`python -m devstack.smtp_sink PORT FOLDER`: a mail server that keeps each mail as a file and delivers nothing.
+
+A mail is known by its Message-ID: the second one with the same is dropped, so that a repeat after a crash is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+import sys
+from email.parser import BytesHeaderParser
+from pathlib import Path
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from devstack.settings import LOOPBACK
+
+
+class MailFolder:
+    """Mails as files, named by the SHA-256 of their Message-ID."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.kept = sum(1 for _ in folder.glob("*.eml"))
+        self.dropped = 0
+
+    def keep(self, content: bytes) -> bool:
+        """Keep the mail on disk; False if one with its Message-ID is there already."""
+        path = self._folder / f"{mail_key(content)}.eml"
+        if path.exists():
+            self.dropped += 1
+            return False
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        self.kept += 1
+        return True
+
+
+def mail_key(content: bytes) -> str:
+    """What a mail is known by: its Message-ID, or all of it where it has none."""
+    message_id = BytesHeaderParser().parsebytes(content).get("Message-ID")
+    known_by = str(message_id).strip().encode() if message_id else content
+    return hashlib.sha256(known_by).hexdigest()
+
+
+class KeepingHandler:
+    """What the SMTP server does with a mail."""
+
+    def __init__(self, folder: MailFolder) -> None:
+        self._folder = folder
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        """Keep the mail before it is acknowledged."""
+        content = envelope.original_content or b""
+        kept = self._folder.keep(content)
+        to = ", ".join(envelope.rcpt_tos)
+        what = "kept" if kept else "dropped, its Message-ID is known:"
+        print(f"{what} mail for {to} ({self._folder.kept} kept, {self._folder.dropped} dropped)", flush=True)
+        return "250 OK"
+
+
+async def serve(port: int, folder: Path) -> None:
+    """Take mails until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    handler = KeepingHandler(MailFolder(folder))
+    server = await loop.create_server(
+        lambda: SMTP(handler, hostname="localhost", enable_SMTPUTF8=True), host=LOOPBACK, port=port
+    )
+    print(f"ready: keeping mails for {LOOPBACK}:{port} in {folder}", flush=True)
+    async with server:
+        await stopping.wait()
+
+
+def main() -> None:
+    """The command line."""
+    port, folder = sys.argv[1:]
+    asyncio.run(serve(int(port), Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
