@@ -30,6 +30,9 @@ from services.payment.gateway.simulated import SimulatedGateway, SystemClock
 from services.payment.gateway.suite import CHECKS, Bench
 
 DEADLINE_S = 10.0
+KILL_THE_BLOCKED = """
+select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+"""
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +133,14 @@ async def test_a_charge_and_a_cancel_that_race_between_processes_agree(dsn: str)
 async def test_refunds_that_race_between_processes_never_exceed_the_charge(dsn: str) -> None:
     ledgers = [await PostgresLedger.open(dsn) for _ in range(3)]
     await gateway_on(ledgers[0]).charge(visa(1), DEADLINE_S)
-    # Each refund is asked for in every process; 20 of 30 would fit, each once.
+    # 30 refunds of which 20 fit, ten of them from each process.
     answers = await asyncio.gather(
         *(
-            gateway_on(ledger).refund(RefundRequest(f"refund-{number}", "charge-1", "order-1", 5, "GBP"), DEADLINE_S)
-            for number in range(30)
-            for ledger in ledgers
+            gateway_on(ledger).refund(
+                RefundRequest(f"refund-{process}-{number}", "charge-1", "order-1", 5, "GBP"), DEADLINE_S
+            )
+            for process, ledger in enumerate(ledgers)
+            for number in range(10)
         )
     )
     refunded = {answer.refund_id for answer in answers if answer.outcome is RefundOutcome.REFUNDED}
@@ -191,6 +196,29 @@ async def test_killed_connections_lose_no_money_and_tell_no_lies(dsn: str, ledge
     again = await asyncio.gather(*(gateway.charge(visa(charge.removeprefix("charge-")), DEADLINE_S) for charge in told))
     assert {answer.outcome for answer in again} == {ChargeOutcome.CAPTURED}
     assert await charges_of(ledger) == Counter(told.keys())
+
+
+@pytest.mark.parametrize(
+    ("lock", "error"),
+    [
+        ("access exclusive", GatewayUnavailable),  # holds up the read: nothing was done
+        ("share", GatewayTimeout),  # holds up the write: nobody knows
+    ],
+)
+async def test_a_connection_that_breaks_tells_whether_the_call_may_have_been_done(
+    dsn: str, ledger: PostgresLedger, lock: str, error: type[GatewayError]
+) -> None:
+    admin = await asyncpg.connect(dsn)
+    async with admin.transaction():
+        await admin.execute(f"lock table gateway.charges in {lock} mode")
+        call = asyncio.ensure_future(gateway_on(ledger).charge(visa(1), DEADLINE_S))
+        async with asyncio.timeout(DEADLINE_S):
+            while not await admin.fetch(KILL_THE_BLOCKED):
+                await asyncio.wait([call], timeout=0.01)
+        with pytest.raises(error):
+            await call
+    await admin.close()
+    assert (await gateway_on(ledger).charge(visa(1), DEADLINE_S)).outcome is ChargeOutcome.CAPTURED
 
 
 async def test_a_ledger_that_hangs_is_a_timeout(dsn: str, ledger: PostgresLedger) -> None:

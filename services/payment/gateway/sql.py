@@ -33,7 +33,10 @@ select r.* from unnest($11::text[], $12::text[], $13::text[], $14::bigint[], $15
     on conflict (charge_id, refund_id) do update set failures = excluded.failures, refunded_at = excluded.refunded_at)
 select charge_id from written
 """
-ENTRIES: Final = "select kind, charge_id, amount_minor, currency, at from gateway.entries($1) order by at, kind, charge_id, refund_id"
+ENTRIES: Final = """
+select kind, charge_id, amount_minor, currency, at from gateway.entries($1)
+ order by at, kind, charge_id, refund_id
+"""
 ENTRIES_OF_ORDER: Final = """
 select kind, charge_id, amount_minor, currency, at from gateway.entries($1) where order_id = $2
  order by at, kind, charge_id, refund_id
