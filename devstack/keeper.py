@@ -23,6 +23,7 @@ from devstack.settings import CLONE
 
 STOP_TIMEOUT_S: Final = 10.0
 _PROBE_EVERY_S: Final = 0.1
+_LARGEST_LOG: Final = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ class Folders:
 class Keeper:
     """One supervised process. `state` is one of starting, ready, waiting (to be started again) and stopped."""
 
-    def __init__(self, spec: ProcessSpec, folders: Folders, back_off: BackOff) -> None:
+    def __init__(
+        self, spec: ProcessSpec, folders: Folders, back_off: BackOff, stop_timeout_s: float = STOP_TIMEOUT_S
+    ) -> None:
         self.spec = spec
         self.state = "starting"
         self.pid: int | None = None
@@ -61,6 +64,7 @@ class Keeper:
         self.ready = asyncio.Event()
         self._folders = folders
         self._back_off = back_off
+        self._stop_timeout_s = stop_timeout_s
         self._stopping = asyncio.Event()
         self._skip_wait = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -86,11 +90,11 @@ class Keeper:
     async def restart(self) -> None:
         """End the process and start it again without waiting."""
         self.failures = 0
+        self._skip_wait.set()
         if self.pid is not None:
-            self._skip_wait.set()
+            self.ready.clear()
+            self.state = "starting"
             await self._end(self.pid)
-        else:
-            self._skip_wait.set()
 
     def signal(self, signum: int) -> bool:
         """Send the signal to the process and all that it started; False if it does not run now."""
@@ -98,6 +102,13 @@ class Keeper:
             return False
         send(self._tree(self.pid), signum)
         return True
+
+    async def gone(self, pid: int | None) -> None:
+        """Wait, for 5 s at most, until this run of the process is over and known to be."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while self.pid == pid:  # noqa: ASYNC110 - rare, and an event per run would be more to read
+                    await asyncio.sleep(0.01)
 
     def describe(self) -> dict[str, Any]:
         """What `status` shows."""
@@ -119,12 +130,12 @@ class Keeper:
             self._skip_wait.clear()
             self.last_exit = await self._run_once()
             self.pid = None
+            self.state = "waiting"
             self.ready.clear()
             if self._stopping.is_set():
                 break
             self.failures = 1 if time.monotonic() - began >= self._back_off.healthy_s else self.failures + 1
             wait_s = 0.0 if self._skip_wait.is_set() else self._back_off.after(self.failures)
-            self.state = "waiting"
             self._say(f"{self.last_exit}; starting again in {wait_s:.1f} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._skip_wait.wait(), wait_s)
@@ -149,6 +160,8 @@ class Keeper:
 
     async def _spawn(self) -> Process:
         user = pwd.getpwnam(self.spec.user) if self.spec.user else None
+        if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG:
+            self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *self.spec.argv,
@@ -177,9 +190,9 @@ class Keeper:
         # A stopped (SIGSTOP) process takes no other signal until it goes on.
         send(tree, signal.SIGCONT)
         # Looked at, not waited for: the exit code is asyncio's to collect.
-        left = await asyncio.to_thread(wait_gone, tree, STOP_TIMEOUT_S)
+        left = await asyncio.to_thread(wait_gone, tree, self._stop_timeout_s)
         if left:
-            self._say(f"still there {STOP_TIMEOUT_S:.0f} s after its stop signal: killed")
+            self._say(f"still there {self._stop_timeout_s:.0f} s after its stop signal: killed")
         send(left, signal.SIGKILL)
 
     def _tree(self, pid: int) -> list[psutil.Process]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 import psutil
 
-from devstack.errors import PortTakenError
+from contracts.ports import HTTP_PORTS
+from devstack.errors import DevstackError, PortTakenError
 from devstack.processes import ProcessSpec
-from devstack.settings import CONTROLLER_PORT, LOOPBACK, Settings
+from devstack.settings import CONTROLLER_PORT, KAFKA_PORT, LOOPBACK, SMTP_PORT, Settings
 
 
 def require_free_ports(settings: Settings, specs: tuple[ProcessSpec, ...]) -> None:
@@ -31,6 +33,16 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def free_offset() -> int:
+    """An offset at which every port of a stack is free now, for a stack beside another one."""
+    bases = (KAFKA_PORT, CONTROLLER_PORT, SMTP_PORT, *HTTP_PORTS.values())
+    # Below the ports that the system hands out by itself; drawn, so that two that look at once seldom find the same.
+    for offset in random.sample(range(200, 20_000, 20), 200):
+        if all(is_free(base + offset) for base in bases):
+            return offset
+    raise DevstackError("No offset was found at which all ports of a stack are free.")
 
 
 def _holder(port: int) -> str | None:

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -121,7 +122,7 @@ def _reachable(settings: Settings, bin_folder: Path, user: pwd.struct_passwd | N
         return bin_folder, data
     private = private_folder(settings.home)
     if not open_to_others(settings.home):
-        data = make_private(private) / "postgres"
+        data = _data_elsewhere(settings.home, make_private(private))
     if not open_to_others(bin_folder / "postgres"):
         copy = make_private(private) / "pginstall"
         if not copy.exists():
@@ -130,8 +131,20 @@ def _reachable(settings: Settings, bin_folder: Path, user: pwd.struct_passwd | N
     return bin_folder, data
 
 
+def _data_elsewhere(home: Path, private: Path) -> Path:
+    """The data's folder outside the home. Its name stands in the home, so that a new home at an old path starts empty."""
+    kept = home / "postgres-folder"
+    if not kept.exists():
+        kept.write_text(f"data-{uuid.uuid4().hex[:12]}")
+    data = private / kept.read_text()
+    for other in private.glob("data-*"):
+        if other != data:
+            shutil.rmtree(other, ignore_errors=True)
+    return data
+
+
 def _initdb(bin_folder: Path, data: Path, user: pwd.struct_passwd | None) -> None:
-    making = data.with_name("postgres.making")
+    making = data.with_name(f"{data.name}.making")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(mode=0o700)
     if user is not None:

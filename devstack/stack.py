@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -37,24 +38,46 @@ _POLL_S: Final = 0.05
 _HOPELESS: Final = 4
 
 
+#: What a stack keeps in its home, apart from the logs.
+_DATA: Final = ("kafka", "postgres", "postgres.making", "postgres-folder", "mails", "run", "processes", PLAN, RECORD)
+
+
 class Stack:
-    """The stack of one home. As a context manager it runs the backends (broker, database, SMTP sink) and ends them after."""
+    """The stack of one home.
+
+    As a context manager it runs the backends (broker, database, SMTP sink) and ends them after; if the home was new, their
+    data is forgotten then, and only the logs stay.
+    """
 
     def __init__(
-        self, home: Path | None = None, offset: int | None = None, services: tuple[Service, ...] = SERVICES
+        self,
+        home: Path | None = None,
+        offset: int | None = None,
+        *,
+        services: tuple[Service, ...] = SERVICES,
+        postgres_bin: Path | None = None,
     ) -> None:
-        self.settings: Settings = read_settings(home=home, offset=offset)
+        settings = read_settings(home=home, offset=offset)
+        self.settings: Settings = replace(settings, postgres_bin=postgres_bin or settings.postgres_bin)
         self._services = services
         self._daemon: subprocess.Popen[bytes] | None = None
+        self._forget_after = False
 
     def __enter__(self) -> Self:
-        self.up(only_backends=True)
+        self._forget_after = not (self.settings.home / PLAN).exists()
+        try:
+            self.up(only_backends=True)
+        except BaseException:
+            self.down()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.down()
+        if self._forget_after:
+            self._forget(_DATA)
 
     def up(
         self, *, only_backends: bool = False, report: Report = silent, timeout_s: float = _READY_TIMEOUT_S
@@ -66,7 +89,7 @@ class Stack:
             names = {process.name for process in before.processes}
             wanted = () if only_backends else service_processes(self.settings, self._services)
             if before.phase == "down":
-                self._launch(wanted, report)
+                self._launch(self._plan(wanted, report), report)
             elif any(spec.name not in names for spec in wanted):
                 self._extend(tuple(spec for spec in wanted if spec.name not in names), report)
             try:
@@ -77,6 +100,13 @@ class Stack:
                 if before.phase == "down":
                     self.down()
                 raise
+
+    def start(self, plan: Plan, *, report: Report = silent, timeout_s: float = _READY_TIMEOUT_S) -> StackStatus:
+        """Run this plan instead of the usual one; the stack has to be down. Raises `DevstackError`."""
+        make_home(self.settings)
+        with self._one_at_a_time():
+            self._launch(plan, report)
+            return self._wait_until_ready(report, timeout_s)
 
     def down(self, *, wipe: bool = False, report: Report = silent) -> None:
         """End everything that belongs to this home, also what a killed supervisor left; `wipe`: forget all data too."""
@@ -95,8 +125,7 @@ class Stack:
         self._end_leftovers(report)
         if wipe:
             report("Forgetting all data")
-            for path in (self.settings.home, private_folder(self.settings.home)):
-                _wipe(path)
+            self._forget((*_DATA, "logs"))
 
     def status(self) -> StackStatus:
         """What runs now."""
@@ -148,12 +177,11 @@ class Stack:
         java = find_java(report)
         return kafka_process(self.settings, java, ensure_jars(report), report)
 
-    def _launch(self, services: tuple[ProcessSpec, ...], report: Report) -> None:
+    def _launch(self, plan: Plan, report: Report) -> None:
         self._end_leftovers(report)
-        plan = self._plan(services, report)
-        require_free_ports(self.settings, (*plan.backends, *services))
+        require_free_ports(self.settings, (*plan.backends, *plan.services))
         write_private(self.settings.home / PLAN, plan.model_dump_json())
-        report("Starting " + ", ".join(spec.name for spec in (*plan.backends, *services)))
+        report("Starting " + ", ".join(spec.name for spec in (*plan.backends, *plan.services)))
         with (self.settings.logs / "supervisor.log").open("ab") as log:
             self._daemon = subprocess.Popen(
                 [sys.executable, "-m", "devstack.supervisor", str(self.settings.home), str(self.settings.offset)],
@@ -215,6 +243,18 @@ class Stack:
             wait_gone(left, STOP_TIMEOUT_S)
         shutil.rmtree(folders_of(self.settings).records, ignore_errors=True)
 
+    def _forget(self, names: tuple[str, ...]) -> None:
+        """Remove these, and nothing else that may lie in the home."""
+        for name in names:
+            path = self.settings.home / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        private = private_folder(self.settings.home)
+        if private.is_dir():
+            shutil.rmtree(private)
+
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
         """Two `up`s at once: the second one waits and then finds everything there."""
@@ -232,11 +272,3 @@ def _last_words(log: Path) -> str:
     except OSError:
         return "it printed nothing."
     return lines[-1][-300:] if lines else "it printed nothing."
-
-
-def _wipe(folder: Path) -> None:
-    """Remove what a stack keeps, and nothing else that may lie in the folder."""
-    for name in ("kafka", "postgres", "postgres.making", "mails", "logs", "run", "processes", "pginstall"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (PLAN, RECORD):
-        (folder / name).unlink(missing_ok=True)

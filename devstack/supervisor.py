@@ -48,6 +48,7 @@ class Supervisor:
         self._phase = "starting"
         self._problem: str | None = None
         self._stop = asyncio.Event()
+        self._starting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Run until `stop` is asked for or SIGTERM comes; nothing of the plan runs after that."""
@@ -57,26 +58,36 @@ class Supervisor:
         control.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._answer, control)
         control.chmod(0o600)
-        starting = asyncio.create_task(self._bring_up())
+        self._begin()
         try:
             await self._stop.wait()
         finally:
-            starting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await starting
             self._phase = "stopping"
+            if self._starting is not None:
+                self._starting.cancel()
+                await asyncio.wait([self._starting])
             await self._take_down()
             server.close()
             control.unlink(missing_ok=True)
+        if self._starting is not None and not self._starting.cancelled():
+            self._starting.result()  # a fault of ours ends the supervisor, and stands in its log
 
     def ask_to_stop(self) -> None:
         """Let `run` come to its end."""
         self._stop.set()
 
+    def _begin(self) -> None:
+        self._phase, self._problem = "starting", None
+        self._starting = asyncio.create_task(self._bring_up())
+        self._starting.add_done_callback(self._stop_on_fault)
+
+    def _stop_on_fault(self, done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and done.exception() is not None:
+            self.ask_to_stop()
+
     async def _bring_up(self) -> None:
         """Start what of the plan does not run yet, backends first."""
         try:
-            self._phase, self._problem = "starting", None
             backends = [self._started(spec.name) for spec in self._plan.backends]
             await asyncio.gather(*(keeper.ready.wait() for keeper in backends))
             self._phase = "creating topics and databases"
@@ -141,28 +152,27 @@ class Supervisor:
         """A plan with more in it; what runs already goes on as it is."""
         self._plan = Plan.model_validate(request["plan"])
         if self._phase in {"running", "failed"}:
-            self._phase = "starting"
-            self._extending = asyncio.create_task(self._bring_up())
+            self._begin()
         return {}
 
     async def _signal(self, request: dict[str, Any]) -> dict[str, Any]:
-        keeper = self._keeper(request["name"])
+        keeper = self._keepers.get(request["name"])
         if keeper is None:
             return self._unknown(request["name"])
         pid = keeper.pid
         if not keeper.signal(int(request["signal"])):
             return {"error": f"{request['name']} does not run now: {keeper.last_exit}"}
+        if request["signal"] == signal.SIGKILL:
+            # Whoever asks next shall not hear that it is ready.
+            await keeper.gone(pid)
         return {"pid": pid}
 
     async def _restart(self, request: dict[str, Any]) -> dict[str, Any]:
-        keeper = self._keeper(request["name"])
+        keeper = self._keepers.get(request["name"])
         if keeper is None:
             return self._unknown(request["name"])
         await keeper.restart()
         return {}
-
-    def _keeper(self, name: str) -> Keeper | None:
-        return self._keepers.get(name)
 
     def _unknown(self, name: str) -> dict[str, Any]:
         return {"error": f"There is no process {name!r}; there are {', '.join(sorted(self._keepers))}."}
