@@ -26,6 +26,7 @@ class Settings:
     http_port: int
     outbox_grace_s: float
     session_timeout_ms: int
+    instance_id: str | None
     watchdog_s: float
 
     @property
@@ -48,7 +49,8 @@ def load_settings(process: str, service: str | None = None, env: Mapping[str, st
         http_host=text(env, "HTTP_HOST", "127.0.0.1"),
         http_port=integer(env, "HTTP_PORT", HTTP_PORTS[process], 0, 65535),
         outbox_grace_s=number(env, "OUTBOX_GRACE_S", 30, 0, 86_400),
-        session_timeout_ms=integer(env, "KAFKA_SESSION_TIMEOUT_MS", 10_000, 1_000, 300_000),
+        session_timeout_ms=integer(env, "KAFKA_SESSION_TIMEOUT_MS", 6_000, 1_000, 300_000),
+        instance_id=env.get("KAFKA_GROUP_INSTANCE_ID") or None,
         watchdog_s=number(env, "WATCHDOG_S", 30, 1, 3_600),
     )
 

@@ -1,0 +1,192 @@
+"""The edge of a process: settings, logging, event loop, migrations, HTTP and signals, the same way for every service."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import uvloop
+from aiohttp import web
+
+from messaging.errors import MessagingError, SettingsError, TopicMismatchError
+from messaging.handler import Handler, NoEffects, Performer
+from messaging.host import Host
+from messaging.http import make_app, serve
+from messaging.meters import Meters
+from messaging.migrate import migrate
+from messaging.postgres import PostgresStore
+from messaging.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+STOP_DEADLINE_S: Final = 9.0
+EXIT_BAD_SETTINGS: Final = 2
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service, wired: what the runtime needs to run it."""
+
+    name: str
+    topics: tuple[str, ...]
+    migrations: Path
+    handler: Handler
+    locking: bool = False
+    performer: Performer = field(default_factory=NoEffects)
+    routes: Sequence[web.RouteDef] = ()
+    close: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True)
+class QueryService:
+    """A process that only answers queries. `ready` says whether it can."""
+
+    migrations: Path
+    routes: Sequence[web.RouteDef]
+    ready: Callable[[], Awaitable[bool]]
+    close: Callable[[], Awaitable[None]]
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The time, UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        await asyncio.sleep(seconds)
+
+
+def run(process: str, build: Callable[[Settings], Awaitable[Service]]) -> int:
+    """Run a service's process until SIGTERM or SIGINT. Returns its exit code; 2 means that settings or topics are wrong."""
+    return _guarded(lambda: _serve(load_settings(process), build))
+
+
+def run_queries(process: str, service: str, build: Callable[[Settings], Awaitable[QueryService]]) -> int:
+    """Run a process that answers queries over `service`'s database, until SIGTERM or SIGINT."""
+    return _guarded(lambda: _serve_queries(load_settings(process, service), build))
+
+
+def _guarded(main: Callable[[], Awaitable[int]]) -> int:
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    try:
+        return uvloop.run(_awaited(main))
+    except (SettingsError, TopicMismatchError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_SETTINGS
+
+
+async def _awaited(main: Callable[[], Awaitable[int]]) -> int:
+    return await main()
+
+
+async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Service]]) -> int:
+    print(f"{settings.identity} on task queue {settings.task_queue}, group {settings.group_id}", flush=True)
+    stopped = _on_signals()
+    meters = Meters(settings.service)
+    service = await build(settings)
+    state: list[Host] = []
+
+    async def ready() -> bool:
+        return bool(state) and state[0].ready
+
+    about = {"service": settings.service, "identity": settings.identity, "task_queue": settings.task_queue}
+    app = make_app(service.routes, meters.registry, ready, lambda: not state or state[0].alive, about)
+    http = await serve(app, settings.http_host, settings.http_port)
+    try:
+        if not await _migrated(settings, service.migrations, stopped):
+            return 0
+        host = Host(
+            settings,
+            service.handler,
+            service.performer,
+            lambda: PostgresStore(settings.database_url, service.locking),
+            SystemClock(),
+            meters,
+        )
+        state.append(host)
+        gc.collect()
+        gc.freeze()
+        return await _until_stopped(host, stopped)
+    finally:
+        await http.cleanup()
+        if service.close is not None:
+            await service.close()
+
+
+async def _until_stopped(host: Host, stopped: asyncio.Event) -> int:
+    working = asyncio.create_task(host.run())
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if working.done():
+        working.result()
+        return 1
+    # Whatever is down, the process is gone in time: what is not finished is in the database.
+    asyncio.get_running_loop().call_later(STOP_DEADLINE_S, _give_up)
+    await host.stop()
+    await working
+    return 0
+
+
+def _give_up() -> None:
+    log.warning("the graceful stop took too long; leaving what is committed to the next owner")
+    os._exit(0)
+
+
+async def _migrated(settings: Settings, migrations: Path, stopped: asyncio.Event) -> bool:
+    """Bring the database up to date, waiting for it where it is not there yet. False: stopped meanwhile."""
+    while not stopped.is_set():
+        try:
+            applied = await migrate(settings.database_url, migrations)
+        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
+            log.warning("the database is not there yet: %r", error)
+            await asyncio.sleep(0.5)
+            continue
+        except asyncpg.PostgresError as error:
+            raise MessagingError(f"the database {settings.service} cannot be migrated: {error}") from error
+        for name in applied:
+            log.info("applied migration %s", name)
+        return True
+    return False
+
+
+async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitable[QueryService]]) -> int:
+    print(f"{settings.identity} answers queries on {settings.http_host}:{settings.http_port}", flush=True)
+    stopped = _on_signals()
+    meters = Meters(settings.service)
+    service = await build(settings)
+    try:
+        if not await _migrated(settings, service.migrations, stopped):
+            return 0
+        about = {"service": settings.service, "identity": settings.identity}
+        app = make_app(service.routes, meters.registry, service.ready, lambda: True, about)
+        http = await serve(app, settings.http_host, settings.http_port)
+        gc.collect()
+        gc.freeze()
+        await stopped.wait()
+        await http.cleanup()
+        return 0
+    finally:
+        await service.close()
+
+
+def _on_signals() -> asyncio.Event:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped

@@ -1,0 +1,70 @@
+"""Safe settings for every Kafka client of the system, in one place. The library's defaults lose data (docs/adr/0004)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from messaging.assignor import CoPartitionAssignor
+
+REQUEST_TIMEOUT_MS: Final = 10_000
+MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+
+
+def producer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
+    """A producer that writes each record once and in order, on all replicas in sync."""
+    return {
+        "bootstrap_servers": bootstrap_servers,
+        "client_id": client_id,
+        "acks": "all",
+        "enable_idempotence": True,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "max_request_size": MAX_REQUEST_BYTES,
+        "max_batch_size": MAX_REQUEST_BYTES,
+        "metadata_max_age_ms": 60_000,
+    }
+
+
+def consumer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
+    """A consumer that skips nothing: where it has no position it begins at the beginning, and it never commits by itself."""
+    return {
+        "bootstrap_servers": bootstrap_servers,
+        "client_id": client_id,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "fetch_max_wait_ms": 100,
+        "max_partition_fetch_bytes": 2 * 1024 * 1024,
+        "metadata_max_age_ms": 60_000,
+    }
+
+
+def make_producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:
+    """A producer, not started yet."""
+    return AIOKafkaProducer(**producer_options(bootstrap_servers, client_id))
+
+
+def make_group_consumer(
+    bootstrap_servers: str,
+    client_id: str,
+    group_id: str,
+    instance_id: str | None,
+    session_timeout_ms: int,
+) -> AIOKafkaConsumer:
+    """A member of a consumer group, not started and not subscribed yet."""
+    return AIOKafkaConsumer(
+        **consumer_options(bootstrap_servers, client_id),
+        group_id=group_id,
+        group_instance_id=instance_id,
+        session_timeout_ms=session_timeout_ms,
+        rebalance_timeout_ms=max(session_timeout_ms, 15_000),
+        heartbeat_interval_ms=500,
+        partition_assignment_strategy=(CoPartitionAssignor,),
+    )
+
+
+def make_reader(bootstrap_servers: str, client_id: str, topics: Sequence[str] = ()) -> AIOKafkaConsumer:
+    """A reader without a group, for clients that look on; it is told its partitions with `assign`."""
+    return AIOKafkaConsumer(*topics, **consumer_options(bootstrap_servers, client_id))

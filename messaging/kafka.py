@@ -1,0 +1,220 @@
+"""Kafka behind the runtime's ports: publishing prepared batches, and reading the partitions that a group gives to this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from messaging.clients import make_group_consumer, make_producer
+from messaging.errors import PublishUnknownError, TopicMismatchError
+from messaging.ports import Record, Wire, wire_headers
+from messaging.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PUBLISH_DEADLINE_S: Final = 15.0
+STOP_DEADLINE_S: Final = 2.0
+#: A prepared batch is closed at this size; a single record may be larger.
+BATCH_BYTES: Final = 512 * 1024
+
+
+async def stop_client(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Stop a client; one that hangs (aiokafka#1101) is left to itself after a deadline."""
+    try:
+        await asyncio.wait_for(client.stop(), STOP_DEADLINE_S)
+    except (TimeoutError, KafkaError, OSError) as error:
+        log.warning("a Kafka client did not stop: %r", error)
+
+
+class KafkaPublisher:
+    """Publishes outbox rows. After a failure the producer is thrown away: what it still had under way may come or not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+        self._discarded: set[asyncio.Task[None]] = set()
+
+    async def publish(self, wires: Sequence[Wire]) -> dict[str, int]:
+        """See `Publisher.publish`."""
+        producer: AIOKafkaProducer | None = None
+        try:
+            async with asyncio.timeout(PUBLISH_DEADLINE_S):
+                producer = await self._started()
+                sends = [self._send(producer, batch) for batch in _by_target(wires)]
+                return dict(await asyncio.gather(*sends))
+        except (TimeoutError, KafkaError, OSError) as error:
+            self._discard(producer)
+            raise PublishUnknownError(f"{type(error).__name__}: {error}") from error
+
+    async def _send(self, producer: AIOKafkaProducer, wires: Sequence[Wire]) -> tuple[str, int]:
+        """Append all rows of one topic and partition; returns the topic and its last offset."""
+        topic, partition = wires[0].topic, wires[0].partition
+        last, count, size = -1, 0, 0
+        builder = producer.create_batch()
+        for wire in wires:
+            length = len(wire.value or b"") + 200
+            if count and size + length > BATCH_BYTES:
+                last = await self._deliver(producer, builder, topic, partition, count)
+                builder, count, size = producer.create_batch(), 0, 0
+            if builder.append(timestamp=None, key=wire.key, value=wire.value, headers=wire_headers(wire)) is None:
+                raise PublishUnknownError(f"an outbox row of {length} bytes is too large for {topic}")
+            count, size = count + 1, size + length
+        last = await self._deliver(producer, builder, topic, partition, count)
+        return topic, last
+
+    @staticmethod
+    async def _deliver(producer: AIOKafkaProducer, builder: Any, topic: str, partition: int, count: int) -> int:
+        future = await producer.send_batch(builder, topic, partition=partition)
+        metadata = await future
+        return int(metadata.offset) + count - 1
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = make_producer(self._settings.bootstrap_servers, self._settings.identity)
+                try:
+                    await producer.start()
+                except BaseException:
+                    self._discard(producer)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _discard(self, producer: AIOKafkaProducer | None) -> None:
+        if producer is None:
+            return
+        if self._producer is producer:
+            self._producer = None
+        task = asyncio.get_running_loop().create_task(stop_client(producer))
+        self._discarded.add(task)
+        task.add_done_callback(self._discarded.discard)
+
+    async def close(self) -> None:
+        """Stop the producer, within a deadline."""
+        if self._producer is not None:
+            await stop_client(self._producer)
+            self._producer = None
+
+
+def _by_target(wires: Sequence[Wire]) -> list[list[Wire]]:
+    targets: dict[tuple[str, int], list[Wire]] = {}
+    for wire in wires:
+        targets.setdefault((wire.topic, wire.partition), []).append(wire)
+    return list(targets.values())
+
+
+Changed = Callable[[set[int]], Awaitable[None]]
+
+
+class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
+    """This process's membership in the service's group, and its reading. `on_assigned` and `on_revoked` get partition numbers;
+    an assigned partition stays paused until `seek` says where to read."""
+
+    def __init__(self, settings: Settings, topics: Sequence[str], on_assigned: Changed, on_revoked: Changed) -> None:
+        self._settings = settings
+        self._topics = tuple(topics)
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self._consumer = make_group_consumer(
+            settings.bootstrap_servers,
+            settings.identity,
+            settings.group_id,
+            settings.instance_id,
+            settings.session_timeout_ms,
+        )
+
+    async def start(self) -> None:
+        """Join the group. Raises `TopicMismatchError` where the topics are not as the contract says."""
+        await self._consumer.start()
+        for topic in self._topics:
+            found = await self._partition_count(topic)
+            if found != self._settings.partitions:
+                told = "does not exist" if found == 0 else f"has {found} partitions"
+                raise TopicMismatchError(
+                    f"Topic {topic} {told}, but TOPIC_PARTITIONS is {self._settings.partitions}: create the topics with "
+                    f"`python -m devstack topics` (never let the broker create them), or set TOPIC_PARTITIONS."
+                )
+        self._consumer.subscribe(list(self._topics), listener=self)
+
+    async def _partition_count(self, topic: str) -> int:
+        for _ in range(20):
+            # The public call refreshes the metadata of all topics.
+            await self._consumer.topics()
+            partitions = self._consumer.partitions_for_topic(topic)
+            if partitions:
+                return len(partitions)
+            await asyncio.sleep(0.1)
+        return 0
+
+    async def stop(self) -> None:
+        """Leave the group and close, within a deadline."""
+        await stop_client(self._consumer)
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Called by the client before a rebalance."""
+        await self._on_revoked({tp.partition for tp in revoked})
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Called by the client after a rebalance; nothing may be read before the database has said from where."""
+        if assigned:
+            self._consumer.pause(*assigned)
+        partitions = {tp.partition for tp in assigned}
+        for partition in partitions:
+            missing = [t for t in self._topics if TopicPartition(t, partition) not in assigned]
+            if missing:
+                raise TopicMismatchError(f"partition {partition} of {missing} is assigned to somebody else")
+        await self._on_assigned(partitions)
+
+    def _tps(self, partition: int) -> list[TopicPartition]:
+        return [TopicPartition(topic, partition) for topic in self._topics]
+
+    def seek(self, partition: int, offsets: dict[str, int]) -> None:
+        """Read the partition from these offsets on."""
+        for tp in self._tps(partition):
+            self._consumer.seek(tp, offsets[tp.topic])
+        self._consumer.resume(*self._tps(partition))
+
+    async def read(self, partition: int, timeout_s: float, limit: int) -> list[Record]:
+        """What is there for the partition, or comes within the timeout."""
+        found = await self._consumer.getmany(*self._tps(partition), timeout_ms=int(timeout_s * 1000), max_records=limit)
+        return [_record(raw) for records in found.values() for raw in records]
+
+    async def ends(self, partition: int) -> dict[str, int]:
+        """The end of each topic's partition, asked of the broker now."""
+        found = await self._consumer.end_offsets(self._tps(partition))
+        return {tp.topic: offset for tp, offset in found.items()}
+
+    async def begins(self, partition: int) -> dict[str, int]:
+        """The first offset that is still there of each topic's partition."""
+        found = await self._consumer.beginning_offsets(self._tps(partition))
+        return {tp.topic: offset for tp, offset in found.items()}
+
+    async def ends_of(self, topics: Sequence[str], partition: int) -> dict[str, int]:
+        """The end of other topics' partition (those that this service writes)."""
+        if not topics:
+            return {}
+        found = await self._consumer.end_offsets([TopicPartition(topic, partition) for topic in topics])
+        return {tp.topic: offset for tp, offset in found.items()}
+
+    async def commit(self, partition: int, offsets: dict[str, int]) -> None:
+        """Tell the group's offsets to Kafka, for lag tools only."""
+        await self._consumer.commit({TopicPartition(topic, partition): offset for topic, offset in offsets.items()})
+
+
+def _record(raw: Any) -> Record:
+    return Record(
+        raw.topic,
+        raw.partition,
+        raw.offset,
+        raw.key,
+        raw.value,
+        raw.headers,
+        datetime.fromtimestamp(raw.timestamp / 1000, UTC),
+    )

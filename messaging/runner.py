@@ -1,0 +1,259 @@
+"""Drives one partition's worker: brings it records, time and outcomes, publishes what it decided, mends what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, Final
+
+from messaging.decision import Effect, Message
+from messaging.errors import (
+    FenceLostError,
+    MessagingError,
+    PublishUnknownError,
+    StaleRowError,
+    TransientStoreError,
+)
+from messaging.handler import Performer
+from messaging.kafka import GroupReader
+from messaging.meters import Meters
+from messaging.ports import Clock, PendingEffect, Publisher, Store
+from messaging.schedule import Barrier
+from messaging.settings import Settings
+from messaging.worker import MAX_BATCH, PartitionWorker
+
+log = logging.getLogger(__name__)
+
+IDLE_S: Final = 1.0
+TIDY_EVERY_S: Final = 1.0
+BACKOFF_FIRST_S: Final = 0.1
+BACKOFF_MOST_S: Final = 5.0
+#: With so much unpublished the partition reads nothing more.
+MAX_UNPUBLISHED: Final = 20_000
+
+
+class PartitionRunner:
+    """The tasks of one owned partition: its loop, its publishing, its effects under way."""
+
+    def __init__(
+        self,
+        worker: PartitionWorker,
+        store: Store,
+        reader: GroupReader,
+        publisher: Publisher,
+        performer: Performer,
+        clock: Clock,
+        settings: Settings,
+        meters: Meters,
+        on_fence_lost: Callable[[], None],
+    ) -> None:
+        self.worker = worker
+        self.ready = False
+        self.failing = False
+        self.progress_at = clock.now()
+        self._store = store
+        self._reader = reader
+        self._publisher = publisher
+        self._performer = performer
+        self._clock = clock
+        self._settings = settings
+        self._meters = meters
+        self._on_fence_lost = on_fence_lost
+        self._wake = asyncio.Event()
+        self._to_publish = asyncio.Event()
+        self._published = asyncio.Event()
+        self._outcomes: list[Message] = []
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._fetch: asyncio.Task[Any] | None = None
+        self._tidied_at: datetime | None = None
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to work on the partition."""
+        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._publish_loop())]
+
+    async def stop(self, drain_s: float) -> None:
+        """Finish the batch at hand, publish what is committed if that is possible in time, let everything else go."""
+        self._stopping = True
+        self._wake.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks[:1], timeout=drain_s)
+        if self.worker.unpublished and not self.failing:
+            self._to_publish.set()
+            await _until(lambda: not self.worker.unpublished, self._published, drain_s)
+        pending = [*self._tasks, *self._under_way.values(), *([self._fetch] if self._fetch else [])]
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        if self.ready and not self.failing and not self.worker.unpublished:
+            await self._last_words()
+        await self._store.close()
+
+    async def _last_words(self) -> None:
+        """Record what is published, so that the next owner has nothing to repeat. It is only a kindness."""
+        try:
+            async with asyncio.timeout(1):
+                await self.worker.tidy(self._clock.now(), self._settings.outbox_grace_s)
+                await self._reader.commit(self.worker.partition, self.worker.offsets)
+        except Exception as error:  # noqa: BLE001 - the next owner copes without it, and we are leaving
+            log.info("could not record the last offsets: %r", error)
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        begun = False
+        while not self._stopping:
+            try:
+                resumed = await (self.worker.reload() if begun else self.worker.take_over())
+                begun = True
+                await self._resume(resumed)
+                self.ready, self.failing = True, False
+                while not self._stopping:
+                    await self._turn()
+                    backoff_s = BACKOFF_FIRST_S
+            except FenceLostError:
+                self._meters.happened("fence-lost")
+                self._on_fence_lost()
+                return
+            except (TransientStoreError, StaleRowError, OSError, TimeoutError, MessagingError) as error:
+                self._note_failure(error)
+                await self._store.close()
+                await self._clock.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+
+    def _note_failure(self, error: Exception) -> None:
+        self.failing = True
+        self._meters.happened("stale-row" if isinstance(error, StaleRowError) else "store-error")
+        log.warning("partition %d stands still for now: %s", self.worker.partition, error)
+
+    async def _resume(self, pending: list[PendingEffect]) -> None:
+        partition = self.worker.partition
+        begins, ends = await self._reader.begins(partition), await self._reader.ends(partition)
+        output_ends = await self._reader.ends_of(sorted(self.worker.acked), partition)
+        if await self.worker.reconcile(begins, ends, output_ends):
+            self._meters.happened("rewound")
+        await self._drop_fetch()
+        self._reader.seek(partition, self.worker.offsets)
+        alive = {effect.id for effect in pending}
+        self._outcomes = [outcome for outcome in self._outcomes if outcome.data.effect_id in alive]
+        known = self._under_way.keys() | {outcome.data.effect_id for outcome in self._outcomes}
+        for row in pending:
+            if row.id not in known:
+                request = self._performer.read(row.kind, row.request)
+                self._launch(Effect(row.key, row.id, row.kind, request), resumed=True)
+        self._to_publish.set()
+
+    async def _turn(self) -> None:
+        worker, now = self.worker, self._clock.now()
+        barrier = None
+        if worker.next_due is not None and worker.next_due <= now:
+            barrier = Barrier(now, await self._reader.ends(worker.partition))
+        outcomes = list(self._outcomes)
+        handled = await worker.step(now, barrier, outcomes)
+        self._outcomes = self._outcomes[len(outcomes) :]
+        if handled:
+            self.progress_at = now
+        for effect in worker.launch:
+            self._launch(effect, resumed=False)
+        worker.launch.clear()
+        if worker.unpublished:
+            self._to_publish.set()
+        if self._tidied_at is None or (now - self._tidied_at).total_seconds() >= TIDY_EVERY_S:
+            self._tidied_at = now
+            await worker.tidy(now, self._settings.outbox_grace_s)
+            self._meters.state(worker.partition, "outbox-waiting", len(worker.unpublished))
+        if len(worker.unpublished) > MAX_UNPUBLISHED:
+            await _until(lambda: len(worker.unpublished) <= MAX_UNPUBLISHED, self._published, IDLE_S)
+        await self._gather(handled)
+
+    async def _gather(self, handled: int) -> None:
+        """Wait for something to do: records, an outcome, a timer. Where the last turn did something, only look."""
+        if self._outcomes or len(self.worker.buffers) >= MAX_BATCH:
+            return
+        if self._fetch is None:
+            self._fetch = asyncio.create_task(self._reader.read(self.worker.partition, IDLE_S, MAX_BATCH))
+        timeout_s = self._patience(handled)
+        if not self._fetch.done() and timeout_s > 0:
+            wake = asyncio.create_task(self._wake.wait())
+            await asyncio.wait({self._fetch, wake}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            wake.cancel()
+            self._wake.clear()
+        elif not self._fetch.done():
+            await asyncio.sleep(0)
+        if self._fetch.done():
+            records, self._fetch = self._fetch.result(), None
+            self.worker.buffers.offer(records, self.worker.offsets)
+
+    def _patience(self, handled: int) -> float:
+        if self.worker.next_due is None:
+            return IDLE_S
+        until_due = (self.worker.next_due - self._clock.now()).total_seconds()
+        if until_due > 0:
+            return min(until_due, IDLE_S)
+        # A timer is due. If it could not fire yet, records that were appended before its deadline are still on their way.
+        return 0.0 if handled else 0.02
+
+    async def _drop_fetch(self) -> None:
+        """What was being read belongs to a position that is no longer ours."""
+        if self._fetch is not None:
+            self._fetch.cancel()
+            await asyncio.gather(self._fetch, return_exceptions=True)
+            self._fetch = None
+
+    # --- publishing and effects ---------------------------------------------------------------------------------------
+
+    async def _publish_loop(self) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            await self._to_publish.wait()
+            self._to_publish.clear()
+            while self.worker.unpublished:
+                try:
+                    await self.worker.publish(self._publisher)
+                    backoff_s = BACKOFF_FIRST_S
+                    self._published.set()
+                except PublishUnknownError as error:
+                    self._meters.happened("publish-unknown")
+                    log.warning("partition %d could not publish: %s", self.worker.partition, error)
+                    await self._clock.sleep(backoff_s)
+                    backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+
+    def _launch(self, effect: Effect, resumed: bool) -> None:
+        self._under_way[effect.id] = asyncio.create_task(self._perform(effect, resumed))
+
+    async def _perform(self, effect: Effect, resumed: bool) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                result = await self._performer.perform(effect.kind, effect.request, resumed)
+                break
+            except Exception:  # whatever it was, the effect is still asked for
+                self._meters.happened("effect-failed")
+                log.exception("an effect of kind %s failed unforeseen; it is tried again", effect.kind)
+                await self._clock.sleep(backoff_s)
+                backoff_s, resumed = min(backoff_s * 2, BACKOFF_MOST_S), True
+        self._outcomes.append(self.worker.outcome(effect, result, self._clock.now()))
+        self._under_way.pop(effect.id, None)
+        self._wake.set()
+
+
+async def _until(fact: Callable[[], bool], signal: asyncio.Event, timeout_s: float) -> None:
+    """Wait until the fact holds, looking whenever the signal comes; give up after the timeout."""
+
+    async def watch() -> None:
+        while not fact():
+            signal.clear()
+            await signal.wait()
+
+    await _quietly(asyncio.wait_for(watch(), timeout_s))
+
+
+async def _quietly(waiting: Coroutine[Any, Any, None]) -> None:
+    try:
+        await waiting
+    except TimeoutError:
+        log.debug("the wait ended by its deadline")
