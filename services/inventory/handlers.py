@@ -1,0 +1,148 @@
+"""The stock room as a service: which rows a batch needs, one decision after another on them, and what has to be written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from contracts.envelope import InvalidCommand
+from contracts.inventory import AdjustStock, ReceiveStock, ReleaseStock, ReserveStock
+from contracts.orders import OrderCompleted
+from contracts.topics import ORDERS_EVENTS, SUBSCRIPTIONS
+from messaging.decision import Decision, Message
+from messaging.stamp import Stamped
+from services.inventory.domain import decide
+from services.inventory.ledger import Changes, CommandKey, Ledger, Reservation, ReservationKey, ShopAnswer, Stock
+from services.inventory.shop import command_key
+from services.inventory.store import InventoryStore, Irregularity, Writes
+
+log = logging.getLogger(__name__)
+
+INTERESTS: Final[Mapping[str, frozenset[str]]] = {ORDERS_EVENTS: frozenset({"orders.order-completed.v1"})}
+
+
+class InventoryBatch:
+    """See `messaging.handler.Batch`. The stock rows in it are locked until the commit."""
+
+    def __init__(
+        self,
+        store: InventoryStore,
+        default_currency: str,
+        stock: dict[str, Stock],
+        reservations: dict[ReservationKey, Reservation],
+        answers: dict[CommandKey, ShopAnswer],
+    ) -> None:
+        self._store = store
+        self._default_currency = default_currency
+        self._stock = stock
+        self._reservations = reservations
+        self._answers = answers
+        self._ledger = Ledger(stock, reservations, answers)
+        self._loaded_stock = frozenset(stock)
+        self._loaded_reservations = frozenset(reservations)
+        self._changed_stock: dict[str, None] = {}
+        self._changed_reservations: dict[ReservationKey, None] = {}
+        self._answered: dict[CommandKey, datetime] = {}
+        self._irregularities: list[Irregularity] = []
+
+    def decide(self, message: Message, now: datetime) -> Decision[Changes]:
+        """See `Batch.decide`."""
+        decision = decide(self._ledger, message, now, self._default_currency)
+        changes = decision.state
+        self._stock.update(changes.stock)
+        self._reservations.update(changes.reservations)
+        self._answers.update(changes.answers)
+        self._changed_stock.update(dict.fromkeys(changes.stock))
+        self._changed_reservations.update(dict.fromkeys(changes.reservations))
+        self._answered.update(dict.fromkeys(changes.answers, now))
+        return decision
+
+    def stage(self, transaction: Any, stamped: Sequence[Stamped]) -> None:
+        """See `Batch.stage`. Notes are the irregular messages."""
+        self._irregularities = [_irregularity(entry) for entry in stamped if entry.event_id is None]
+        self._store.stage(transaction, self._writes())
+
+    def committed(self) -> None:
+        """See `Batch.committed`. Shared rows are never kept; what should not have happened is said aloud."""
+        for found in self._irregularities:
+            log.warning(
+                "%s: the reservation is %s",
+                found.kind,
+                found.state,
+                extra={"key": found.order_id, "cause": found.cause},
+            )
+
+    def _writes(self) -> Writes:
+        writes = Writes(irregularities=self._irregularities)
+        for sku in self._changed_stock:
+            loaded = sku in self._loaded_stock
+            (writes.changed_stock if loaded else writes.new_stock).append(self._stock[sku])
+        for key in self._changed_reservations:
+            known = key in self._loaded_reservations
+            (writes.moved_reservations if known else writes.new_reservations).append(self._reservations[key])
+        writes.answers.extend((key, self._answers[key], at) for key, at in self._answered.items())
+        return writes
+
+
+class InventoryHandler:
+    """See `messaging.handler.Handler`. `default_currency` is that of a new SKU whose receipt names none."""
+
+    name = "inventory"
+    topics = SUBSCRIPTIONS["inventory"]
+    interests = INTERESTS
+
+    def __init__(self, store: InventoryStore, default_currency: str) -> None:
+        self._store = store
+        self._default_currency = default_currency
+
+    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> InventoryBatch:
+        """See `Handler.load`. Reservations and answers first: they tell which stock has to be locked."""
+        asked = _reservation_keys(messages)
+        shop = {command_key(m) for m in messages if isinstance(m.data, InvalidCommand | ReceiveStock | AdjustStock)}
+        reservations = await self._store.reservations(transaction, asked) if asked else {}
+        answers = await self._store.answers(transaction, shop) if shop else {}
+        skus = _skus_to_lock(messages, reservations, answers)
+        stock = await self._store.locked_stock(transaction, skus) if skus else {}
+        return InventoryBatch(self._store, self._default_currency, stock, reservations, answers)
+
+    def forget(self, partition: int) -> None:
+        """See `Handler.forget`: nothing is kept between batches."""
+
+
+def _reservation_keys(messages: Sequence[Message]) -> set[ReservationKey]:
+    keys: set[ReservationKey] = set()
+    for message in messages:
+        data = message.data
+        if isinstance(data, ReserveStock | ReleaseStock):
+            keys.add((message.key, data.reservation_id))
+        elif isinstance(data, OrderCompleted):
+            keys.update((message.key, reservation_id) for reservation_id in data.reservation_ids)
+    return keys
+
+
+def _skus_to_lock(
+    messages: Sequence[Message],
+    reservations: Mapping[ReservationKey, Reservation],
+    answers: Mapping[CommandKey, ShopAnswer],
+) -> set[str]:
+    """Every SKU that a decision on these messages may look at or change. Repeats need none."""
+    skus: set[str] = set()
+    for message in messages:
+        data = message.data
+        if isinstance(data, ReserveStock):
+            if (message.key, data.reservation_id) not in reservations:
+                skus.update(item.sku for item in data.items)
+        elif isinstance(data, ReceiveStock | AdjustStock) and command_key(message) not in answers:
+            skus.add(data.sku)
+    for reservation in reservations.values():
+        if reservation.state == "held":
+            skus.update(line.sku for line in reservation.lines)
+    return skus
+
+
+def _irregularity(note: Stamped) -> Irregularity:
+    data = note.data
+    assert isinstance(data, dict), "a note's data is plain JSON"
+    return Irregularity(note.key, str(data["reservation_id"]), note.type, str(data["state"]), note.cause, note.at)

@@ -1,0 +1,73 @@
+"""The stock room's tables in memory, for tests and the simulation. It keeps what PostgreSQL keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from messaging.errors import StaleRowError
+from messaging.memory import MemoryTransaction
+from services.inventory.ledger import CommandKey, Reservation, ReservationKey, ShopAnswer, Stock
+from services.inventory.store import Irregularity, Writes
+
+
+@dataclass(slots=True)
+class MemoryTables:
+    """What the database would hold. It outlives the stores that work on it, as a database does."""
+
+    stock: dict[str, Stock] = field(default_factory=dict)
+    reservations: dict[ReservationKey, Reservation] = field(default_factory=dict)
+    answers: dict[CommandKey, ShopAnswer] = field(default_factory=dict)
+    irregularities: dict[tuple[str, str, str], Irregularity] = field(default_factory=dict)
+
+
+class MemoryInventory:
+    """See `InventoryStore`. There are no locks: a row that somebody else has changed meanwhile is a `StaleRowError`."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self.tables = tables
+        self._read: WeakKeyDictionary[MemoryTransaction, dict[str, Stock]] = WeakKeyDictionary()
+
+    async def reservations(
+        self, transaction: MemoryTransaction, keys: Collection[ReservationKey]
+    ) -> dict[ReservationKey, Reservation]:
+        """See `InventoryStore.reservations`."""
+        return {key: self.tables.reservations[key] for key in keys if key in self.tables.reservations}
+
+    async def answers(
+        self, transaction: MemoryTransaction, keys: Collection[CommandKey]
+    ) -> dict[CommandKey, ShopAnswer]:
+        """See `InventoryStore.answers`."""
+        return {key: self.tables.answers[key] for key in keys if key in self.tables.answers}
+
+    async def locked_stock(self, transaction: MemoryTransaction, skus: Collection[str]) -> dict[str, Stock]:
+        """See `InventoryStore.locked_stock`."""
+        read = {sku: self.tables.stock[sku] for sku in skus if sku in self.tables.stock}
+        self._read[transaction] = dict(read)
+        return read
+
+    def stage(self, transaction: MemoryTransaction, writes: Writes) -> None:
+        """See `InventoryStore.stage`."""
+        read = self._read.pop(transaction, {})
+
+        def write() -> None:
+            self._check(writes, read)
+            tables = self.tables
+            tables.stock.update({row.sku: row for row in (*writes.new_stock, *writes.changed_stock)})
+            changed = (*writes.new_reservations, *writes.moved_reservations)
+            tables.reservations.update({row.key: row for row in changed})
+            tables.answers.update({key: answer for key, answer, _ in writes.answers})
+            for found in writes.irregularities:
+                tables.irregularities.setdefault((found.order_id, found.reservation_id, found.kind), found)
+
+        transaction.stage(write)
+
+    def _check(self, writes: Writes, read: dict[str, Stock]) -> None:
+        tables = self.tables
+        stale = any(tables.stock.get(row.sku) is not read[row.sku] for row in writes.changed_stock)
+        stale = stale or any(row.sku in tables.stock for row in writes.new_stock)
+        stale = stale or any(row.key in tables.reservations for row in writes.new_reservations)
+        stale = stale or any(tables.reservations[row.key].state != "held" for row in writes.moved_reservations)
+        if stale:
+            raise StaleRowError("the stock or a reservation is not as it was read")
