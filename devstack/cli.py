@@ -65,7 +65,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
         typer.echo("The stack is down; `python -m devstack up` starts it.")
     else:
         _print_table(found)
-        typer.echo(f"The stack is {found.phase}." + (f" {found.problem}" if found.problem else ""))
+        typer.echo(_summary(found))
     raise typer.Exit(0 if found.all_run else 1)
 
 
@@ -154,6 +154,15 @@ def _print_table(status: StackStatus) -> None:
         table.add_row(*row, str(process.restarts), _short(process.log))
     # Whole paths, for a person who copies them and for a program that reads them; the terminal may wrap.
     Console(highlight=False, width=240).print(table)
+
+
+def _summary(status: StackStatus) -> str:
+    if status.problem:
+        return f"The stack is {status.phase}. {status.problem}"
+    waited_for = [process.name for process in status.processes if process.state != "ready"]
+    if status.phase == "running" and waited_for:
+        return f"The stack is running, but not ready: {', '.join(waited_for)}."
+    return f"The stack is {status.phase}."
 
 
 def _short(path: Path) -> str:

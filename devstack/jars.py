@@ -106,7 +106,20 @@ def _with_maven(mvn: str, coordinate: str, into: Path) -> None:
     with tempfile.TemporaryDirectory() as project:
         pom = Path(project) / "pom.xml"
         pom.write_text(_POM.format(group=group, artifact=artifact, version=version))
-        _run([mvn, "-B", "-q", "-f", str(pom), _COPY, "-DincludeScope=runtime", f"-DoutputDirectory={into}"], "mvn")
+        _run(
+            [
+                mvn,
+                "-B",
+                "-q",
+                "-Dstyle.color=never",
+                "-f",
+                str(pom),
+                _COPY,
+                "-DincludeScope=runtime",
+                f"-DoutputDirectory={into}",
+            ],
+            "mvn",
+        )
 
 
 def _with_jgo(coordinate: str, into: Path) -> None:
@@ -126,8 +139,8 @@ def _reason(output: str) -> str:
     """The line that tells most: Maven's first error, else the last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("[ERROR]").strip() for line in lines if line.startswith("[ERROR]")]
-    chosen = errors[:1] or lines[-1:] or ["no message"]
-    return chosen[0][:400]
+    chosen = [error for error in errors if error][:1] or lines[-1:] or ["no message"]
+    return chosen[0][:400].rstrip(".") + "."
 
 
 def _sha256(path: Path) -> str:

@@ -61,7 +61,7 @@ def install_java_requirements() -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(_REQUIREMENTS)]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise DevstackError(f"Installing {_REQUIREMENTS.name} failed: {_last_line(done.stderr)}")
+        raise DevstackError(f"Installing {_REQUIREMENTS.name} failed: {_last_line(done.stderr)}.")
     importlib.invalidate_caches()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import pwd
@@ -77,7 +78,7 @@ def find_bin(settings: Settings) -> Path:
     package = importlib.util.find_spec(_WHEEL)
     if package is None or package.origin is None:
         raise DevstackError(
-            "There is no PostgreSQL: install requirements/base.txt, or set DEVSTACK_POSTGRES_BIN to a folder with postgres."
+            "There is no PostgreSQL: install requirements/dev.txt, or set DEVSTACK_POSTGRES_BIN to a folder with postgres."
         )
     return Path(package.origin).parent / _WHEEL_BIN
 
@@ -124,11 +125,25 @@ def _reachable(settings: Settings, bin_folder: Path, user: pwd.struct_passwd | N
     if not open_to_others(settings.home):
         data = _data_elsewhere(settings.home, make_private(private))
     if not open_to_others(bin_folder / "postgres"):
-        copy = make_private(private) / "pginstall"
-        if not copy.exists():
-            shutil.copytree(bin_folder.parent, copy, symlinks=True)
-        bin_folder = copy / "bin"
+        if settings.postgres_bin is not None:
+            raise DevstackError(f"PostgreSQL has to run as {user.pw_name} here, who cannot get at {bin_folder}.")
+        bin_folder = _copy_of_wheel(bin_folder, make_private(private))
     return bin_folder, data
+
+
+def _copy_of_wheel(bin_folder: Path, private: Path) -> Path:
+    """The wheel's programs where everybody can get at them, beside their libraries as the programs expect them."""
+    site = bin_folder.parents[2]
+    copy = private / f"programs-{importlib.metadata.version(_WHEEL)}"
+    if not copy.exists():
+        making = private / "programs.making"
+        shutil.rmtree(making, ignore_errors=True)
+        for part in (bin_folder.parent, site / f"{_WHEEL}.libs"):
+            if part.exists():  # where the wheel is built without libraries of its own, there is no such folder
+                shutil.copytree(part, making / part.relative_to(site), symlinks=True)
+        making.chmod(0o755)
+        making.rename(copy)
+    return copy / bin_folder.relative_to(site)
 
 
 def _data_elsewhere(home: Path, private: Path) -> Path:

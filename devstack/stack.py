@@ -90,8 +90,11 @@ class Stack:
             wanted = () if only_backends else service_processes(self.settings, self._services)
             if before.phase == "down":
                 self._launch(self._plan(wanted, report), report)
-            elif any(spec.name not in names for spec in wanted):
-                self._extend(tuple(spec for spec in wanted if spec.name not in names), report)
+            else:
+                self._refuse_other_settings()
+                missing = tuple(spec for spec in wanted if spec.name not in names)
+                if missing:
+                    self._extend(missing, report)
             try:
                 return self._wait_until_ready(report, timeout_s)
             except NotReadyError:
@@ -191,6 +194,15 @@ class Stack:
                 stderr=log,
                 start_new_session=True,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    def _refuse_other_settings(self) -> None:
+        running = Plan.model_validate_json((self.settings.home / PLAN).read_bytes()).topics
+        wanted = (self.settings.bootstrap, self.settings.partitions)
+        if running is not None and running != wanted:
+            raise DevstackError(
+                f"The stack runs already, with the broker at {running[0]} and {running[1]} partitions, not at {wanted[0]} "
+                f"and {wanted[1]}. Take it down first, or use another DEVSTACK_HOME."
             )
 
     def _extend(self, services: tuple[ProcessSpec, ...], report: Report) -> None:
