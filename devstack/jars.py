@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -138,8 +139,7 @@ def _run(argv: list[str], what: str) -> None:
 def _reason(output: str) -> str:
     """The line that tells most: Maven's first error, else the last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line.removeprefix("[ERROR]").strip() for line in lines if line.startswith("[ERROR]")]
-    chosen = [error for error in errors if error][:1] or lines[-1:] or ["no message"]
+    chosen = re.findall(r"\[ERROR\] +(\S.*)", output)[:1] or lines[-1:] or ["no message"]
     return chosen[0][:400].rstrip(".") + "."
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from devstack.cleanup import DATA, end_leftovers, forget, tidy
 from devstack.control import StackStatus, ask, ask_status
 from devstack.environment import environment_of
 from devstack.errors import DevstackError, NotReadyError
@@ -28,18 +28,14 @@ from devstack.ports import require_free_ports
 from devstack.postgres import SUPERUSER, postgres_process
 from devstack.processes import SERVICES, Plan, ProcessSpec, Service, service_processes, smtp_sink, write_private
 from devstack.progress import Report, silent
-from devstack.records import leftovers, recorded_process, runs, send, wait_gone
-from devstack.settings import CLONE, DATABASES, Settings, make_home, private_folder, read_settings
-from devstack.supervisor import CONTROL, PLAN, RECORD, folders_of
+from devstack.records import recorded_process, runs, send, wait_gone
+from devstack.settings import CLONE, DATABASES, Settings, make_home, read_settings
+from devstack.supervisor import CONTROL, PLAN, RECORD
 
 _READY_TIMEOUT_S: Final = 90.0
 _POLL_S: Final = 0.05
 #: A process that ended so often without ever having been ready is not going to work.
 _HOPELESS: Final = 4
-
-
-#: What a stack keeps in its home, apart from the logs.
-_DATA: Final = ("kafka", "postgres", "postgres.making", "postgres-folder", "mails", "run", "processes", PLAN, RECORD)
 
 
 class Stack:
@@ -77,7 +73,7 @@ class Stack:
     ) -> None:
         self.down()
         if self._forget_after:
-            self._forget(_DATA)
+            forget(self.settings, DATA)
 
     def up(
         self, *, only_backends: bool = False, report: Report = silent, timeout_s: float = _READY_TIMEOUT_S
@@ -125,10 +121,12 @@ class Stack:
         if self._daemon is not None:
             self._daemon.wait()
             self._daemon = None
-        self._end_leftovers(report)
+        end_leftovers(self.settings, report)
         if wipe:
             report("Forgetting all data")
-            self._forget((*_DATA, "logs"))
+            forget(self.settings, (*DATA, "logs"))
+        else:
+            tidy(self.settings)
 
     def status(self) -> StackStatus:
         """What runs now."""
@@ -181,7 +179,7 @@ class Stack:
         return kafka_process(self.settings, java, ensure_jars(report), report)
 
     def _launch(self, plan: Plan, report: Report) -> None:
-        self._end_leftovers(report)
+        end_leftovers(self.settings, report)
         require_free_ports(self.settings, (*plan.backends, *plan.services))
         write_private(self.settings.home / PLAN, plan.model_dump_json())
         report("Starting " + ", ".join(spec.name for spec in (*plan.backends, *plan.services)))
@@ -242,30 +240,6 @@ class Stack:
                 )
         if late:
             raise NotReadyError(f"The stack is not ready in time ({status.phase}); see {self.settings.logs}.")
-
-    def _end_leftovers(self, report: Report) -> None:
-        found = leftovers(folders_of(self.settings).records, self.settings.home)
-        if found:
-            report(f"Ending {len(found)} processes that a killed supervisor left behind")
-            for process, stop_signal in found:
-                send([process], stop_signal)
-                send([process], signal.SIGCONT)
-            left = wait_gone([process for process, _ in found], STOP_TIMEOUT_S)
-            send(left, signal.SIGKILL)
-            wait_gone(left, STOP_TIMEOUT_S)
-        shutil.rmtree(folders_of(self.settings).records, ignore_errors=True)
-
-    def _forget(self, names: tuple[str, ...]) -> None:
-        """Remove these, and nothing else that may lie in the home."""
-        for name in names:
-            path = self.settings.home / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        private = private_folder(self.settings.home)
-        if private.is_dir():
-            shutil.rmtree(private)
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
