@@ -23,6 +23,15 @@ from messaging.ports import Commit, DueTimer, Headers, Ownership, PendingEffect,
 
 COMMAND_TIMEOUT_S: Final = 20
 CONNECT_TIMEOUT_S: Final = 5
+# Every statement here goes by key. A plan that was made while a table was small would keep scanning it whole as it grows
+# (until the next analyze); measured on the gateway's ledger: 124 against 15 microseconds per row.
+BY_KEY_ONLY: Final = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "application_name": "messaging",
+}
 _PLACEHOLDER: Final = re.compile(r"\$(\d+)")
 # Data that no retry makes acceptable: SQLSTATE classes 22 (data exception) and 23 (integrity violation).
 _PERMANENT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
@@ -79,7 +88,10 @@ class PostgresStore:
         if self._held is None or self._held.is_closed():
             with _translated():
                 self._held = await asyncpg.connect(
-                    self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+                    self._dsn,
+                    timeout=CONNECT_TIMEOUT_S,
+                    command_timeout=COMMAND_TIMEOUT_S,
+                    server_settings=BY_KEY_ONLY,
                 )
         return self._held
 

@@ -1,0 +1,162 @@
+"""Where is my order? The routes, and the SQL behind them."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+from aiohttp import web
+
+from contracts.values import is_id
+from messaging.http import Problem, json_response, limit_of, refuse_unknown
+
+_COLUMNS: Final = """
+order_id, workflow, workflow_version, status, reason, waiting_for, deadline, paused, customer_id, currency, total_minor,
+items::text AS items, created_at, updated_at
+"""
+
+ONE: Final = f"SELECT {_COLUMNS} FROM orders WHERE order_id = $1"
+
+# Newest first; the cursor is the last row's place.
+LIST: Final = f"""
+SELECT {_COLUMNS} FROM orders
+WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR customer_id = $2) AND ($3::text IS NULL OR waiting_for = $3)
+  AND ($4::timestamptz IS NULL OR (created_at, order_id) < ($4, $5))
+ORDER BY created_at DESC, order_id DESC LIMIT $6
+"""
+
+HISTORY: Final = """
+SELECT seq, at, type, cause, event_id, data::text AS data FROM history WHERE order_id = $1 ORDER BY seq
+"""
+
+STATUSES: Final = (
+    "ENRICHING",
+    "RESERVING",
+    "AWAITING_APPROVAL",
+    "PAYING",
+    "COMPENSATING",
+    "COMPLETED",
+    "CANCELLED",
+    "FAILED",
+    "NEEDS_ATTENTION",
+)
+WAITS: Final = (
+    "enrichment",
+    "stock",
+    "approval",
+    "payment",
+    "payment-outcome",
+    "release",
+    "refund",
+    "operator",
+)
+
+
+class OrderQueries:
+    """Reads the orders database. A query made after an event was read reflects it: the event follows from the commit."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._opened = False
+
+    def routes(self) -> list[web.RouteDef]:
+        """The queries of the public contract."""
+        return [
+            web.get("/orders", self.list),
+            web.get("/orders/{order_id}", self.status),
+            web.get("/orders/{order_id}/items", self.items),
+            web.get("/orders/{order_id}/history", self.history),
+        ]
+
+    async def ready(self) -> bool:
+        """Whether the database answers."""
+        try:
+            await self._fetch("SELECT 1")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            return False
+        return True
+
+    async def _fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        if not self._opened:
+            await self._pool
+            self._opened = True
+        found: list[asyncpg.Record] = await self._pool.fetch(query, *arguments)
+        return found
+
+    async def list(self, request: web.Request) -> web.Response:
+        """`GET /orders`: newest first, filtered."""
+        refuse_unknown(request, ("status", "customer", "waiting_for", "limit", "after"))
+        status = _one_of(request, "status", STATUSES)
+        waiting_for = _one_of(request, "waiting_for", WAITS)
+        customer = request.query.get("customer")
+        if customer is not None and not is_id(customer):
+            raise Problem(400, "Bad customer", "customer must be 1 to 64 printable characters.")
+        limit = limit_of(request)
+        at, order_id = _cursor(request.query.get("after"))
+        rows = await self._fetch(LIST, status, customer, waiting_for, at, order_id, limit + 1)
+        items = [_order(row) for row in rows[:limit]]
+        following = _cursor_of(rows[limit - 1]) if len(rows) > limit else None
+        return json_response({"items": items, "next": following})
+
+    async def status(self, request: web.Request) -> web.Response:
+        """`GET /orders/{id}`."""
+        return json_response(_order(await self._one(request)))
+
+    async def items(self, request: web.Request) -> web.Response:
+        """`GET /orders/{id}/items`."""
+        return json_response({"items": _order(await self._one(request))["items"], "next": None})
+
+    async def history(self, request: web.Request) -> web.Response:
+        """`GET /orders/{id}/history`: what happened, in order."""
+        row = await self._one(request)
+        entries = await self._fetch(HISTORY, row["order_id"])
+        told = [
+            {
+                "sequence": entry["seq"],
+                "at": entry["at"],
+                "type": entry["type"],
+                "cause": entry["cause"],
+                "event_id": entry["event_id"],
+                "data": json.loads(entry["data"]),
+            }
+            for entry in entries
+        ]
+        return json_response({"items": told, "next": None})
+
+    async def _one(self, request: web.Request) -> asyncpg.Record:
+        order_id = request.match_info["order_id"]
+        rows = await self._fetch(ONE, order_id) if is_id(order_id) else []
+        if not rows:
+            raise Problem(404, "Unknown order", "There is no order with this id.")
+        return rows[0]
+
+
+def _order(row: asyncpg.Record) -> dict[str, Any]:
+    return {**dict(row), "items": json.loads(row["items"])}
+
+
+def _one_of(request: web.Request, name: str, known: tuple[str, ...]) -> str | None:
+    value = request.query.get(name)
+    if value is not None and value not in known:
+        raise Problem(400, f"Unknown {name}", f"{name} must be one of {', '.join(known)}.")
+    return value
+
+
+def _cursor_of(row: asyncpg.Record) -> str:
+    return urlsafe_b64encode(f"{row['created_at'].isoformat()} {row['order_id']}".encode()).decode()
+
+
+def _cursor(after: str | None) -> tuple[datetime | None, str | None]:
+    if after is None:
+        return None, None
+    try:
+        at, order_id = urlsafe_b64decode(after.encode()).decode().split(" ", 1)
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        moment, order_id = None, ""
+    if moment is None or moment.tzinfo is None or not is_id(order_id):
+        raise Problem(400, "Bad cursor", "after must be the `next` of an earlier answer.")
+    return moment, order_id

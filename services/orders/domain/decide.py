@@ -1,0 +1,143 @@
+"""The workflow, version 1, as a closed table: for every message, what the order does with it in each phase.
+
+    start-order -> RESERVING -> AWAITING_APPROVAL -> PAYING -> COMPLETED
+                       |               |               |
+                       +---------------+---------------+--> COMPENSATING -> CANCELLED | FAILED
+
+A cell that is missing does not exist: `decide` looks every pair up, and a test walks the whole table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from contracts import inventory, orders, payment
+from contracts.envelope import InvalidCommand
+from contracts.values import CommandData, Item
+from messaging.decision import CancelTimer, Decision, Message, SetTimer, TimerFired
+from services.orders.domain import compensation, replies, signals
+from services.orders.domain.move import Move, Situation, patience_over_at, verdict_event
+from services.orders.domain.state import Order, Phase, Verdict, View
+
+Rule = Callable[[Situation], Move]
+
+#: The order's one timer.
+TIMER: Final = "order"
+
+_PLACEHOLDER: Final = orders.StartOrder(customer_id="nobody", items=(Item(sku="nothing", quantity=1),))
+
+
+def _ignore(situation: Situation) -> Move:
+    """An answer that was overtaken: the state already holds what it says."""
+    return Move(situation.order)
+
+
+def _row(
+    new: Rule, reserving: Rule, awaiting: Rule, paying: Rule, compensating: Rule, ended: Rule
+) -> Mapping[Phase, Rule]:
+    return {
+        Phase.NEW: new,
+        Phase.RESERVING: reserving,
+        Phase.AWAITING_APPROVAL: awaiting,
+        Phase.PAYING: paying,
+        Phase.COMPENSATING: compensating,
+        Phase.COMPLETED: ended,
+        Phase.CANCELLED: ended,
+        Phase.FAILED: ended,
+    }
+
+
+_S, _R, _C = signals, replies, compensation
+_UNKNOWN, _LATE, _NOTE = signals.unknown_order, signals.too_late, compensation.note_late
+
+# fmt: off
+TABLE: Final[Mapping[type[Any], Mapping[Phase, Rule]]] = {
+    #                                   NEW         RESERVING       AWAITING          PAYING               COMPENSATING                  ended
+    InvalidCommand:               _row(_S.invalid, _S.invalid,     _S.invalid,       _S.invalid,          _S.invalid,                   _S.invalid),
+    orders.StartOrder:            _row(_S.start,   _S.start_again, _S.start_again,   _S.start_again,      _S.start_again,               _S.start_again),
+    orders.ApprovePayment:        _row(_UNKNOWN,   _S.approve,     _S.approve,       _S.approved_already, _LATE,                        _LATE),
+    orders.CancelOrder:           _row(_UNKNOWN,   _S.cancel,      _S.cancel,        _S.cancel,           _S.cancel_while_compensating, _LATE),
+    orders.AddLineItem:           _row(_UNKNOWN,   _S.add_line,    _S.add_line,      _S.not_allowed,      _LATE,                        _LATE),
+    inventory.StockReserved:      _row(_ignore,    _R.reserved,    _R.line_reserved, _ignore,             _ignore,                      _ignore),
+    inventory.ReservationRefused: _row(_ignore,    _R.refused,     _R.line_refused,  _ignore,             _ignore,                      _ignore),
+    inventory.StockReleased:      _row(_ignore,    _ignore,        _ignore,          _ignore,             _C.released,                  _ignore),
+    payment.ChargeCaptured:       _row(_ignore,    _NOTE,          _NOTE,            _R.captured,         _C.captured,                  _NOTE),
+    payment.ChargeDeclined:       _row(_ignore,    _NOTE,          _NOTE,            _R.declined,         _C.declined,                  _NOTE),
+    payment.ChargeFailed:         _row(_ignore,    _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
+    payment.ChargeUnknown:        _row(_ignore,    _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
+    payment.ChargeVoided:         _row(_ignore,    _NOTE,          _NOTE,            _R.voided,           _C.voided,                    _NOTE),
+    payment.VoidFailed:           _row(_ignore,    _NOTE,          _NOTE,            _R.void_failed,      _C.void_failed,               _NOTE),
+    payment.Refunded:             _row(_ignore,    _NOTE,          _NOTE,            _NOTE,               _C.refunded,                  _NOTE),
+    payment.RefundFailed:         _row(_ignore,    _NOTE,          _NOTE,            _NOTE,               _C.refund_failed,             _NOTE),
+    TimerFired:                   _row(_ignore,    _R.time_passed, _R.time_passed,   _R.time_passed,      _R.time_passed,               _ignore),
+}
+# fmt: on
+
+
+def decide(view: View, message: Message, now: datetime) -> Decision[View]:
+    """What one message does to one order. Pure: the same view, message and time always decide the same."""
+    if isinstance(message.data, (CommandData, InvalidCommand)):
+        known = view.verdicts.get((message.source, message.id))
+        if known is not None:
+            return _repeated(view, known, message)
+    before = view.order
+    order = before or _nobody(message.key, now)
+    move = TABLE[type(message.data)][order.phase](Situation(order, message, now))
+    return _decision(view, before, move, message, now)
+
+
+def _repeated(view: View, known: Verdict, message: Message) -> Decision[View]:
+    """The same command again: its verdict again, or as soon as there is one."""
+    if known.accepted is not None:
+        return Decision(replace(view, fresh=()), (verdict_event(message.key, known, duplicate=True),))
+    order = view.order
+    if order is not None:
+        order = signals.remember_pending(order, message.source, message.id)
+    return Decision(View(order, view.verdicts, ()))
+
+
+def _decision(view: View, before: Order | None, move: Move, message: Message, now: datetime) -> Decision[View]:
+    fresh = move.verdicts
+    pending = {line.command for line in move.order.pending} - {
+        line.command for line in (before.pending if before else ())
+    }
+    fresh = (*fresh, *(Verdict(command, accepted=None) for command in sorted(pending, key=lambda c: (c.source, c.id))))
+    verdicts = {**view.verdicts, **{(v.command.source, v.command.id): v for v in fresh}} if fresh else view.verdicts
+    if move.order.phase is Phase.NEW:
+        return Decision(View(None, verdicts, fresh), move.says)
+    order, timers = _arm(move.order, isinstance(message.data, TimerFired))
+    if order != before:
+        order = replace(order, updated_at=now)
+    return Decision(View(order, verdicts, fresh), move.says, timers)
+
+
+def _arm(order: Order, fired: bool) -> tuple[Order, tuple[SetTimer | CancelTimer, ...]]:
+    """Keep the one timer no later than the earliest deadline. A timer that is too early is left: moving it costs more than
+    letting it fire for nothing. `fired`: the row is gone."""
+    standing = None if fired else order.timer_at
+    if order.ended:
+        cancel = () if standing is None else (CancelTimer(order.order_id, TIMER),)
+        return replace(order, timer_at=None), cancel
+    needed = min(
+        (at for at in (order.deadline, order.retry_at, patience_over_at(order)) if at is not None), default=None
+    )
+    if needed is None or (standing is not None and standing <= needed):
+        return replace(order, timer_at=standing), ()
+    return replace(order, timer_at=needed), (SetTimer(order.order_id, TIMER, 0, needed),)
+
+
+def _nobody(key: str, now: datetime) -> Order:
+    """What stands for the order where there is none."""
+    return Order(
+        order_id=key,
+        workflow="order",
+        workflow_version=1,
+        phase=Phase.NEW,
+        request=_PLACEHOLDER,
+        items=(),
+        created_at=now,
+        updated_at=now,
+    )

@@ -1,0 +1,204 @@
+"""The vocabulary of the rules: what a rule sees, what it returns, and the small steps that many rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from contracts.inventory import ReleaseStock, ReserveStock
+from contracts.orders import AttentionNeeded, AttentionResolved, CommandAccepted, CommandRejected, RejectionReason
+from contracts.payment import Charge as ChargeCommand
+from contracts.payment import Refund, VoidCharge
+from messaging.decision import Message, Note, Outgoing
+from services.orders.domain.policies import NO_ANSWER
+from services.orders.domain.state import Attention, Command, Order, Phase, Verdict, business_id
+
+Said = Outgoing | Note
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a rule decided: the new order, what is said in this order, and the verdicts that are to be remembered."""
+
+    order: Order
+    says: tuple[Said, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+    def then(self, rule: Callable[[Order], Move]) -> Move:
+        """Go on from here; what was said so far comes first."""
+        following = rule(self.order)
+        return Move(following.order, self.says + following.says, self.verdicts + following.verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a rule sees."""
+
+    order: Order
+    message: Message
+    now: datetime
+
+    @property
+    def command(self) -> Command:
+        """The identity of the message as a command."""
+        return Command(self.message.source, self.message.id, self.message.type)
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def verdict_event(key: str, verdict: Verdict, duplicate: bool) -> Outgoing:
+    """The event that tells a verdict."""
+    command = verdict.command
+    if verdict.accepted:
+        return Outgoing(key, CommandAccepted(command_id=command.id, command_type=command.type, duplicate=duplicate))
+    rejected = CommandRejected(
+        command_id=command.id,
+        command_type=command.type,
+        reason=verdict.reason or "invalid",
+        message=verdict.message,
+        duplicate=duplicate,
+    )
+    return Outgoing(key, rejected)
+
+
+def accept(order: Order, command: Command, *, duplicate: bool = False) -> Move:
+    """Tell and remember that the command took effect, or had its effect already."""
+    verdict = Verdict(command, accepted=True)
+    return Move(order, (verdict_event(order.order_id, verdict, duplicate),), (verdict,))
+
+
+def reject(order: Order, command: Command, reason: RejectionReason, message: str) -> Move:
+    """Tell and remember that the command changed nothing."""
+    verdict = Verdict(command, accepted=False, reason=reason, message=message)
+    return Move(order, (verdict_event(order.order_id, verdict, duplicate=False),), (verdict,))
+
+
+def settle_pending(order: Order, reservation_id: str, verdict: Verdict) -> Move:
+    """Tell the verdict on an added line, also to those who asked again while it was undecided."""
+    repeats = next(line.repeats for line in order.pending if line.reservation_id == reservation_id)
+    rest = tuple(line for line in order.pending if line.reservation_id != reservation_id)
+    told = (verdict_event(order.order_id, verdict, duplicate=False),)
+    again = (verdict_event(order.order_id, verdict, duplicate=True),) * repeats
+    return Move(replace(order, pending=rest), told + again, (verdict,))
+
+
+# --- asking the participants ------------------------------------------------------------------------------------------
+
+
+def awaited(order: Order) -> tuple[Outgoing, ...]:
+    """The requests whose answers the order waits for now. They follow from the state alone, so they can be made again."""
+    key = order.order_id
+    if order.phase is Phase.RESERVING:
+        request = order.request
+        held = business_id("rsv", key, "0")
+        return (Outgoing(key, ReserveStock(reservation_id=held, items=request.items, currency=request.currency)),)
+    if order.phase is Phase.AWAITING_APPROVAL:
+        return tuple(
+            Outgoing(key, ReserveStock(reservation_id=line.reservation_id, items=(line.item,), currency=order.currency))
+            for line in order.pending
+        )
+    if order.phase is Phase.PAYING:
+        return _payment_request(order)
+    if order.phase is Phase.COMPENSATING:
+        return _undo_request(order)
+    return ()
+
+
+def _payment_request(order: Order) -> tuple[Outgoing, ...]:
+    charge = order.charge
+    if charge is None or order.currency is None or order.retry_at is not None:
+        return ()
+    if charge.state == "voiding":
+        return (Outgoing(order.order_id, VoidCharge(charge_id=charge.charge_id, attempt=charge.attempt)),)
+    request = ChargeCommand(
+        charge_id=charge.charge_id,
+        amount_minor=charge.amount_minor,
+        currency=order.currency,
+        payment_method=order.request.payment_method,
+        attempt=charge.attempt,
+    )
+    return (Outgoing(order.order_id, request),)
+
+
+def _undo_request(order: Order) -> tuple[Outgoing, ...]:
+    undo, charge, key = order.compensation, order.charge, order.order_id
+    if undo is None or order.retry_at is not None:
+        return ()
+    if undo.step == "release":
+        return tuple(Outgoing(key, ReleaseStock(reservation_id=held)) for held in undo.waiting_releases)
+    if charge is None or order.currency is None:
+        return ()
+    if undo.step == "void":
+        return (Outgoing(key, VoidCharge(charge_id=charge.charge_id, attempt=undo.attempt)),)
+    refund = Refund(
+        refund_id=business_id("rf", key),
+        charge_id=charge.charge_id,
+        amount_minor=charge.amount_minor,
+        currency=order.currency,
+        attempt=undo.attempt,
+    )
+    return (Outgoing(key, refund),)
+
+
+def ask(order: Order, now: datetime) -> Move:
+    """Make the requests whose answers are awaited, and begin to wait."""
+    asking = replace(order, asked_at=now, unanswered=0, retry_at=None)
+    return Move(asking, awaited(asking))
+
+
+def ask_again_later(order: Order, now: datetime, delay: timedelta, attempt: int, error: str) -> Move:
+    """Wait before the next attempt, and note in the history why and until when."""
+    due = now + delay
+    note = Note(
+        "orders.retry-scheduled",
+        {
+            "waiting_for": order.waiting_for,
+            "failed_attempt": attempt,
+            "error": error,
+            "delay_s": delay.total_seconds(),
+            "next_attempt_at": due.isoformat(),
+        },
+    )
+    return Move(replace(order, retry_at=due, asked_at=None, unanswered=0), (note,))
+
+
+# --- attention --------------------------------------------------------------------------------------------------------
+
+
+def need_attention(order: Order, reason: str, message: str) -> Move:
+    """Put the order on the list of those that need a person; it goes on trying."""
+    if order.attention is not None:
+        return Move(order)
+    event = Outgoing(order.order_id, AttentionNeeded(reason=reason, message=message))
+    return Move(replace(order, attention=Attention(reason, message)), (event,))
+
+
+def attention_over(order: Order, message: str) -> Move:
+    """What the order needed a person for has worked by itself, or is done."""
+    if order.attention is None:
+        return Move(order)
+    event = Outgoing(order.order_id, AttentionResolved(reason=order.attention.reason, message=message))
+    return Move(replace(order, attention=None), (event,))
+
+
+def answered(order: Order) -> Move:
+    """A participant answered: whoever was worried about its silence need not be."""
+    heard = replace(order, unanswered=0)
+    if order.attention is not None and order.attention.reason == "no-answer":
+        return attention_over(heard, "The answer came.")
+    return Move(heard)
+
+
+def patience_over_at(order: Order) -> datetime | None:
+    """When an awaited answer is overdue; None where nothing is awaited."""
+    asked = {
+        Phase.RESERVING: True,
+        Phase.AWAITING_APPROVAL: bool(order.pending),
+        Phase.PAYING: order.retry_at is None,
+        Phase.COMPENSATING: order.retry_at is None,
+    }
+    if order.asked_at is None or not asked.get(order.phase, False):
+        return None
+    return order.asked_at + NO_ANSWER.delay(order.unanswered + 1)

@@ -1,0 +1,99 @@
+"""Orders on the runtime: state from memory or the database, one decision after another, one set-based write."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from contracts import inventory, payment
+from contracts.topics import INVENTORY_EVENTS, PAYMENT_EVENTS, SUBSCRIPTIONS
+from messaging.decision import Decision, Message
+from messaging.stamp import Stamped
+from services.orders.domain import Verdict, View, decide
+from services.orders.store import Changes, OrdersStore
+
+#: What a reply can be that the workflow reads; other events on the participants' topics are for others.
+REPLIES: Final = frozenset(
+    {
+        "inventory.stock-reserved.v1",
+        "inventory.reservation-refused.v1",
+        "inventory.stock-released.v1",
+        *payment.EVENTS,
+    }
+)
+
+#: How many orders of a partition stay in memory between batches.
+CACHED_ORDERS: Final = 20_000
+
+Cache = OrderedDict[str, tuple[View, int]]
+
+
+class OrdersHandler:
+    """See `messaging.handler.Handler`. An order's state is kept in memory between batches: its partition has one owner."""
+
+    name = "orders"
+    topics = SUBSCRIPTIONS["orders"]
+    interests: Mapping[str, frozenset[str]] = {
+        INVENTORY_EVENTS: REPLIES & inventory.EVENTS.keys(),
+        PAYMENT_EVENTS: REPLIES & payment.EVENTS.keys(),
+    }
+
+    def __init__(self, store: OrdersStore) -> None:
+        self._store = store
+        self._caches: dict[int, Cache] = defaultdict(OrderedDict)
+
+    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> OrdersBatch:
+        """See `Handler.load`."""
+        cache = self._caches[partition]
+        keys = dict.fromkeys(message.key for message in messages)
+        missing = [key for key in keys if key not in cache]
+        loaded = await self._store.load(transaction, missing) if missing else {}
+        return OrdersBatch(self._store, cache, {key: loaded[key] if key in loaded else cache[key] for key in keys})
+
+    def forget(self, partition: int) -> None:
+        """See `Handler.forget`."""
+        self._caches.pop(partition, None)
+
+
+class OrdersBatch:
+    """See `messaging.handler.Batch`."""
+
+    def __init__(self, store: OrdersStore, cache: Cache, rows: dict[str, tuple[View, int]]) -> None:
+        self._store = store
+        self._cache = cache
+        self._rows = rows
+        self._views = {key: view for key, (view, _) in rows.items()}
+        self._verdicts: list[tuple[str, Verdict]] = []
+        self._at = datetime.min.replace(tzinfo=UTC)
+
+    def decide(self, message: Message, now: datetime) -> Decision[View]:
+        """See `Batch.decide`."""
+        decision = decide(self._views[message.key], message, now)
+        self._views[message.key] = decision.state
+        self._verdicts.extend((message.key, verdict) for verdict in decision.state.fresh)
+        self._at = now
+        return decision
+
+    def stage(self, transaction: Any, stamped: Sequence[Stamped]) -> None:
+        """See `Batch.stage`."""
+        changed = []
+        for key, view in self._views.items():
+            before, version = self._rows[key]
+            if view.order is not None and view.order is not before.order:
+                changed.append((view.order, version + 1))
+                self._rows[key] = (view, version + 1)
+            else:
+                self._rows[key] = (view, version)
+        history = [entry for entry in stamped if entry.type.startswith("orders.")]
+        if changed or self._verdicts or history:
+            self._store.stage(transaction, Changes(changed, self._verdicts, history, self._at))
+
+    def committed(self) -> None:
+        """See `Batch.committed`."""
+        for key, row in self._rows.items():
+            self._cache[key] = row
+            self._cache.move_to_end(key)
+        while len(self._cache) > CACHED_ORDERS:
+            self._cache.popitem(last=False)

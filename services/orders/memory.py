@@ -1,0 +1,46 @@
+"""Orders in memory, for the simulation, the test kit and the system tests; state goes through JSON as in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from messaging.errors import StaleRowError
+from messaging.memory import MemoryTransaction
+from messaging.stamp import Stamped
+from services.orders.domain import Verdict, View
+from services.orders.store import Changes, dump_order, parse_order
+
+
+@dataclass(slots=True)
+class MemoryOrders:
+    """See `OrdersStore`."""
+
+    states: dict[str, tuple[str, int]] = field(default_factory=dict)
+    verdicts: dict[str, dict[tuple[str, str], Verdict]] = field(default_factory=dict)
+    history: dict[str, list[Stamped]] = field(default_factory=dict)
+
+    async def load(self, transaction: MemoryTransaction, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
+        """See `OrdersStore.load`."""
+        return {key: self._view(key) for key in keys}
+
+    def _view(self, key: str) -> tuple[View, int]:
+        state, version = self.states.get(key, (None, 0))
+        return View(None if state is None else parse_order(state), dict(self.verdicts.get(key, {}))), version
+
+    def stage(self, transaction: MemoryTransaction, changes: Changes) -> None:
+        """See `OrdersStore.stage`."""
+        transaction.stage(lambda: self._apply(changes))
+
+    def _apply(self, changes: Changes) -> None:
+        for order, version in changes.orders:
+            found = self.states.get(order.order_id, (None, 0))[1]
+            if found != version - 1:
+                raise StaleRowError(f"order row has version {found}, not {version - 1}")
+        for order, version in changes.orders:
+            self.states[order.order_id] = (dump_order(order), version)
+        for key, verdict in changes.verdicts:
+            told = self.verdicts.setdefault(key, {})
+            told[verdict.command.source, verdict.command.id] = verdict
+        for entry in changes.history:
+            self.history.setdefault(entry.key, []).append(entry)

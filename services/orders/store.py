@@ -1,0 +1,158 @@
+"""Orders, verdicts and history in PostgreSQL. Also the interface that the in-memory twin keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import asyncpg
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import to_json
+
+from messaging.postgres import PostgresTransaction
+from messaging.stamp import Stamped
+from services.orders.domain import Order, Verdict, View
+from services.orders.domain.state import Command
+
+# One query for a whole batch: the state of every key and the verdicts given under it.
+LOAD: Final = """
+SELECT k.key, o.state::text AS state, coalesce(o.version, 0) AS version, c.commands
+FROM unnest($1::text[]) AS k (key)
+LEFT JOIN orders AS o ON o.order_id = k.key
+LEFT JOIN LATERAL (
+    SELECT json_agg(json_build_array(source, id, type, accepted, reason, message))::text AS commands
+    FROM command WHERE command.order_id = k.key
+) AS c ON true
+"""
+
+# The version is the guard: a row that is not as it was read is not returned, and the batch is undone.
+SAVE_ORDERS: Final = """
+INSERT INTO orders AS o (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, deadline,
+                         customer_id, currency, total_minor, items, created_at, updated_at, state)
+SELECT r.order_id, r.version, r.workflow, r.workflow_version, r.status, r.phase, r.reason, r.waiting_for, r.deadline,
+       r.customer_id, r.currency, r.total_minor, r.items::json, r.created_at, r.updated_at, r.state::json
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::timestamptz[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::timestamptz[],
+            $15::timestamptz[], $16::text[])
+    AS r (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, deadline,
+          customer_id, currency, total_minor, items, created_at, updated_at, state)
+ON CONFLICT (order_id) DO UPDATE
+SET version = excluded.version, status = excluded.status, phase = excluded.phase, reason = excluded.reason,
+    waiting_for = excluded.waiting_for, deadline = excluded.deadline, currency = excluded.currency,
+    total_minor = excluded.total_minor, items = excluded.items, updated_at = excluded.updated_at, state = excluded.state
+WHERE o.version = excluded.version - 1
+RETURNING 1
+"""
+
+# A verdict may be settled once, and never changed after that.
+SAVE_COMMANDS: Final = """
+INSERT INTO command AS c (order_id, source, id, type, accepted, reason, message, at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::text[], $8::timestamptz[])
+ON CONFLICT (order_id, source, id) DO UPDATE
+SET accepted = excluded.accepted, reason = excluded.reason, message = excluded.message
+WHERE c.accepted IS NULL
+RETURNING 1
+"""
+
+ADD_HISTORY: Final = """
+INSERT INTO history (order_id, seq, at, type, cause, event_id, data)
+SELECT r.order_id, r.seq, r.at, r.type, r.cause, r.event_id, r.data::json
+FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[])
+    AS r (order_id, seq, at, type, cause, event_id, data)
+"""
+
+_ORDER: Final[TypeAdapter[Order]] = TypeAdapter(Order)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a batch changes: the new state of orders with the version it makes, settled verdicts, entries of the history."""
+
+    orders: Sequence[tuple[Order, int]]
+    verdicts: Sequence[tuple[str, Verdict]]
+    history: Sequence[Stamped]
+    at: datetime
+
+
+class OrdersStore(Protocol):
+    """Where orders are kept. `load` returns each key's view and the version of its row (0: there is none)."""
+
+    async def load(self, transaction: Any, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
+        """The views of these keys."""
+
+    def stage(self, transaction: Any, changes: Changes) -> None:
+        """Stage the changes for the batch's commit."""
+
+
+def dump_order(order: Order) -> str:
+    """The state as JSON."""
+    return _ORDER.dump_json(order).decode()
+
+
+def parse_order(state: str) -> Order:
+    """The state from its JSON."""
+    return _ORDER.validate_json(state)
+
+
+class PostgresOrders:
+    """See `OrdersStore`."""
+
+    async def load(self, transaction: PostgresTransaction, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
+        """See `OrdersStore.load`."""
+        return {row["key"]: (_view(row), row["version"]) for row in await transaction.fetch(LOAD, list(keys))}
+
+    def stage(self, transaction: PostgresTransaction, changes: Changes) -> None:
+        """See `OrdersStore.stage`."""
+        if changes.orders:
+            rows = [_order_row(order, version) for order, version in changes.orders]
+            transaction.stage("orders_saved", SAVE_ORDERS, *_columns(rows), rows=len(rows))
+        # A command that is asked and settled within one batch is one row.
+        settled = {(key, v.command.source, v.command.id): v for key, v in changes.verdicts}
+        if settled:
+            rows = [(*ids, v.command.type, v.accepted, v.reason, v.message, changes.at) for ids, v in settled.items()]
+            transaction.stage("commands_saved", SAVE_COMMANDS, *_columns(rows), rows=len(rows))
+        if changes.history:
+            rows = [(s.key, s.seq, s.at, s.type, s.cause, s.event_id, _json(s.data)) for s in changes.history]
+            transaction.stage("history_added", ADD_HISTORY, *_columns(rows))
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _json(data: Any) -> str:
+    return data.model_dump_json() if isinstance(data, BaseModel) else to_json(data).decode()
+
+
+def _order_row(order: Order, version: int) -> tuple[Any, ...]:
+    return (
+        order.order_id,
+        version,
+        order.workflow,
+        order.workflow_version,
+        order.status,
+        order.phase.value,
+        order.reason,
+        order.waiting_for,
+        order.deadline,
+        order.request.customer_id,
+        order.currency,
+        order.total_minor,
+        to_json(order.items).decode(),
+        order.created_at,
+        order.updated_at,
+        dump_order(order),
+    )
+
+
+def _view(row: asyncpg.Record) -> View:
+    order = None if row["state"] is None else parse_order(row["state"])
+    told = json.loads(row["commands"]) if row["commands"] else []
+    verdicts = {
+        (source, command_id): Verdict(Command(source, command_id, kind), accepted, reason, message)
+        for source, command_id, kind, accepted, reason, message in told
+    }
+    return View(order, verdicts)
