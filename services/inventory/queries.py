@@ -41,4 +41,4 @@ def routes(pool: asyncpg.Pool) -> Sequence[web.RouteDef]:
         items = [dict(row) for row in rows[:limit]]
         return json_response({"items": items, "next": items[-1]["sku"] if len(rows) > limit else None})
 
-    return [web.get("/skus/{sku}", one), web.get("/skus", many)]
+    return [web.get("/skus/{sku:[^/]+}", one), web.get("/skus", many)]

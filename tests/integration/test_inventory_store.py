@@ -1,0 +1,205 @@
+"""The stock room on the runtime, with its tables in memory and in a real PostgreSQL: both keep the same promises."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from inventory_bench import (
+    Bench,
+    MemoryBackend,
+    PostgresBackend,
+    completed,
+    new_database,
+    pieces,
+    receive,
+    release,
+    reserve,
+    server_dsn,
+)
+
+from contracts.inventory import (
+    AdjustStock,
+    CommandRejected,
+    ReservationRefused,
+    StockAdjusted,
+    StockReceived,
+    StockReleased,
+    StockReserved,
+    StockShipped,
+)
+from contracts.orders import OrderCancelled
+from contracts.topics import INVENTORY_COMMANDS, ORDERS_EVENTS, dead_letter_topic
+from contracts.values import Item, PricedItem
+
+__all__ = ["server_dsn"]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    if request.param == "memory":
+        bench = Bench(MemoryBackend())
+        await bench.start()
+        yield bench
+        return
+    async with new_database(request.getfixturevalue("server_dsn"), "inventory_store") as dsn:
+        bench = Bench(PostgresBackend(dsn))
+        await bench.start()
+        yield bench
+        await bench.stop()
+
+
+async def test_stock_is_received_held_released_and_shipped(bench: Bench) -> None:
+    assert await bench.ask("A", receive("A", 10), id="c1") == [
+        StockReceived(
+            command_id="c1", sku="A", quantity=10, on_hand=10, unit_price_minor=100, currency="GBP", duplicate=False
+        )
+    ]
+    await bench.ask("B", receive("B", 5, 50))
+    assert await bench.ask("o1", reserve("r1", ("B", 2), ("A", 1), ("B", 1))) == [
+        StockReserved(
+            reservation_id="r1",
+            items=(
+                PricedItem(sku="B", quantity=2, unit_price_minor=50),
+                PricedItem(sku="A", quantity=1, unit_price_minor=100),
+                PricedItem(sku="B", quantity=1, unit_price_minor=50),
+            ),
+            currency="GBP",
+        )
+    ]
+    await bench.ask("o2", reserve("r2", ("A", 4)))
+    assert await bench.ask("o2", release("r2")) == [
+        StockReleased(reservation_id="r2", items=(Item(sku="A", quantity=4),))
+    ]
+    (shipped,) = await bench.ask("o1", completed("r1"))
+    assert isinstance(shipped, StockShipped)
+    assert await bench.backend.stock() == {"A": pieces(10, shipped=1), "B": pieces(5, shipped=3)}
+    assert await bench.backend.states() == {("o1", "r1"): "shipped", ("o2", "r2"): "released"}
+
+
+async def test_every_repeat_gets_its_recorded_answer_also_from_a_new_process(bench: Bench) -> None:
+    await bench.ask("A", receive("A", 3), id="c1")
+    await bench.ask("A", AdjustStock(sku="A", delta=-9, reason="lost"), id="c2")
+    held = await bench.ask("o1", reserve("r1", ("A", 2)))
+    refused = await bench.ask("o2", reserve("r2", ("A", 2)))
+    unknown = await bench.ask("o3", reserve("r3", ("A", 1), ("Z", 1)))
+    buried = await bench.ask("o4", release("r4"))
+    await bench.stop()
+    await bench.start()
+    assert await bench.ask("o1", reserve("r1", ("A", 1))) == held
+    assert await bench.ask("o2", reserve("r2", ("A", 1))) == refused
+    assert await bench.ask("o3", reserve("r3", ("A", 1))) == unknown
+    assert await bench.ask("o4", release("r4")) == buried == [StockReleased(reservation_id="r4", items=())]
+    (late,) = await bench.ask("o4", reserve("r4", ("A", 1)))
+    assert isinstance(late, ReservationRefused)
+    assert late.reason == "released"
+    (received,) = await bench.ask("A", receive("A", 3), id="c1")
+    (rejected,) = await bench.ask("A", AdjustStock(sku="A", delta=-9, reason="lost"), id="c2")
+    assert isinstance(received, StockReceived)
+    assert isinstance(rejected, CommandRejected)
+    assert (received.on_hand, received.duplicate) == (3, True)
+    assert (rejected.reason, rejected.duplicate) == ("not-allowed", True)
+    assert await bench.backend.stock() == {"A": pieces(3, held=2)}
+
+
+async def test_a_whole_life_fits_into_one_batch(bench: Bench) -> None:
+    bench.send("o1", release("early"))
+    bench.send("o1", reserve("early", ("A", 1)))
+    for key in ("A", "A", "B"):
+        bench.send(key, receive(key, 5), id="same")
+    await bench.drain()
+    bench.send("o1", reserve("r1", ("A", 2), ("B", 1)))
+    bench.send("o1", reserve("r1", ("A", 5)))
+    bench.send("o1", reserve("r2", ("A", 2)))
+    bench.send("o1", release("r2"))
+    bench.send("o1", completed("r1", "r2"))
+    bench.send("o1", completed("r1"))
+    await bench.drain()
+    assert [type(said).__name__ for said in bench.said()["o1"]] == [
+        "StockReleased",
+        "ReservationRefused",
+        "StockReserved",
+        "StockReserved",
+        "StockReserved",
+        "StockReleased",
+        "StockShipped",
+    ]
+    assert await bench.backend.stock() == {"A": pieces(5, shipped=2), "B": pieces(5, shipped=1)}
+    assert await bench.backend.irregularities() == {("o1", "r2", "shipping-not-held", "released")}
+
+
+async def test_what_should_never_happen_is_kept_for_the_audit_once(bench: Bench) -> None:
+    await bench.ask("A", receive("A", 5))
+    await bench.ask("o1", reserve("r1", ("A", 1)))
+    for shipped in ([StockShipped(reservation_id="r1", items=(Item(sku="A", quantity=1),))], []):
+        assert await bench.ask("o1", completed("r1", "ghost")) == shipped
+        assert await bench.ask("o1", release("r1")) == [StockReleased(reservation_id="r1", items=())]
+    assert await bench.backend.irregularities() == {
+        ("o1", "ghost", "shipping-not-held", "unknown"),
+        ("o1", "r1", "release-after-shipping", "shipped"),
+    }
+    assert await bench.backend.stock() == {"A": pieces(5, shipped=1)}
+
+
+async def test_adjustments_add_up(bench: Bench) -> None:
+    await bench.ask("A", receive("A", 5))
+    await bench.ask("A", AdjustStock(sku="A", delta=-2, reason="broken"))
+    (answer,) = await bench.ask("A", AdjustStock(sku="A", delta=4, reason="found"), id="c9")
+    assert answer == StockAdjusted(command_id="c9", sku="A", delta=4, on_hand=7, duplicate=False)
+    assert await bench.backend.stock() == {"A": pieces(5, adjusted=2)}
+
+
+async def test_an_invalid_command_is_rejected_and_its_repeat_too(bench: Bench) -> None:
+    command = {"specversion": "1.0", "id": "c1", "source": "s", "type": "inventory.reserve-stock.v1", "subject": "o1"}
+    for _ in range(2):
+        bench.send_raw(INVENTORY_COMMANDS, "o1", {**command, "data": {"reservation_id": "r1", "items": []}})
+    await bench.drain()
+    bench.send_raw(INVENTORY_COMMANDS, "o1", {**command, "data": {}})
+    await bench.drain()
+    answers = bench.said()["o1"]
+    assert all(isinstance(a, CommandRejected) and a.reason == "invalid" for a in answers)
+    assert [a.duplicate for a in answers if isinstance(a, CommandRejected)] == [False, True, True]
+    assert await bench.backend.states() == {}
+
+
+async def test_hostile_texts_are_kept_as_they_are(bench: Bench) -> None:
+    sku = "sku 'ü\"; drop table stock; -- 日本 \\u0000 {}"
+    await bench.ask(sku, receive(sku, 5))
+    await bench.ask(sku, reserve(sku, (sku, 2)))
+    assert await bench.backend.stock() == {sku: pieces(5, held=2)}
+    assert await bench.backend.states() == {(sku, sku): "held"}
+    again = await bench.ask(sku, reserve(sku, (sku, 1)))
+    assert isinstance(again[0], StockReserved)
+    assert again[0].items == (PricedItem(sku=sku, quantity=2, unit_price_minor=100),)
+
+
+async def test_an_event_that_no_database_can_hold_goes_to_the_dead_letters_alone(bench: Bench) -> None:
+    if isinstance(bench.backend, MemoryBackend):
+        pytest.skip("memory holds any text")
+    await bench.ask("A", receive("A", 5))
+    bench.send("o1", reserve("r1", ("A", 1)))
+    bench.send("o1", completed("r\x00"))
+    bench.send("o1", completed("r1"))
+    await bench.drain()
+    assert await bench.backend.stock() == {"A": pieces(5, shipped=1)}
+    assert len(bench.broker.all_records(dead_letter_topic(ORDERS_EVENTS, "inventory"))) == 1
+
+
+async def test_events_that_move_no_stock_are_passed_over(bench: Bench) -> None:
+    await bench.ask("A", receive("A", 5))
+    await bench.ask("o1", reserve("r1", ("A", 1)))
+    assert await bench.ask("o1", OrderCancelled(reason="customer-request", customer_id="c")) == []
+    assert await bench.backend.stock() == {"A": pieces(5, held=1)}
+
+
+async def test_a_thousand_lines_are_one_reservation(bench: Bench) -> None:
+    skus = [f"S{number}" for number in range(250)]
+    for sku in skus:
+        bench.send(sku, receive(sku, 4))
+    await bench.drain()
+    (answer,) = await bench.ask("o1", reserve("r1", *[(sku, 1) for sku in skus * 4]))
+    assert isinstance(answer, StockReserved)
+    assert [item.sku for item in answer.items] == skus * 4
+    (answer,) = await bench.ask("o2", reserve("r2", *[(sku, 1) for sku in skus]))
+    assert isinstance(answer, ReservationRefused)
+    assert all(row == pieces(4, held=4) for row in (await bench.backend.stock()).values())
