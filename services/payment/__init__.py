@@ -1,0 +1,1 @@
+"""Charges and refunds: takes money through a gateway, and never twice."""
