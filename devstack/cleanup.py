@@ -11,7 +11,7 @@ from devstack.keeper import STOP_TIMEOUT_S
 from devstack.progress import Report
 from devstack.records import leftovers, send, wait_gone
 from devstack.settings import Settings, private_folder
-from devstack.supervisor import PLAN, RECORD, folders_of
+from devstack.supervisor import CONTROL, PLAN, RECORD, folders_of
 
 #: What a stack keeps in its home, apart from the logs.
 DATA: Final = ("kafka", "postgres", "postgres.making", "postgres-folder", "mails", "run", "processes", PLAN, RECORD)
@@ -46,7 +46,8 @@ def forget(settings: Settings, names: tuple[str, ...]) -> None:
 
 
 def tidy(settings: Settings) -> None:
-    """Leave no empty folders among the temporary files."""
+    """Leave no socket that nobody answers on, and no empty folders among the temporary files."""
+    (settings.sockets / CONTROL).unlink(missing_ok=True)
     private = private_folder(settings.home)
     for folder in (private / "postgres", private):
         with contextlib.suppress(OSError):  # it is not there, or something is in it

@@ -90,8 +90,15 @@ def _keep_offset(settings: Settings, home: Path) -> None:
         )
 
 
+def new_cluster_id() -> str:
+    """A cluster id as Kafka writes it. Never one with a dash in front: the format tool takes that for an option."""
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return text
+
+
 def _format(program: tuple[str, ...], config: Path, data: Path) -> None:
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster_id = new_cluster_id()
     # A format that was interrupted leaves a folder that the broker refuses.
     shutil.rmtree(data, ignore_errors=True)
     tool = [*program, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(config)]

@@ -28,7 +28,7 @@ from devstack.ports import require_free_ports
 from devstack.postgres import SUPERUSER, postgres_process
 from devstack.processes import SERVICES, Plan, ProcessSpec, Service, service_processes, smtp_sink, write_private
 from devstack.progress import Report, silent
-from devstack.records import recorded_process, runs, send, wait_gone
+from devstack.records import MARK, recorded_process, runs, send, wait_gone
 from devstack.settings import CLONE, DATABASES, Settings, make_home, read_settings
 from devstack.supervisor import CONTROL, PLAN, RECORD
 
@@ -81,7 +81,7 @@ class Stack:
         """Bring the stack up and return when all of it is ready. What runs already goes on. Raises `DevstackError`."""
         make_home(self.settings)
         with self._one_at_a_time():
-            before = self.status()
+            before = self._settled_status()
             names = {process.name for process in before.processes}
             wanted = () if only_backends else service_processes(self.settings, self._services)
             if before.phase == "down":
@@ -90,7 +90,7 @@ class Stack:
                 self._refuse_other_settings()
                 missing = tuple(spec for spec in wanted if spec.name not in names)
                 if missing:
-                    self._extend(missing, report)
+                    self.extend(missing, report)
             try:
                 return self._wait_until_ready(report, timeout_s)
             except NotReadyError:
@@ -106,6 +106,16 @@ class Stack:
         with self._one_at_a_time():
             self._launch(plan, report)
             return self._wait_until_ready(report, timeout_s)
+
+    def extend(self, services: tuple[ProcessSpec, ...], report: Report = silent) -> None:
+        """Run these services too; what runs already goes on. Raises `DevstackError`."""
+        path = self.settings.home / PLAN
+        plan = Plan.model_validate_json(path.read_bytes())
+        require_free_ports(self.settings, services)
+        plan = plan.model_copy(update={"services": (*plan.services, *services)})
+        write_private(path, plan.model_dump_json())
+        report("Starting " + ", ".join(spec.name for spec in services))
+        self._ask({"do": "extend", "plan": plan.model_dump(mode="json")})
 
     def down(self, *, wipe: bool = False, report: Report = silent) -> None:
         """End everything that belongs to this home, also what a killed supervisor left; `wipe`: forget all data too."""
@@ -191,8 +201,20 @@ class Stack:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                # The mark: a `down` that comes before the supervisor has recorded itself finds it all the same.
+                env={**os.environ, "PYTHONUNBUFFERED": "1", MARK: str(self.settings.home)},
             )
+
+    def _settled_status(self) -> StackStatus:
+        """The status, after a `down` that is under way has come to its end."""
+        deadline = time.monotonic() + 2 * STOP_TIMEOUT_S + 5
+        while (status := self.status()).phase == "stopping" and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        supervisor = recorded_process(self.settings.home / RECORD)
+        if status.phase == "down" and supervisor is not None:
+            # It answers no more, but its lock has to be free before the next one starts.
+            wait_gone([supervisor], STOP_TIMEOUT_S)
+        return status
 
     def _refuse_other_settings(self) -> None:
         running = Plan.model_validate_json((self.settings.home / PLAN).read_bytes()).topics
@@ -202,15 +224,6 @@ class Stack:
                 f"The stack runs already, with the broker at {running[0]} and {running[1]} partitions, not at {wanted[0]} "
                 f"and {wanted[1]}. Take it down first, or use another DEVSTACK_HOME."
             )
-
-    def _extend(self, services: tuple[ProcessSpec, ...], report: Report) -> None:
-        path = self.settings.home / PLAN
-        plan = Plan.model_validate_json(path.read_bytes())
-        require_free_ports(self.settings, services)
-        plan = plan.model_copy(update={"services": (*plan.services, *services)})
-        write_private(path, plan.model_dump_json())
-        report("Starting " + ", ".join(spec.name for spec in services))
-        self._ask({"do": "extend", "plan": plan.model_dump(mode="json")})
 
     def _wait_until_ready(self, report: Report, timeout_s: float) -> StackStatus:
         deadline = time.monotonic() + timeout_s

@@ -152,6 +152,36 @@ def test_a_stranger_with_a_recorded_process_id_is_left_alone(stack: Stack, web: 
         stranger.wait()
 
 
+def test_services_are_added_to_a_running_stack(stack: Stack, web: ProcessSpec, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    argv = (sys.executable, "-m", "devstack.smtp_sink", address.rsplit(":", 1)[1], str(tmp_path / "mails"))
+    sink = ProcessSpec(name="sink", argv=argv, address=address, probe="tcp", target=address)
+    stack.start(Plan(backends=(sink,)))
+    first = pid_of(stack, "sink")
+    stack.extend((web,))
+    status = stack.wait_until_ready(DEADLINE_S)
+    assert [process.name for process in status.processes] == ["sink", "web"]
+    assert pid_of(stack, "sink") == first
+
+
+def test_the_environment_of_a_service_is_inherited_and_extended(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAYMENT_FAILURE_RATE", "0.2")
+    port = free_port()
+    program = (
+        "import os, pathlib, socket, sys, time\n"
+        "pathlib.Path(sys.argv[2]).write_text(os.environ['PAYMENT_FAILURE_RATE'] + ' ' + os.environ['HTTP_PORT'])\n"
+        "server = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+        "while True: time.sleep(60)"
+    )
+    argv = (sys.executable, "-c", program, str(port), str(tmp_path / "told"))
+    address = f"127.0.0.1:{port}"
+    spec = ProcessSpec(name="s", argv=argv, env={"HTTP_PORT": "8003"}, address=address, probe="tcp", target=address)
+    stack.start(Plan(services=(spec,)))
+    assert (tmp_path / "told").read_text() == "0.2 8003"
+
+
 def test_a_request_for_a_process_that_is_not_there_names_those_that_are(stack: Stack, web: ProcessSpec) -> None:
     with pytest.raises(DevstackError, match="The stack is down"):
         stack.kill("web")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from contracts.ports import HTTP_PORTS
-from devstack.kafka import server_properties
+from devstack.kafka import new_cluster_id, server_properties
 from devstack.keeper import BackOff
 from devstack.processes import SERVICES, service_processes
 from devstack.settings import Settings, database_variable
@@ -36,6 +36,10 @@ def test_the_broker_never_creates_topics_by_itself() -> None:
     lines = server_properties(SETTINGS, Path("/data")).splitlines()
     assert "auto.create.topics.enable=false" in lines
     assert "advertised.listeners=PLAINTEXT://127.0.0.1:9142,CONTROLLER://127.0.0.1:9143" in lines
+
+
+def test_a_cluster_id_is_never_taken_for_an_option() -> None:
+    assert not any(new_cluster_id().startswith("-") for _ in range(2000))
 
 
 def test_the_back_off_doubles_up_to_its_most() -> None:
