@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from messaging.assignor import CoPartitionAssignor
 
@@ -44,6 +45,13 @@ def consumer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
 def make_producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:
     """A producer, not started yet."""
     return AIOKafkaProducer(**producer_options(bootstrap_servers, client_id))
+
+
+def make_admin(bootstrap_servers: str, client_id: str) -> AIOKafkaAdminClient:
+    """An admin client, not started yet."""
+    return AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap_servers, client_id=client_id, request_timeout_ms=REQUEST_TIMEOUT_MS
+    )
 
 
 def make_group_consumer(

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from messaging.clients import make_group_consumer, make_producer
+from messaging.clients import make_admin, make_group_consumer, make_producer
 from messaging.errors import PublishUnknownError, TopicMismatchError
 from messaging.ports import Record, Wire, wire_headers
 from messaging.settings import Settings
@@ -110,6 +110,24 @@ def _by_target(wires: Sequence[Wire]) -> list[list[Wire]]:
     return list(targets.values())
 
 
+async def check_topics(settings: Settings, topics: Sequence[str]) -> None:
+    """Raises `TopicMismatchError` where a topic is missing or has another partition count than the contract's."""
+    admin = make_admin(settings.bootstrap_servers, settings.identity)
+    try:
+        await admin.start()
+        described = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(list(topics))}
+    finally:
+        await admin.close()
+    for topic in topics:
+        found = described.get(topic, 0)
+        if found != settings.partitions:
+            told = "does not exist" if found == 0 else f"has {found} partitions"
+            raise TopicMismatchError(
+                f"Topic {topic} {told}, but TOPIC_PARTITIONS is {settings.partitions}: create the topics first (`make up` "
+                f"does; never let the broker create them), or set TOPIC_PARTITIONS."
+            )
+
+
 Changed = Callable[[set[int]], Awaitable[None]]
 
 
@@ -132,26 +150,9 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def start(self) -> None:
         """Join the group. Raises `TopicMismatchError` where the topics are not as the contract says."""
+        await check_topics(self._settings, self._topics)
         await self._consumer.start()
-        for topic in self._topics:
-            found = await self._partition_count(topic)
-            if found != self._settings.partitions:
-                told = "does not exist" if found == 0 else f"has {found} partitions"
-                raise TopicMismatchError(
-                    f"Topic {topic} {told}, but TOPIC_PARTITIONS is {self._settings.partitions}: create the topics with "
-                    f"`python -m devstack topics` (never let the broker create them), or set TOPIC_PARTITIONS."
-                )
         self._consumer.subscribe(list(self._topics), listener=self)
-
-    async def _partition_count(self, topic: str) -> int:
-        for _ in range(20):
-            # The public call refreshes the metadata of all topics.
-            await self._consumer.topics()
-            partitions = self._consumer.partitions_for_topic(topic)
-            if partitions:
-                return len(partitions)
-            await asyncio.sleep(0.1)
-        return 0
 
     async def stop(self) -> None:
         """Leave the group and close, within a deadline."""
