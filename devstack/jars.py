@@ -32,7 +32,7 @@ COORDINATES: Final = ("org.apache.kafka:kafka_2.13:4.3.1", "org.apache.logging.l
 
 _COPY: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _FETCH_TIMEOUT_S: Final = 600
-_POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+_POM: Final = """<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>devstack</groupId><artifactId>jars</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies><dependency>

@@ -149,6 +149,7 @@ class Keeper:
         except OSError as error:
             return f"could not be started: {error.strerror}: {self.spec.argv[0]}"
         self.pid = process.pid
+        self._say(f"started as process {process.pid}")
         write_record(self._folders.records / f"{self.spec.name}.json", process.pid, self.spec.stop_signal)
         if self._stopping.is_set():
             # stop() came while the process was being made, and did not see it.
@@ -181,6 +182,7 @@ class Keeper:
         while not await is_ready(self.spec):  # noqa: ASYNC110 - the fact is outside this process
             await asyncio.sleep(_PROBE_EVERY_S)
         self.state = "ready"
+        self._say("ready")
         self.ready.set()
 
     async def _end(self, pid: int) -> None:
