@@ -1,0 +1,23 @@
+"""The customer service, wired."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from messaging.app import Service
+from messaging.settings import Settings
+from services.customer.handlers import SERVICE, CustomerHandler
+from services.customer.queries import routes
+from services.customer.store import PostgresCustomers
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+async def build(settings: Settings) -> Service:
+    """The service for these settings. Its queries read through a pool of their own."""
+    pool = await asyncpg.create_pool(settings.database_url, min_size=0, max_size=4, command_timeout=5)
+    handler = CustomerHandler(PostgresCustomers())
+    return Service(SERVICE, handler.topics, MIGRATIONS, handler, routes=routes(pool), close=pool.close)
