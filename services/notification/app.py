@@ -1,0 +1,31 @@
+"""Notification, wired."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from messaging.app import Service
+from messaging.settings import Settings
+from services.notification.handlers import SERVICE, MailHandler
+from services.notification.queries import routes
+from services.notification.settings import load_mail_settings
+from services.notification.smtp import SmtpPerformer
+from services.notification.store import PostgresMails
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+async def build(settings: Settings) -> Service:
+    """The service for these settings. Its queries read through a pool of their own."""
+    performer = SmtpPerformer(load_mail_settings())
+    pool = await asyncpg.create_pool(settings.database_url, min_size=0, max_size=4, command_timeout=5)
+
+    async def close() -> None:
+        await performer.close()
+        await pool.close()
+
+    handler = MailHandler(PostgresMails())
+    return Service(SERVICE, handler.topics, MIGRATIONS, handler, performer=performer, routes=routes(pool), close=close)

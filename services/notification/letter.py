@@ -1,0 +1,98 @@
+"""From what a mail has to tell to the mail: plain text, nothing from the outside in its headers that was not checked."""
+
+from __future__ import annotations
+
+import re
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime
+from typing import Final
+
+from contracts.orders import OrderCancelled, OrderCompleted
+from services.notification.domain import SendMail
+
+_UNUSUAL: Final = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+#: ISO 4217: how many digits of an amount stand behind the point. Currencies that are not listed have two.
+EXPONENTS: Final = {code: digits for digits, codes in _UNUSUAL.items() for code in codes.split()}
+
+_WHY: Final[dict[str, str]] = {
+    "customer-request": "as you asked",
+    "approval-timeout": "because it was not approved in time",
+}
+
+MAX_NAME: Final = 200
+# A mailbox that needs no quoting (RFC 5322 dot-atom, with RFC 6531's letters): nothing in it means anything to a mail server.
+_ATOM = r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,.\"]+"
+_MAILBOX: Final = re.compile(rf"^{_ATOM}(?:\.{_ATOM})*@{_ATOM}(?:\.{_ATOM})*$")
+
+
+class UnusableAddressError(ValueError):
+    """No mail can be sent to this address, now or later."""
+
+    def __init__(self) -> None:
+        super().__init__("the address is not a plain mailbox")
+
+
+def format_minor(amount_minor: int, currency: str) -> str:
+    """An amount as people read it: `12.34 GBP`, `1234 JPY`, `1.234 KWD`."""
+    digits = EXPONENTS.get(currency, 2)
+    sign, amount = ("-" if amount_minor < 0 else ""), abs(amount_minor)
+    if digits == 0:
+        return f"{sign}{amount} {currency}"
+    whole, rest = divmod(amount, 10**digits)
+    return f"{sign}{whole}.{rest:0{digits}d} {currency}"
+
+
+def one_line(name: str) -> str:
+    """A name as it may stand in a line: what does not print is a space, and it ends somewhere."""
+    printable = "".join(c if c.isprintable() else " " for c in name[: 4 * MAX_NAME])
+    return " ".join(printable.split())[:MAX_NAME]
+
+
+def text_of(request: SendMail) -> str:
+    """The mail's text."""
+    event = request.event
+    lines = _confirmed(request.order_id, event) if isinstance(event, OrderCompleted) else _cancelled(request, event)
+    greeting = f"Dear {one_line(request.name) or 'customer'},"
+    return "\n".join([greeting, "", *lines, "", "Thank you for shopping with us.", ""])
+
+
+def _confirmed(order_id: str, event: OrderCompleted) -> list[str]:
+    lines = [f"your order {order_id} is complete. It is paid and on its way to you.", ""]
+    for item in event.items:
+        line = f"  {item.quantity} x {item.sku}"
+        if item.unit_price_minor is not None:
+            each = format_minor(item.unit_price_minor, event.currency)
+            line += f" at {each} = {format_minor(item.quantity * item.unit_price_minor, event.currency)}"
+        lines.append(line)
+    return [*lines, "", f"Total: {format_minor(event.total_minor, event.currency)}"]
+
+
+def _cancelled(request: SendMail, event: OrderCancelled) -> list[str]:
+    why = _WHY.get(event.reason)
+    told = f"your order {request.order_id} was cancelled{' ' + why if why else ''}."
+    return [told, "Whatever had been taken for it has been given back."]
+
+
+def compose(request: SendMail, sender: str) -> bytes:
+    """The mail, ready to be sent; the same request gives the same mail. Raises `UnusableAddressError`.
+
+    The customer's name stands in the text alone: a header is no place for text that anybody may have chosen.
+    """
+    if not _MAILBOX.match(request.address) or "=?" in request.address:
+        raise UnusableAddressError
+    what = "is complete" if isinstance(request.event, OrderCompleted) else "was cancelled"
+    message = EmailMessage(policy=SMTP if request.address.isascii() else SMTPUTF8)
+    message["From"] = sender
+    message["To"] = request.address
+    # The library decodes what looks like an encoded word (RFC 2047), line ends and all: an order id must never look like one.
+    message["Subject"] = f"Your order {request.order_id.replace('=?', '= ?')} {what}"
+    message["Date"] = format_datetime(request.ended_at)
+    message["Message-ID"] = request.message_id
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text_of(request))
+    return message.as_bytes()
