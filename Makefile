@@ -1,0 +1,67 @@
+# `make` prints this help. Every target makes what it needs first, in a fresh clone too.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DATA ?= ../shared/data/online_retail.csv
+
+.PHONY: help setup up status down demo test e2e check bench audit lock format clean
+
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+
+setup: $(READY) ## make .venv with the locked dependencies
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or newer is needed (this is $$($(PYTHON) -V)); name one with PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "error: cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing the locked dependencies into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+up: setup ## start Kafka, PostgreSQL and the services in the background; returns when all is ready
+	@$(BIN)/python -m devstack up
+
+status: setup ## what runs where
+	@$(BIN)/python -m devstack status
+
+down: setup ## stop everything that `up` started
+	@$(BIN)/python -m devstack down
+
+demo: setup ## real orders through the whole system, then the audit (KEEP=1 leaves it running, DATA=file.csv)
+	@$(BIN)/python -m devstack.demo $(if $(KEEP),--keep) "$(DATA)"
+
+test: setup ## every test: unit, contract, system, integration, e2e; it starts what it needs
+	@$(BIN)/python -m pytest -q
+
+e2e: setup ## the scenarios of the public contract against a running stack, through Kafka and HTTP alone
+	@$(BIN)/python -m pytest -q tests/e2e
+
+check: setup ## format, lint, types, import rules, unit and contract tests; under a minute, no broker
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/unit tests/contract
+
+format: setup ## format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+bench: setup ## load and cost per order on a stack of its own (see benchmarks/)
+	@$(BIN)/python -m benchmarks
+
+audit: setup ## check every promise against databases, gateway and topics of the running stack
+	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit
+
+lock: setup ## resolve requirements/*.in anew, with hashes
+	@for name in base dev java; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
+	  --python-version 3.11 --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: setup ## stop the stack and remove its data
+	@$(BIN)/python -m devstack down
+	@rm -rf .devstack
