@@ -1,0 +1,19 @@
+"""What the exit codes mean. They are part of the public interface: scripts branch on them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Why the client ended."""
+
+    OK = 0  # done; a followed order completed
+    ERROR = 1  # the broker or an API cannot be reached, or something unforeseen
+    USAGE = 2  # the arguments or the environment are wrong; nothing was sent
+    CANCELLED = 3  # the followed order was cancelled
+    FAILED = 4  # the followed order failed
+    REJECTED = 5  # the command got its verdict: rejected
+    TIMEOUT = 6  # the verdict or the end did not come in time; the command may still take effect
+    NOT_FOUND = 7  # there is no such order or SKU
+    INTERRUPTED = 130  # Ctrl-C

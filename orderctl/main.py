@@ -1,0 +1,74 @@
+"""`orderctl`: the root command, and which verbs there are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from orderctl import cli, render, settings
+from orderctl.commands import import_, load, queries, shop, signals, start, watch
+from orderctl.errors import OrderctlError
+from orderctl.exits import Exit
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    bootstrap_servers: Annotated[
+        str, typer.Option(envvar="KAFKA_BOOTSTRAP_SERVERS", help="Where the broker is.")
+    ] = settings.DEFAULT_BOOTSTRAP,
+    orders_api_url: Annotated[str, typer.Option(envvar="ORDERS_API_URL")] = settings.DEFAULT_ORDERS_API,
+    inventory_api_url: Annotated[str, typer.Option(envvar="INVENTORY_API_URL")] = settings.DEFAULT_INVENTORY_API,
+    payment_api_url: Annotated[str, typer.Option(envvar="PAYMENT_API_URL")] = settings.DEFAULT_PAYMENT_API,
+    connect_timeout: Annotated[
+        float, typer.Option(min=0.1, envvar="ORDERCTL_CONNECT_TIMEOUT_S", help="Seconds to wait for the broker.")
+    ] = 10.0,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The libraries' logs on stderr.")] = False,
+) -> None:
+    """Start, steer, watch and load-test orders. Exit codes: 0 done, 1 error, 2 usage, 3 cancelled, 4 failed, 5 rejected,
+    6 not in time, 7 not found."""
+    cli.quiet_libraries(verbose)
+    context.obj = settings.Settings(
+        bootstrap_servers, orders_api_url, inventory_api_url, payment_api_url, connect_timeout
+    )
+
+
+app.command("start")(start.start)
+app.command("approve")(signals.approve)
+app.command("cancel")(signals.cancel)
+app.command("add-item")(signals.add_item)
+app.command("status")(queries.status)
+app.command("items")(queries.items)
+app.command("history")(queries.history)
+app.command("list")(queries.list_orders)
+app.command("watch")(watch.watch)
+app.command("receive-stock")(shop.receive_stock)
+# `-3` is a number here, not a flag.
+app.command("adjust-stock", context_settings={"ignore_unknown_options": True})(shop.adjust_stock)
+app.command("register-customer")(shop.register_customer)
+app.command("stock")(queries.stock)
+app.command("charges")(queries.charges)
+app.command("import")(import_.import_orders)
+app.command("load")(load.load)
+
+
+def main() -> None:
+    """The program's entry point."""
+    try:
+        app()
+    except OrderctlError as error:
+        render.err().print(f"[red]orderctl:[/] {render.escape(str(error))}", soft_wrap=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not complain about it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.OK)
+
+
+if __name__ == "__main__":
+    main()

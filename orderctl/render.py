@@ -1,0 +1,181 @@
+"""What people read, and what programs read. Human text and JSON both go to stdout; everything about it goes to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic_core import to_json
+from rich import markup
+from rich.console import Console
+from rich.table import Table
+
+from orderctl.events import Event, Verdict, short_name
+from orderctl.following import Outcome
+
+#: ISO 4217's currencies whose minor unit is not a hundredth.
+_EXPONENTS: Final = {
+    **dict.fromkeys(
+        (
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "UYI",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ),
+        0,
+    ),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
+_COLOURS: Final = {
+    "completed": "green",
+    "cancelled": "yellow",
+    "failed": "red",
+    "needs_attention": "bold red",
+    "command-rejected": "red",
+    "attention-needed": "bold red",
+}
+
+
+def out() -> Console:
+    """Where results go. Lines are never wrapped where nobody looks on: a program may read them."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200
+    return console
+
+
+def err() -> Console:
+    """Where progress and errors go."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on one line, at once."""
+    sys.stdout.write(to_json(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def money(amount_minor: int | None, currency: str | None) -> str:
+    """`1234, GBP` -> `12.34 GBP`; a dash where there is no amount yet."""
+    if amount_minor is None:
+        return "-"
+    exponent = _EXPONENTS.get(currency or "", 2)
+    sign, digits = ("-" if amount_minor < 0 else ""), str(abs(amount_minor)).rjust(exponent + 1, "0")
+    number = f"{digits[:-exponent]}.{digits[-exponent:]}" if exponent else digits
+    return f"{sign}{number} {currency or ''}".rstrip()
+
+
+def clock(at: str | None) -> str:
+    """The local time of day of an RFC 3339 time, with milliseconds."""
+    if at is None:
+        return "-"
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    except ValueError:
+        return at
+
+
+def escape(text: str) -> str:
+    """The text as markup that shows as it is."""
+    return markup.escape(text)
+
+
+def coloured(word: str) -> str:
+    """The word in the colour that it stands for, as markup."""
+    colour = _COLOURS.get(word.lower())
+    return f"[{colour}]{escape(word)}[/]" if colour else escape(word)
+
+
+def event_line(event: Event) -> str:
+    """One event on one line, as markup."""
+    name = f"{event.outcome or event.name}" if event.outcome else event.name
+    shown = coloured(name) + " " * max(1, 20 - len(name))
+    return f"{clock(event.at)}  {shown} {escape(facts(event.data))}".rstrip()
+
+
+def facts(data: Mapping[str, Any]) -> str:
+    """What is worth reading of an event's data."""
+    told: list[str] = []
+    if "command_type" in data:
+        told.append(short_name(str(data["command_type"])) + (" (again)" if data.get("duplicate") else ""))
+    if "sku" in data:
+        told.append(f"{data['sku']} x {data['quantity']}" if "quantity" in data else str(data["sku"]))
+    if data.get("items"):
+        told.append(f"{len(data['items'])} lines")
+    for field in ("total_minor", "amount_minor"):
+        if data.get(field) is not None:
+            told.append(money(data[field], data.get("currency")))
+    told += [f"{field} {data[field]}" for field in ("on_hand", "delta", "charge_id", "customer_id") if field in data]
+    if data.get("approved_by"):
+        told.append(f"by {data['approved_by']}")
+    told += [str(data[field]) for field in ("reason", "message") if data.get(field)]
+    return ", ".join(told)
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """A verdict on one line, as markup."""
+    again = " (again: it had been decided before)" if verdict.duplicate else ""
+    if verdict.accepted:
+        return f"[green]accepted[/]{again}"
+    return f"[red]rejected[/]: {escape(verdict.reason or '')}{again}. {escape(verdict.message or '')}".rstrip()
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """The shape that `--json` prints."""
+    return {
+        "kind": "verdict",
+        "command_id": verdict.command_id,
+        "key": verdict.key,
+        "accepted": verdict.accepted,
+        "duplicate": verdict.duplicate,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "type": verdict.type,
+        "data": verdict.data,
+    }
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """How an order ended, as markup."""
+    why = f": {escape(outcome.reason)}" if outcome.reason else ""
+    total = f", {money(outcome.total_minor, outcome.currency)}" if outcome.total_minor is not None else ""
+    return f"Order {escape(outcome.order_id)} {coloured(outcome.outcome)}{why}{total}"
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """The shape that `--json` prints."""
+    return {
+        "kind": "outcome",
+        "order_id": outcome.order_id,
+        "outcome": outcome.outcome,
+        "reason": outcome.reason,
+        "total_minor": outcome.total_minor,
+        "currency": outcome.currency,
+        "exit_code": int(outcome.exit_code),
+    }
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> Table:
+    """A plain table; `right` names the columns of numbers. Cells are markup."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*row)
+    return made

@@ -1,0 +1,214 @@
+"""The way to the broker and back: publish commands, read events from now on. A client has no consumer group and commits nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from messaging.clients import make_reader
+from messaging.errors import PublishUnknownError
+from messaging.kafka import KafkaPublisher, stop_client
+from messaging.ports import Wire
+from messaging.settings import load_settings
+from orderctl.errors import BrokerUnreachableError, TopicMissingError
+from orderctl.events import RawRecord
+
+log = logging.getLogger(__name__)
+
+#: A reader that got nothing for so long asks the broker whether there is anything (a consumer may live and receive nothing).
+SILENCE_S: Final = 5.0
+_ASK_DEADLINE_S: Final = 5.0
+_METADATA_TRIES: Final = 20
+_RETRY_S: Final = 0.25
+
+
+class Transport(Protocol):
+    """What the client needs of a broker."""
+
+    async def listen(self, topics: Sequence[str]) -> None:
+        """From now on `read` gives what comes on these topics, all partitions. What is published after this returns is
+        not missed. Raises `BrokerUnreachableError`, `TopicMissingError`. Called again, it begins anew."""
+
+    async def read(self, timeout_s: float) -> Sequence[RawRecord]:
+        """What came, or comes within the timeout; in order for each partition. It outlives restarts of the broker."""
+
+    async def partitions_of(self, topic: str) -> int:
+        """How many partitions the topic has. Raises `TopicMissingError`."""
+
+    async def publish(self, wires: Sequence[Wire], give_up_after_s: float) -> None:
+        """Append the records, in order for each partition. They are tried again, and may then stand there twice, until
+        the broker acknowledges; raises `BrokerUnreachableError` if it does not in time."""
+
+    async def close(self) -> None:
+        """Give back the connections."""
+
+
+class KafkaTransport:
+    """See `Transport`."""
+
+    def __init__(self, bootstrap_servers: str, identity: str, connect_timeout_s: float = 10.0) -> None:
+        self._bootstrap = bootstrap_servers
+        self._identity = identity
+        self._connect_timeout_s = connect_timeout_s
+        # The publisher needs two of the settings; the rest are a service's and stay at their defaults.
+        settings = replace(
+            load_settings("orders-api", "orders", {}), bootstrap_servers=bootstrap_servers, identity=identity
+        )
+        self._publisher = KafkaPublisher(settings)
+        self._reader: AIOKafkaConsumer | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        self._partitions: dict[str, int] = {}
+        self._heard_at = 0.0
+
+    async def listen(self, topics: Sequence[str]) -> None:
+        """See `Transport.listen`."""
+        reader = await self._connected()
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                found = [TopicPartition(t, p) for t in topics for p in range(await self.partitions_of(t))]
+                # Asked before anything is assigned: the positions are fixed before the first fetch.
+                ends = await reader.end_offsets(found)
+        except (TimeoutError, KafkaError, OSError) as error:
+            raise self._unreachable(error) from error
+        self._positions = dict(ends)
+        self._assign(reader)
+
+    def _assign(self, reader: AIOKafkaConsumer) -> None:
+        reader.assign(list(self._positions))
+        for tp, offset in self._positions.items():
+            reader.seek(tp, offset)
+        self._heard_at = asyncio.get_running_loop().time()
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        if self._reader is None:
+            reader = make_reader(self._bootstrap, self._identity)
+            try:
+                async with asyncio.timeout(self._connect_timeout_s):
+                    await self._start(reader)
+            except (TimeoutError, KafkaError, OSError) as error:
+                await stop_client(reader)
+                raise self._unreachable(error) from error
+            self._reader = reader
+        return self._reader
+
+    async def _start(self, reader: AIOKafkaConsumer) -> None:
+        """Start, and again as long as nobody listens on the port: the caller's deadline ends it."""
+        while True:
+            try:
+                await reader.start()
+            except (KafkaError, OSError) as error:
+                log.debug("no broker yet: %r", error)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    def _unreachable(self, error: BaseException) -> BrokerUnreachableError:
+        cause = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+        return BrokerUnreachableError(self._bootstrap, self._connect_timeout_s, cause)
+
+    async def partitions_of(self, topic: str) -> int:
+        """See `Transport.partitions_of`."""
+        known = self._partitions.get(topic)
+        if known is not None:
+            return known
+        reader = await self._connected()
+        for _ in range(_METADATA_TRIES):
+            # The public call refreshes the metadata of all topics.
+            await reader.topics()
+            partitions = reader.partitions_for_topic(topic)
+            if partitions:
+                self._partitions[topic] = len(partitions)
+                return len(partitions)
+            await asyncio.sleep(0.05)
+        raise TopicMissingError(topic, self._bootstrap)
+
+    async def read(self, timeout_s: float) -> Sequence[RawRecord]:
+        """See `Transport.read`."""
+        if self._reader is None:
+            raise RuntimeError("listen first")
+        now = asyncio.get_running_loop().time()
+        try:
+            found: dict[TopicPartition, list[Any]] = await self._reader.getmany(timeout_ms=int(timeout_s * 1000))
+        except (KafkaError, OSError) as error:
+            log.info("reading failed, starting anew: %r", error)
+            await self._rebuild()
+            return ()
+        if not found:
+            if now - self._heard_at > SILENCE_S:
+                await self._look_for_more()
+            return ()
+        self._heard_at = now
+        records: list[Any] = []
+        for tp, got in found.items():
+            self._positions[tp] = got[-1].offset + 1
+            records += got
+        return records
+
+    async def _look_for_more(self) -> None:
+        """Rebuild the reader if the broker has more than it was given."""
+        self._heard_at = asyncio.get_running_loop().time()
+        if self._reader is None:
+            return
+        try:
+            async with asyncio.timeout(_ASK_DEADLINE_S):
+                ends = await self._reader.end_offsets(list(self._positions))
+        except (TimeoutError, KafkaError, OSError) as error:
+            log.info("the broker does not answer: %r", error)
+            return
+        # One more look, since something may have come between the two questions.
+        found = await self._reader.getmany(timeout_ms=0)
+        if found:
+            # Not lost: the reader is put back to where it was told to be.
+            self._assign(self._reader)
+        elif any(end > self._positions[tp] for tp, end in ends.items()):
+            log.info("the reader is behind and receives nothing, starting anew")
+            await self._rebuild()
+
+    async def _rebuild(self) -> None:
+        """A new reader at the same positions. While there is no broker, the old one stays."""
+        fresh = make_reader(self._bootstrap, self._identity)
+        try:
+            async with asyncio.timeout(_ASK_DEADLINE_S):
+                await fresh.start()
+                await fresh.topics()
+        except (TimeoutError, KafkaError, OSError) as error:
+            log.info("no new reader yet: %r", error)
+            await stop_client(fresh)
+            return
+        old, self._reader = self._reader, fresh
+        self._assign(fresh)
+        if old is not None:
+            await stop_client(old)
+
+    async def publish(self, wires: Sequence[Wire], give_up_after_s: float) -> None:
+        """See `Transport.publish`."""
+        try:
+            async with asyncio.timeout(give_up_after_s):
+                await self._publish_until_acknowledged(wires)
+        except TimeoutError:
+            raise BrokerUnreachableError(self._bootstrap, give_up_after_s, "a command was not acknowledged") from None
+
+    async def _publish_until_acknowledged(self, wires: Sequence[Wire]) -> None:
+        pause_s = _RETRY_S
+        while True:
+            try:
+                await self._publisher.publish(wires)
+            except PublishUnknownError as error:
+                log.info("publishing again in %.2f s: %s", pause_s, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2.0, pause_s * 2)
+            else:
+                return
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        await self._publisher.close()
+        if self._reader is not None:
+            await stop_client(self._reader)
+            self._reader = None
