@@ -1,0 +1,75 @@
+"""One run: drive the system as a client does, count every order to its end, and read the accounts before and after."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.cpu import spent, usages
+from orderctl.load import LoadPlan, Target, run_load
+
+LOAD = "load generator"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is to be measured. `rate_per_s` 0: a closed loop with `max_open` orders under way."""
+
+    name: str
+    orders: int
+    rate_per_s: float
+    max_open: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What came out. Latency counts from the moment an order was meant to be sent to its completion, with immediate approval."""
+
+    name: str
+    orders: int
+    completed: int
+    elapsed_s: float
+    orders_per_s: float
+    p50_s: float | None
+    p99_s: float | None
+    max_s: float | None
+    cpu_ms_per_order: float
+    cpu_ms: Mapping[str, float]
+    rss_mb: Mapping[str, float]
+
+
+async def measure(run: Run, pids: Mapping[str, int]) -> Measurement:
+    """Raises `RuntimeError` where an order did not complete: a figure over lost orders is worth nothing."""
+    everyone = {**pids, LOAD: os.getpid()}
+    target = Target(os.environ["KAFKA_BOOTSTRAP_SERVERS"], os.environ["ORDERS_API_URL"])
+    plan = LoadPlan(
+        run_id=f"bench-{time.time_ns():x}",
+        orders=run.orders,
+        rate_per_s=run.rate_per_s,
+        max_open=run.max_open,
+        skus=50,
+        timeout_s=120,
+        target=target,
+    )
+    before = usages(everyone)
+    result = await run_load(plan)
+    after = usages(everyone)
+    completed = result.outcomes.get("completed", 0)
+    if completed != run.orders or not result.finished:
+        raise RuntimeError(f"{run.name}: {completed} of {run.orders} completed; {dict(result.reasons)}")
+    cpu_ms = {name: seconds * 1000 / completed for name, seconds in spent(before, after).items()}
+    return Measurement(
+        name=run.name,
+        orders=run.orders,
+        completed=completed,
+        elapsed_s=result.elapsed_s,
+        orders_per_s=result.completed_per_s,
+        p50_s=result.latency.p50_s,
+        p99_s=result.latency.p99_s,
+        max_s=result.latency.max_s,
+        cpu_ms_per_order=sum(cpu_ms.values()),
+        cpu_ms=cpu_ms,
+        rss_mb={name: usage.rss_mb for name, usage in after.items()},
+    )

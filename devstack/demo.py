@@ -1,0 +1,89 @@
+"""`python -m devstack.demo` (`make demo`): real orders through the whole system, every one to its end, and the proof at the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from devstack.environment import export_lines
+from devstack.errors import DevstackError
+from devstack.ports import free_offset
+from devstack.progress import Report
+from devstack.settings import CLONE
+from devstack.stack import Stack
+
+HOME: Final = CLONE / ".devstack" / "demo"
+#: One call in five to the payment gateway fails, so that retries can be seen.
+FAILURE_RATE: Final = "0.2"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Argument(help="A CSV of invoices; without it a small sample is used.")] = None,
+    keep: Annotated[bool, typer.Option(help="Leave the stack running to look around.")] = False,
+) -> None:
+    """Start a stack of its own, import the orders, follow each to its end, check that nothing was lost, stop."""
+    began = time.monotonic()
+    os.environ.setdefault("PAYMENT_FAILURE_RATE", FAILURE_RATE)
+    stack = Stack(home=HOME, offset=free_offset())
+    try:
+        stack.down(wipe=True)
+        _say("Starting Kafka, PostgreSQL and the services, each a process of its own")
+        stack.up(report=_report(began))
+        code = _drive(stack, data)
+    except DevstackError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        code = 130
+    finally:
+        if keep:
+            _say("The stack goes on running. To use it:")
+            typer.echo(export_lines(stack.environment()))
+            typer.echo("# and when you are done: python -m devstack down")
+        else:
+            stack.down(wipe=True)
+    _say(f"Done in {time.monotonic() - began:.0f} s." if code == 0 else f"Failed with exit code {code}.")
+    raise typer.Exit(code)
+
+
+def _drive(stack: Stack, data: Path | None) -> int:
+    environment = {**os.environ, **stack.environment()}
+
+    def orderctl(*arguments: str) -> int:
+        typer.secho(f"\n$ orderctl {' '.join(arguments)}", bold=True)
+        return subprocess.run([sys.executable, "-m", "orderctl", *arguments], env=environment, check=False).returncode
+
+    if data is not None and data.is_file():
+        source = str(data)
+    else:
+        source = str(CLONE / "orderctl" / "importer" / "sample.csv")
+        _say(f"{data or 'No file'} is not there: using the small sample {source}")
+    code = orderctl("import", source)
+    if code != 0:
+        return code
+    orderctl("list", "--limit", "5")
+    return orderctl("audit", "--expect-ended")
+
+
+def _say(text: str) -> None:
+    typer.secho(text, fg="cyan")
+
+
+def _report(began: float) -> Report:
+    def tell(text: str) -> None:
+        typer.echo(f"{time.monotonic() - began:5.1f} s  {text}")
+
+    return tell
+
+
+if __name__ == "__main__":
+    app()
