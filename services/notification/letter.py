@@ -27,7 +27,9 @@ _WHY: Final[dict[str, str]] = {
 MAX_NAME: Final = 200
 # A mailbox that needs no quoting (RFC 5322 dot-atom, with RFC 6531's letters): nothing in it means anything to a mail server.
 _ATOM = r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,.\"]+"
-_MAILBOX: Final = re.compile(rf"^{_ATOM}(?:\.{_ATOM})*@{_ATOM}(?:\.{_ATOM})*$")
+_MAILBOX: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_ATOM}(?:\.{_ATOM})*\Z")
+# ASCII that prints, in a line that no server finds too long (RFC 5322: 998 characters, with its name).
+_PLAIN: Final = re.compile(r"[\x20-\x7e]{0,900}\Z")
 
 
 class UnusableAddressError(ValueError):
@@ -86,13 +88,32 @@ def compose(request: SendMail, sender: str) -> bytes:
     if not _MAILBOX.match(request.address) or "=?" in request.address:
         raise UnusableAddressError
     what = "is complete" if isinstance(request.event, OrderCompleted) else "was cancelled"
-    message = EmailMessage(policy=SMTP if request.address.isascii() else SMTPUTF8)
-    message["From"] = sender
-    message["To"] = request.address
     # The library decodes what looks like an encoded word (RFC 2047), line ends and all: an order id must never look like one.
-    message["Subject"] = f"Your order {request.order_id.replace('=?', '= ?')} {what}"
-    message["Date"] = format_datetime(request.ended_at)
-    message["Message-ID"] = request.message_id
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(text_of(request))
+    headers = {
+        "From": sender,
+        "To": request.address,
+        "Subject": f"Your order {request.order_id.replace('=?', '= ?')} {what}",
+        "Date": format_datetime(request.ended_at),
+        "Message-ID": request.message_id,
+        "Auto-Submitted": "auto-generated",
+    }
+    text = text_of(request)
+    if all(_PLAIN.match(value) for value in headers.values()) and all(map(_PLAIN.match, text.split("\n"))):
+        return plain(headers, text)
+    return encoded(headers, text, utf8=not request.address.isascii())
+
+
+def plain(headers: dict[str, str], text: str) -> bytes:
+    """A mail that needs no encoding anywhere: nearly every one, at a tenth of what the library takes for it."""
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    lines += ['Content-Type: text/plain; charset="utf-8"', "Content-Transfer-Encoding: 7bit", "MIME-Version: 1.0", ""]
+    return "\r\n".join([*lines, *text.split("\n")]).encode("ascii")
+
+
+def encoded(headers: dict[str, str], text: str, utf8: bool) -> bytes:
+    """A mail with whatever encoding its letters need. `utf8`: the headers hold them as they are (RFC 6531)."""
+    message = EmailMessage(policy=SMTPUTF8 if utf8 else SMTP)
+    for name, value in headers.items():
+        message[name] = value
+    message.set_content(text)
     return message.as_bytes()

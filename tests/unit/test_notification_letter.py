@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from contracts.orders import OrderCancelled, OrderCompleted
 from contracts.values import PricedItem
 from services.notification.domain import SendMail
-from services.notification.letter import UnusableAddressError, compose, format_minor, text_of
+from services.notification.letter import UnusableAddressError, compose, encoded, format_minor, text_of
 from services.notification.smtp import outcome_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -109,6 +109,25 @@ def test_an_odd_order_id_stays_in_the_subject(order_id: str) -> None:
     assert set(mail.keys()) == HEADERS
     assert "\n" not in mail["Subject"]
     assert order_id in text_of(request(order_id=order_id))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=250),
+)
+def test_a_mail_written_plainly_reads_as_the_one_that_the_library_writes(order_id: str, name: str) -> None:
+    content = compose(request(order_id=order_id, name=name), "orders@shop.example")
+    mail = read(content)
+    headers = {name: str(mail[name]) for name in ("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted")}
+    reference = read(encoded(headers, text_of(request(order_id=order_id, name=name)), utf8=False))
+    assert dict(mail.items()) | {"Content-Transfer-Encoding": ""} == dict(reference.items()) | {
+        "Content-Transfer-Encoding": ""
+    }
+    text = text_of(request(order_id=order_id, name=name))
+    assert mail.get_content().split("\r\n") == text.split("\n")
+    assert mail.get_content().splitlines() == reference.get_content().splitlines()
+    assert b"\n" not in content.replace(b"\r\n", b"")
 
 
 @pytest.mark.parametrize("address", ["ann+shop@shop.example", "o'neil@shop.example", "ü@ü.example"])
