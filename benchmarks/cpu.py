@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,9 +19,13 @@ class Usage:
 
 
 def usage_of(pid: int) -> Usage:
-    """The process, its children now, and those of its children that have ended."""
+    """The process, its children now, and those of its children that have ended. Of this process only itself: the stack's
+    supervisor is a child of the benchmark that started it."""
     cpu_s = rss = 0.0
     root = psutil.Process(pid)
+    if pid == os.getpid():
+        times = root.cpu_times()
+        return Usage(times.user + times.system, root.memory_info().rss / 2**20)
     for process in (root, *root.children(recursive=True)):
         try:
             times, memory = process.cpu_times(), process.memory_info()
