@@ -8,11 +8,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import uvloop
@@ -71,27 +71,27 @@ class SystemClock:
 
 def run(process: str, build: Callable[[Settings], Awaitable[Service]]) -> int:
     """Run a service's process until SIGTERM or SIGINT. Returns its exit code; 2 means that settings or topics are wrong."""
-    return _guarded(lambda: _serve(load_settings(process), build))
+    return _guarded(lambda: load_settings(process), lambda settings: _serve(settings, build))
 
 
 def run_queries(process: str, service: str, build: Callable[[Settings], Awaitable[QueryService]]) -> int:
     """Run a process that answers queries over `service`'s database, until SIGTERM or SIGINT."""
-    return _guarded(lambda: _serve_queries(load_settings(process, service), build))
+    return _guarded(lambda: load_settings(process, service), lambda settings: _serve_queries(settings, build))
 
 
-def _guarded(main: Callable[[], Awaitable[int]]) -> int:
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+def _guarded(load: Callable[[], Settings], main: Callable[[Settings], Coroutine[Any, Any, int]]) -> int:
     try:
-        return uvloop.run(_awaited(main))
+        settings = load()
+        logging.basicConfig(
+            level=os.environ.get("LOG_LEVEL", "INFO").upper(),
+            format=f"%(asctime)s %(levelname)s {settings.identity.replace('%', '%%')} %(name)s: %(message)s",
+        )
+        # The Kafka client tells every assignment in long lines; what matters of it is told by the host.
+        logging.getLogger("aiokafka").setLevel(logging.WARNING)
+        return uvloop.run(main(settings))
     except (SettingsError, TopicMismatchError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_SETTINGS
-
-
-async def _awaited(main: Callable[[], Awaitable[int]]) -> int:
-    return await main()
 
 
 async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Service]]) -> int:

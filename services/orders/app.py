@@ -15,5 +15,5 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 async def build(settings: Settings) -> Service:
     """The orders service."""
-    handler = OrdersHandler(PostgresOrders())
+    handler = OrdersHandler(PostgresOrders(settings.identity))
     return Service(name=settings.service, topics=handler.topics, migrations=MIGRATIONS, handler=handler)

@@ -58,8 +58,8 @@ RETURNING 1
 """
 
 ADD_HISTORY: Final = """
-INSERT INTO history (order_id, seq, at, type, cause, event_id, data)
-SELECT r.order_id, r.seq, r.at, r.type, r.cause, r.event_id, r.data::json
+INSERT INTO history (order_id, seq, at, type, cause, event_id, data, worker)
+SELECT r.order_id, r.seq, r.at, r.type, r.cause, r.event_id, r.data::json, $8
 FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[])
     AS r (order_id, seq, at, type, cause, event_id, data)
 """
@@ -98,7 +98,10 @@ def parse_order(state: str) -> Order:
 
 
 class PostgresOrders:
-    """See `OrdersStore`."""
+    """See `OrdersStore`. `worker` is the identity of the process, which stands in the history."""
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
 
     async def load(self, transaction: PostgresTransaction, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
         """See `OrdersStore.load`."""
@@ -116,7 +119,7 @@ class PostgresOrders:
             transaction.stage("commands_saved", SAVE_COMMANDS, *_columns(rows), rows=len(rows))
         if changes.history:
             rows = [(s.key, s.seq, s.at, s.type, s.cause, s.event_id, _json(s.data)) for s in changes.history]
-            transaction.stage("history_added", ADD_HISTORY, *_columns(rows))
+            transaction.stage("history_added", ADD_HISTORY, *_columns(rows), self._worker)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -29,7 +29,7 @@ ORDER BY created_at DESC, order_id DESC LIMIT $6
 """
 
 HISTORY: Final = """
-SELECT seq, at, type, cause, event_id, data::text AS data FROM history WHERE order_id = $1 ORDER BY seq
+SELECT seq, at, type, cause, event_id, worker, data::text AS data FROM history WHERE order_id = $1 ORDER BY seq
 """
 
 STATUSES: Final = (
@@ -120,6 +120,7 @@ class OrderQueries:
                 "type": entry["type"],
                 "cause": entry["cause"],
                 "event_id": entry["event_id"],
+                "worker": entry["worker"],
                 "data": json.loads(entry["data"]),
             }
             for entry in entries

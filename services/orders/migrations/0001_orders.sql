@@ -43,6 +43,7 @@ CREATE TABLE history (
     type     text NOT NULL,
     cause    text NOT NULL,                  -- the id of the message that caused it
     event_id text,                           -- null for notes
+    worker   text NOT NULL,                  -- the identity of the process that decided it
     data     json NOT NULL,
     PRIMARY KEY (order_id, seq)
 );
