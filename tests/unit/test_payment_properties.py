@@ -25,7 +25,11 @@ from services.payment.state import Charge, End, Outcome, Status
 T = TypeVar("T")
 ORDER, CHARGE = "ORDER-1", "charge-1"
 AMOUNT = 1_000
-FINAL: dict[type[object], str] = {words.ChargeCaptured: "captured", words.ChargeVoided: "never", words.ChargeDeclined: "never"}
+FINAL: dict[type[object], str] = {
+    words.ChargeCaptured: "captured",
+    words.ChargeVoided: "never",
+    words.ChargeDeclined: "never",
+}
 #: How a gateway that cannot be trusted may end each call.
 LIES: dict[str, tuple[End, ...]] = {
     "charge": (End.CAPTURED, End.DECLINED, End.VOIDED, End.FAILED, End.UNKNOWN),
