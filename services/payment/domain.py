@@ -6,9 +6,9 @@ contradicted: money that turns up after "voided" or "declined" was told is given
 it any more.
 
 An attempt is answered once, when its call has ended. A repeat of the last attempt gets the recorded answer again, and once the
-charge is settled every repeat does. A higher attempt that arrives while a call is still under way is told so at once, in the words
-for "ask again". An attempt below the last one was answered before the next was asked for: where nothing is settled it gets no new
-answer.
+charge is settled every repeat does. Any other attempt that arrives while a call is under way, and one below the last that was made,
+is told to ask again: never with silence, for whoever asks may count from one again (a void on a cancellation after a void on a
+failed payment) and would wait for ever.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from services.payment.refunds import refund_asked, refund_ended, return_timer_fi
 from services.payment.state import Charge, ChargeCall, End, Line, Outcome, RefundCall, Status, VoidCall
 
 CONFLICT: Final = "The charge id belongs to a charge with other content."
-STILL_CALLING: Final = "An earlier attempt is still under way; ask again."
+STILL_CALLING: Final = "Another attempt is still under way; ask again."
+OVERTAKEN: Final = "A later attempt has been made; ask again with the next number."
 BEING_VOIDED: Final = "The charge is being voided; nothing new is charged."
 NOT_OURS: Final = "The gateway captured a charge of this id that was never asked for here; somebody must look at it."
 NOTHING_TO_CHARGE: Final = "The amount must be at least 1."
@@ -119,25 +120,21 @@ def _call(state: Charge, attempt: int, ask_first: bool) -> Deciding:
 def _charge_again(state: Charge, attempt: int) -> Deciding:
     if attempt > state.call.attempt:
         return _call(state, attempt, ask_first=state.call.end is End.UNKNOWN)
-    return _repeat_charge(state, attempt)
+    if attempt < state.call.attempt:
+        return decision(state, unknown(state, attempt, OVERTAKEN))
+    return decision(state, charge_answer(state, attempt))
 
 
 def _wait(state: Charge, attempt: int) -> Deciding:
-    if attempt > state.call.attempt:
-        return decision(state, unknown(state, attempt, STILL_CALLING))
-    return decision(state)
+    if attempt == state.call.attempt:
+        return decision(state)
+    return decision(state, unknown(state, attempt, STILL_CALLING))
 
 
 def _hold_back(state: Charge, attempt: int) -> Deciding:
-    if attempt > state.call.attempt:
+    if attempt != state.call.attempt:
         return decision(state, unknown(state, attempt, BEING_VOIDED))
-    return _repeat_charge(state, attempt)
-
-
-def _repeat_charge(state: Charge, attempt: int) -> Deciding:
-    if attempt < state.call.attempt or state.call.under_way:
-        return decision(state)
-    return decision(state, charge_answer(state, attempt))
+    return decision(state) if state.call.under_way else decision(state, charge_answer(state, attempt))
 
 
 def _tell_charge(state: Charge, attempt: int) -> Deciding:
@@ -170,13 +167,13 @@ def _void(state: Charge | None, order_id: str, asked: words.VoidCharge) -> Decid
 
 def _void_again(state: Charge | None, order_id: str, asked: words.VoidCharge) -> Deciding:
     assert state is not None
-    if asked.attempt > state.void.attempt:
-        if state.void.under_way:
-            return decision(state, void_failed(state, asked.attempt, STILL_CALLING))
-        return _void(state, order_id, asked)
-    if asked.attempt < state.void.attempt or state.void.under_way:
-        return decision(state)
-    return decision(state, void_answer(state, asked.attempt))
+    if asked.attempt == state.void.attempt:
+        return decision(state) if state.void.under_way else decision(state, void_answer(state, asked.attempt))
+    if state.void.under_way:
+        return decision(state, void_failed(state, asked.attempt, STILL_CALLING))
+    if asked.attempt < state.void.attempt:
+        return decision(state, void_failed(state, asked.attempt, OVERTAKEN))
+    return _void(state, order_id, asked)
 
 
 def _tell_void(state: Charge | None, order_id: str, asked: words.VoidCharge) -> Deciding:

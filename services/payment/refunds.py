@@ -13,7 +13,8 @@ from messaging.stamp import derived_id
 from services.payment.answers import Deciding, decision, effect
 from services.payment.state import Charge, End, Line, Outcome, Refund, RefundCall, Status
 
-STILL_REFUNDING: Final = "An earlier attempt is still under way; ask again."
+STILL_REFUNDING: Final = "Another attempt is still under way; ask again."
+OVERTAKEN: Final = "A later attempt has been made; ask again with the next number."
 OTHER_REFUND: Final = "The refund id belongs to a refund with other content."
 NOTHING_TO_REFUND: Final = "The amount must be at least 1."
 NOT_SETTLED: Final = "Nothing was captured under this charge id so far."
@@ -63,11 +64,9 @@ def _repeat(state: Charge, known: Refund, asked: words.Refund) -> Deciding:
     line = known.line
     if line.end is End.REFUNDED:
         return decision(state, _refunded(state, known, asked.attempt))
-    if asked.attempt > line.attempt:
-        return decision(state, _failed(state.order_id, asked, STILL_REFUNDING))
-    if asked.attempt < line.attempt or line.under_way:
-        return decision(state)
-    return decision(state, _failed(state.order_id, asked, line.message))
+    if asked.attempt == line.attempt:
+        return decision(state) if line.under_way else decision(state, _failed(state.order_id, asked, line.message))
+    return decision(state, _failed(state.order_id, asked, STILL_REFUNDING if line.under_way else OVERTAKEN))
 
 
 def _problem(state: Charge, asked: words.Refund) -> str | None:

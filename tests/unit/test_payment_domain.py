@@ -158,7 +158,7 @@ def test_after_a_transient_failure_the_next_attempt_charges_at_once(it: Conversa
         payment_method="pm_card_visa",
         ask_first=False,
     )
-    assert it.asks(charge(1)) == [], "the first attempt was answered before the second was asked for"
+    assert it.asks(charge(1)) == ["charge-unknown 1"], "never silence, and never a promise"
     assert it.ends("charge", 2, End.CAPTURED) == ["charge-captured 2"]
     assert it.asks(charge(1)) == ["charge-captured 1"], "what is settled is told to every attempt"
 
@@ -282,9 +282,33 @@ def test_a_void_that_was_not_settled_is_asked_for_again(it: Conversation) -> Non
     assert it.ends("void", 1, End.FAILED) == ["void-failed 1"]
     assert it.asks(void(1)) == ["void-failed 1"]
     assert it.asks(void(3)) == []
-    assert it.asks(void(2)) == []
+    assert it.asks(void(2)) == ["void-failed 2"]
     assert it.ends("void", 3, End.VOIDED) == ["charge-voided 3"]
     assert it.calls() == [("void", 1), ("void", 3)]
+
+
+def test_a_void_that_is_counted_from_one_again_catches_up(it: Conversation) -> None:
+    """As when an order is cancelled whose failed payment was being voided."""
+    for attempt in (1, 2, 3):
+        it.asks(void(attempt))
+        it.ends("void", attempt, End.FAILED)
+    assert [it.asks(void(attempt)) for attempt in (1, 2, 3)] == [
+        ["void-failed 1"],
+        ["void-failed 2"],
+        ["void-failed 3"],
+    ]
+    assert it.asks(void(4)) == []
+    assert it.asks(void(1)) == ["void-failed 1"]
+    assert it.ends("void", 4, End.VOIDED) == ["charge-voided 4"]
+
+
+def test_a_charge_attempt_below_the_last_is_told_unknown_whatever_became_of_the_last(it: Conversation) -> None:
+    it.asks(charge(2))
+    assert it.asks(charge(1)) == ["charge-unknown 1"]
+    it.ends("charge", 2, End.FAILED)
+    assert it.asks(charge(1)) == ["charge-unknown 1"]
+    it.asks(void(1))
+    assert it.asks(charge(1)) == ["charge-unknown 1"]
 
 
 def test_money_under_an_id_that_was_never_charged_here_is_not_called_ours(it: Conversation) -> None:
@@ -431,7 +455,7 @@ def test_a_failed_refund_is_tried_again_by_its_next_attempt_under_the_same_id(it
     assert it.ends("refund", 1, end) == ["refund-failed 1"]
     assert it.asks(refund(1)) == ["refund-failed 1"]
     assert it.asks(refund(3)) == []
-    assert it.asks(refund(2)) == []
+    assert it.asks(refund(2)) == ["refund-failed 2"]
     assert it.effects["refund", 3].request.refund_id == REFUND
     assert it.ends("refund", 3, End.REFUNDED) == ["refunded 3"]
     assert it.timers == [], "the orchestrator asks again, nobody else"
