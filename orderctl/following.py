@@ -47,7 +47,7 @@ def past_events(order_id: str, history: Sequence[Mapping[str, Any]]) -> list[Eve
     return [
         Event(
             type=entry["type"],
-            id=str(entry.get("id", "")),
+            id=str(entry.get("event_id") or ""),
             key=order_id,
             at=entry.get("at"),
             sequence=entry.get("sequence"),

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 #: A reader that got nothing for so long asks the broker whether there is anything (a consumer may live and receive nothing).
 SILENCE_S: Final = 5.0
 _ASK_DEADLINE_S: Final = 5.0
-_METADATA_TRIES: Final = 20
+_METADATA_PAUSE_S: Final = 0.02
 _RETRY_S: Final = 0.25
 
 
@@ -91,6 +91,7 @@ class KafkaTransport:
             try:
                 async with asyncio.timeout(self._connect_timeout_s):
                     await self._start(reader)
+                    self._partitions = await _partition_counts(reader)
             except (TimeoutError, KafkaError, OSError) as error:
                 await stop_client(reader)
                 raise self._unreachable(error) from error
@@ -114,19 +115,11 @@ class KafkaTransport:
 
     async def partitions_of(self, topic: str) -> int:
         """See `Transport.partitions_of`."""
-        known = self._partitions.get(topic)
-        if known is not None:
-            return known
-        reader = await self._connected()
-        for _ in range(_METADATA_TRIES):
-            # The public call refreshes the metadata of all topics.
-            await reader.topics()
-            partitions = reader.partitions_for_topic(topic)
-            if partitions:
-                self._partitions[topic] = len(partitions)
-                return len(partitions)
-            await asyncio.sleep(0.05)
-        raise TopicMissingError(topic, self._bootstrap)
+        await self._connected()
+        found = self._partitions.get(topic)
+        if found is None:
+            raise TopicMissingError(topic, self._bootstrap)
+        return found
 
     async def read(self, timeout_s: float) -> Sequence[RawRecord]:
         """See `Transport.read`."""
@@ -176,7 +169,7 @@ class KafkaTransport:
         try:
             async with asyncio.timeout(_ASK_DEADLINE_S):
                 await fresh.start()
-                await fresh.topics()
+                await _partition_counts(fresh)
         except (TimeoutError, KafkaError, OSError) as error:
             log.info("no new reader yet: %r", error)
             await stop_client(fresh)
@@ -212,3 +205,14 @@ class KafkaTransport:
         if self._reader is not None:
             await stop_client(self._reader)
             self._reader = None
+
+
+async def _partition_counts(reader: AIOKafkaConsumer) -> dict[str, int]:
+    """How many partitions each topic of the broker has; empty where there is none. The caller sets the deadline."""
+    # A reader without an assignment keeps the metadata of all topics, and begins to fetch it now.
+    reader.assign([])
+    while True:
+        counts = {topic: reader.partitions_for_topic(topic) for topic in await reader.topics()}
+        if all(counts.values()):
+            return {topic: len(partitions) for topic, partitions in counts.items()}
+        await asyncio.sleep(_METADATA_PAUSE_S)
