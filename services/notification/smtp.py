@@ -50,8 +50,6 @@ class SmtpPerformer:
     async def perform(self, kind: str, request: SendMail, resumed: bool) -> SendOutcome:
         """One attempt. A mail that was sent before goes out again under its Message-ID, by which the receiver knows it."""
         outcome = await self._attempt(request)
-        if outcome.result != "sent":
-            log.info("a mail for order %s was not sent: %s", request.order_id, outcome.error)
         await self._together()
         return outcome
 
@@ -79,6 +77,8 @@ class SmtpPerformer:
             return SendOutcome("refused", str(error))
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
             outcome = outcome_of(error)
+            # Only what was really tried is logged: in an outage that is two lines a second, not one for each mail.
+            log.warning("a mail for order %s was not sent: %s", request.order_id, outcome.error)
             if isinstance(error, OSError | TimeoutError):
                 self._away_until = asyncio.get_running_loop().time() + AWAY_S
             return outcome
