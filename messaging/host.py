@@ -14,7 +14,7 @@ from messaging.errors import MessagingError, TopicMismatchError
 from messaging.handler import Handler, Performer
 from messaging.kafka import GroupReader, KafkaPublisher
 from messaging.meters import Meters
-from messaging.ports import Clock, Store
+from messaging.ports import Clock, Record, Store
 from messaging.runner import PartitionRunner
 from messaging.settings import Settings
 from messaging.worker import PartitionWorker
@@ -97,8 +97,11 @@ class Host:
         self._why = ""
         reader = GroupReader(self._settings, self._handler.topics, self._assigned, self._revoked)
         self._reader = reader
+        pump: asyncio.Task[None] | None = None
         try:
             await reader.start()
+            pump = asyncio.create_task(reader.pump(self._deliver))
+            pump.add_done_callback(self._pump_ended)
             while not self._session_over.is_set():
                 try:
                     await asyncio.wait_for(self._session_over.wait(), LOOK_EVERY_S)
@@ -107,6 +110,9 @@ class Host:
         finally:
             self._joined = False
             await self._release(set(self._runners))
+            if pump is not None:
+                pump.cancel()
+                await asyncio.gather(pump, return_exceptions=True)
             await reader.stop()
             self._reader = None
             if self._stopping:
@@ -114,6 +120,16 @@ class Host:
         if not self._stopping:
             log.warning("the session ended: %s; joining the group again", self._why)
             self._meters.happened("rebuilt")
+
+    def _deliver(self, partition: int, records: list[Record]) -> None:
+        runner = self._runners.get(partition)
+        if runner is not None:
+            runner.deliver(records)
+
+    def _pump_ended(self, pump: asyncio.Task[None]) -> None:
+        if not pump.cancelled() and pump.exception() is not None:
+            log.warning("the reader failed: %r", pump.exception())
+            self._end_session("the reader failed")
 
     async def _assigned(self, partitions: set[int]) -> None:
         reader = self._reader

@@ -19,10 +19,10 @@ from messaging.errors import (
 from messaging.handler import Performer
 from messaging.kafka import GroupReader
 from messaging.meters import Meters
-from messaging.ports import Clock, PendingEffect, Publisher, Store
+from messaging.ports import Clock, PendingEffect, Publisher, Record, Store
 from messaging.schedule import Barrier
 from messaging.settings import Settings
-from messaging.worker import MAX_BATCH, PartitionWorker
+from messaging.worker import PartitionWorker
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ IDLE_S: Final = 1.0
 TIDY_EVERY_S: Final = 1.0
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MOST_S: Final = 5.0
+#: With so many records waiting the partition is not fetched from.
+MAX_BUFFERED: Final = 5_000
 #: With so much unpublished the partition reads nothing more.
 MAX_UNPUBLISHED: Final = 20_000
 
@@ -66,7 +68,9 @@ class PartitionRunner:
         self._published = asyncio.Event()
         self._outcomes: list[Message] = []
         self._under_way: dict[str, asyncio.Task[None]] = {}
-        self._fetch: asyncio.Task[Any] | None = None
+        # Records are taken only from the position that the database said: see `_resume`.
+        self._listening = False
+        self._held = False
         self._tidied_at: datetime | None = None
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -84,7 +88,8 @@ class PartitionRunner:
         if self.worker.unpublished and not self.failing:
             self._to_publish.set()
             await _until(lambda: not self.worker.unpublished, self._published, drain_s)
-        pending = [*self._tasks, *self._under_way.values(), *([self._fetch] if self._fetch else [])]
+        self._listening = False
+        pending = [*self._tasks, *self._under_way.values()]
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
@@ -107,6 +112,7 @@ class PartitionRunner:
         backoff_s = BACKOFF_FIRST_S
         begun = False
         while not self._stopping:
+            self._listening = False
             try:
                 resumed = await (self.worker.reload() if begun else self.worker.take_over())
                 begun = True
@@ -136,8 +142,9 @@ class PartitionRunner:
         output_ends = await self._reader.ends_of(sorted(self.worker.acked), partition)
         if await self.worker.reconcile(begins, ends, output_ends):
             self._meters.happened("rewound")
-        await self._drop_fetch()
+        self.worker.buffers.clear()
         self._reader.seek(partition, self.worker.offsets)
+        self._listening, self._held = True, False
         alive = {effect.id for effect in pending}
         self._outcomes = [outcome for outcome in self._outcomes if outcome.data.effect_id in alive]
         known = self._under_way.keys() | {outcome.data.effect_id for outcome in self._outcomes}
@@ -170,23 +177,31 @@ class PartitionRunner:
             await _until(lambda: len(worker.unpublished) <= MAX_UNPUBLISHED, self._published, IDLE_S)
         await self._gather(handled)
 
-    async def _gather(self, handled: int) -> None:
-        """Wait for something to do: records, an outcome, a timer. Where the last turn did something, only look."""
-        if self._outcomes or len(self.worker.buffers) >= MAX_BATCH:
+    def deliver(self, records: list[Record]) -> None:
+        """Take records in as they come from the reader."""
+        if not self._listening:
             return
-        if self._fetch is None:
-            self._fetch = asyncio.create_task(self._reader.read(self.worker.partition, IDLE_S, MAX_BATCH))
+        self.worker.buffers.offer(records, self.worker.offsets)
+        if not self._held and len(self.worker.buffers) > MAX_BUFFERED:
+            self._held = True
+            self._reader.hold(self.worker.partition)
+        self._wake.set()
+
+    async def _gather(self, handled: int) -> None:
+        """Wait for something to do: records, an outcome, a timer."""
+        if self._held and len(self.worker.buffers) < MAX_BUFFERED // 2:
+            self._held = False
+            self._reader.go_on(self.worker.partition)
         timeout_s = self._patience(handled)
-        if not self._fetch.done() and timeout_s > 0:
-            wake = asyncio.create_task(self._wake.wait())
-            await asyncio.wait({self._fetch, wake}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            wake.cancel()
-            self._wake.clear()
-        elif not self._fetch.done():
+        if timeout_s <= 0 or self._outcomes or (handled and self.worker.buffers):
             await asyncio.sleep(0)
-        if self._fetch.done():
-            records, self._fetch = self._fetch.result(), None
-            self.worker.buffers.offer(records, self.worker.offsets)
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
 
     def _patience(self, handled: int) -> float:
         if self.worker.next_due is None:
@@ -196,13 +211,6 @@ class PartitionRunner:
             return min(until_due, IDLE_S)
         # A timer is due. If it could not fire yet, records that were appended before its deadline are still on their way.
         return 0.0 if handled else 0.02
-
-    async def _drop_fetch(self) -> None:
-        """What was being read belongs to a position that is no longer ours."""
-        if self._fetch is not None:
-            self._fetch.cancel()
-            await asyncio.gather(self._fetch, return_exceptions=True)
-            self._fetch = None
 
     # --- publishing and effects ---------------------------------------------------------------------------------------
 
