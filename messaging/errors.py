@@ -23,6 +23,14 @@ class PermanentStoreError(MessagingError):
     """The database refuses this data and always will: find the message in the batch that causes it and set it aside."""
 
 
+class PoisonError(MessagingError):
+    """A decision's word that this record can be neither handled nor answered: it goes to the dead letters with `reason`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class PublishUnknownError(MessagingError):
     """The broker did not acknowledge in time: the records may be there or not. Publish them again with a new producer."""
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from messaging.decision import CancelTimer, Decision, Effect, EffectDone, Message, SetTimer, TimerFired
 from messaging.decoding import DeadLetter, Forward, dead_letter_wire, decode, forward_wire
-from messaging.errors import PermanentStoreError, TooManyDeadLettersError
+from messaging.errors import PermanentStoreError, PoisonError, TooManyDeadLettersError
 from messaging.handler import Batch, Handler
 from messaging.meters import Meters
 from messaging.ports import Commit, DueTimer, Ownership, PendingEffect, Publisher, Record, Store, Wire
@@ -218,6 +218,11 @@ class PartitionWorker:
             commit.timers[item.key, item.name] = CancelTimer(item.key, item.name)
         try:
             decision = batch.decide(message, now)
+        except PoisonError as error:
+            if not isinstance(item, Record):
+                raise
+            self._bury(commit, DeadLetter(item, error.reason, str(error)), now)
+            return
         except Exception as error:
             log.exception("the decision on %s failed", message.type, extra={"key": message.key, "cause": message.uid})
             self._failed(commit, item, error, now)

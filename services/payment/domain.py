@@ -21,6 +21,7 @@ from typing import Final
 from contracts import payment as words
 from contracts.envelope import InvalidCommand
 from messaging.decision import Effect, EffectDone, Message, Note, TimerFired
+from messaging.errors import PoisonError
 from services.payment import refunds
 from services.payment.answers import (
     NEVER_TAKEN,
@@ -61,10 +62,8 @@ def decide(state: Charge | None, message: Message, now: datetime) -> Deciding:
         case TimerFired():
             return return_timer_fired(state, data)
         case InvalidCommand():
-            # No event could tell the sender, who can only be the orchestrator. The runtime takes a row of exceptions for its own
-            # fault and stops, so this is none: it is noted, and logged with its place on the topic, where the record stays.
-            facts = {"command_id": data.command_id, "source": data.source, "type": data.command_type}
-            return decision(state, Note("invalid-command", {**facts, "message": data.message}))
+            # No event could tell the sender, who can only be the orchestrator.
+            raise PoisonError("invalid", data.message)
         case _:
             raise TypeError(f"Payment has no rule for {message.type}.")
 

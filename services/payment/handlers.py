@@ -61,7 +61,6 @@ class PaymentBatch:
         self._orders = orders
         self._kept = kept
         self._before: dict[Key, Charge | None] = {}
-        self._invalid: list[tuple[str | None, int | None]] = []
         self._notes: list[Stamped] = []
 
     def decide(self, message: Message, now: datetime) -> Deciding:
@@ -74,8 +73,6 @@ class PaymentBatch:
         if after is not None and after != before:
             self._before.setdefault((after.order_id, after.charge_id), before)
             charges[after.charge_id] = after
-        if isinstance(message.data, InvalidCommand):
-            self._invalid.append((message.topic, message.offset))
         return decision
 
     def stage(self, transaction: Any, stamped: Sequence[Stamped]) -> None:
@@ -98,5 +95,3 @@ class PaymentBatch:
                 self._kept.pop(order_id, None)
         for note in self._notes:
             log.warning("%s of %s, caused by %s: %s", note.type, note.key, note.cause, note.data)
-        for topic, offset in self._invalid:
-            log.warning("an invalid command stands on %s at offset %s; nothing was done about it", topic, offset)

@@ -12,6 +12,7 @@ from contracts import payment as words
 from contracts.envelope import InvalidCommand
 from contracts.values import CommandData, EventData
 from messaging.decision import Effect, EffectDone, Message, Note, Outgoing, SetTimer, TimerFired
+from messaging.errors import PoisonError
 from services.payment import domain, refunds
 from services.payment.answers import NEVER_TAKEN
 from services.payment.domain import charge_id_of, decide
@@ -533,12 +534,13 @@ def test_captured_and_the_promises_of_no_charge_are_never_left_for_a_state_witho
             assert set(table[status].values()) <= NEVER_TAKEN
 
 
-def test_an_invalid_command_is_noted_and_answers_nobody(it: Conversation) -> None:
+def test_an_invalid_command_is_poison_because_nobody_can_be_answered(it: Conversation) -> None:
     it.asks(charge(1))
     before = it.state
-    assert it._decide("nonsense", InvalidCommand("c", "s", "nonsense", ORDER, "not a type")) == []
+    with pytest.raises(PoisonError, match="not a type") as caught:
+        it._decide("nonsense", InvalidCommand("c", "s", "nonsense", ORDER, "not a type"))
+    assert caught.value.reason == "invalid"
     assert it.state == before
-    assert it.notes == ["invalid-command"]
 
 
 def test_a_message_without_a_rule_is_an_error(it: Conversation) -> None:
