@@ -1,9 +1,9 @@
-"""Waiting for a person: approvals that come early, late, or while nobody is there to read them; and lines that are added meanwhile."""
+"""Waiting for a person: approvals that come early, late, or while nobody is there; and lines that are added meanwhile."""
 
 from __future__ import annotations
 
 import pytest
-from conversation import GOLD, Shop, an_order
+from conversation import GOLD, Shop
 
 from contracts.orders import ApprovePayment, LineItemAdded
 from contracts.values import MAX_LINES
@@ -188,7 +188,6 @@ def test_a_line_undecided_when_the_order_ends_is_too_late_and_its_stock_is_free_
 
 
 def test_an_order_has_at_most_a_thousand_lines(shop: Shop) -> None:
-    assert shop.say("O", an_order((("tea", 1),) * 1)) == "accepted"
     shop.receive("nut", 2_000, 1)
     assert shop.start("big", items=(("nut", 1),) * (MAX_LINES - 1)) == "accepted"
     assert shop.add("big", "nut") == "accepted"
