@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from messaging.handler import Handler, NoEffects, Performer
@@ -17,11 +18,13 @@ from services.notification.handlers import MailHandler
 from services.notification.memory import MemoryMails
 from services.orders.handlers import OrdersHandler
 from services.orders.memory import MemoryOrders
-from services.payment.gateway.ledger import MemoryLedger
+from services.payment.gateway.ledger import Entry, MemoryLedger
+from services.payment.gateway.port import RefundRequest
 from services.payment.gateway.simulated import SimulatedGateway
 from services.payment.handlers import PaymentHandler
 from services.payment.memory import MemoryCharges
 from services.payment.performer import GatewayPerformer
+from simulation.clock import finish
 from simulation.mailbox import Mailbox
 
 SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification")
@@ -36,6 +39,19 @@ class Part:
     performer: Callable[[], Performer] = NoEffects
 
 
+class OpenLedger(MemoryLedger):
+    """The gateway's ledger, open to whoever audits it."""
+
+    def entries_now(self, order_id: str | None, now: datetime) -> list[Entry]:
+        """See `LedgerStore.entries`."""
+        return finish(self.entries(order_id, now))
+
+    def refunds_made(self, order_id: str) -> list[RefundRequest]:
+        """The refunds of an order that were given back."""
+        made = [row.request for row in self._refunds.values() if row.refunded_at is not None]
+        return [request for request in made if request.order_id == order_id]
+
+
 class Parts:
     """The databases of all services, the gateway with its ledger, the mail server."""
 
@@ -45,7 +61,8 @@ class Parts:
         self.charges = MemoryCharges()
         self.customers = MemoryCustomers()
         self.notification = MemoryMails()
-        self.gateway = SimulatedGateway(MemoryLedger(), clock, failure_rate)
+        self.ledger = OpenLedger()
+        self.gateway = SimulatedGateway(self.ledger, clock, failure_rate)
         self.mailbox = Mailbox()
         self.of: dict[str, Part] = {
             "orders": Part(MemoryDatabase(clock), lambda: OrdersHandler(self.orders)),
