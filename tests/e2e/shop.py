@@ -63,7 +63,13 @@ class Shop:
     ) -> None:
         """Any bytes onto any topic; returns when the broker has them."""
         async with asyncio.timeout(DEADLINE_S):
-            await self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
+            if key is None and value is None:
+                # Kafka takes it, the client's usual call does not.
+                batch = self._producer.create_batch()
+                batch.append(timestamp=None, key=None, value=None, headers=list(headers))
+                await (await self._producer.send_batch(batch, topic, partition=partition or 0))
+            else:
+                await self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
 
     async def send(
         self, type_: str, key: str, data: Mapping[str, Any], *, id: str | None = None, source: str = SOURCE
@@ -71,7 +77,7 @@ class Shop:
         """A command onto the topic of its type; returns its id."""
         command_id = id or self.new_id("cmd")
         value = json.dumps(envelope(type_, key, data, command_id, source)).encode()
-        await self.put(f"{type_.split('.')[0]}.commands.v1", key.encode(), value, STRUCTURED)
+        await self.put(f"{type_.split('.', 1)[0]}.commands.v1", key.encode(), value, STRUCTURED)
         return command_id
 
     async def ask(self, type_: str, key: str, data: Mapping[str, Any], **identity: str) -> Event:
