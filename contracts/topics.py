@@ -21,6 +21,9 @@ CUSTOMER_EVENTS: Final = "customer.events.v1"
 
 DEFAULT_PARTITIONS: Final = 4
 
+#: A dead letter is what was sent and why it could not be handled: its topics take more than a broker takes from anybody else.
+MAX_DEAD_LETTER_BYTES: Final = 2 * 1024 * 1024
+
 #: What each service reads; its own command topic comes first, because that topic's assignment decides who owns a partition.
 SUBSCRIPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "orders": (ORDERS_COMMANDS, ORDERS_OPERATIONS, INVENTORY_EVENTS, PAYMENT_EVENTS),
@@ -61,4 +64,8 @@ def all_topics(partitions: int = DEFAULT_PARTITIONS) -> list[TopicSpec]:
     config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
     names = sorted(COMMAND_TOPICS | EVENT_TOPICS)
     dead = sorted(dead_letter_topic(topic, service) for service, topics in SUBSCRIPTIONS.items() for topic in topics)
-    return [TopicSpec(name, partitions, dict(config)) for name in (*names, *dead)]
+    roomy = {**config, "max.message.bytes": str(MAX_DEAD_LETTER_BYTES)}
+    return [
+        *(TopicSpec(name, partitions, dict(config)) for name in names),
+        *(TopicSpec(name, partitions, dict(roomy)) for name in dead),
+    ]
