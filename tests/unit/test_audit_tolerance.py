@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from audit_world import (
     APPROVE,
@@ -111,3 +112,9 @@ def test_every_rule_says_what_it_promises() -> None:
     for name, promise in PROMISES.items():
         assert promise.endswith("."), name
         assert len(promise) > 20, name
+
+
+def test_every_rule_and_its_promise_stand_in_the_documentation() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    for name, promise in PROMISES.items():
+        assert f"| `{name}` | {promise} |" in told, name
