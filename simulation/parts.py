@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from messaging.handler import Handler, NoEffects, Performer
 from messaging.memory import MemoryDatabase
@@ -18,14 +18,17 @@ from services.notification.handlers import MailHandler
 from services.notification.memory import MemoryMails
 from services.orders.handlers import OrdersHandler
 from services.orders.memory import MemoryOrders
+from services.payment.gateway.domain import Decision, LedgerCall
 from services.payment.gateway.ledger import Entry, MemoryLedger
-from services.payment.gateway.port import RefundRequest
+from services.payment.gateway.port import GatewayUnavailable, RefundRequest
 from services.payment.gateway.simulated import SimulatedGateway
 from services.payment.handlers import PaymentHandler
 from services.payment.memory import MemoryCharges
 from services.payment.performer import GatewayPerformer
 from simulation.clock import finish
 from simulation.mailbox import Mailbox
+
+A = TypeVar("A")
 
 SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification")
 
@@ -40,7 +43,17 @@ class Part:
 
 
 class OpenLedger(MemoryLedger):
-    """The gateway's ledger, open to whoever audits it."""
+    """The gateway's ledger, open to whoever audits it. `away`: no call gets through to the gateway."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+
+    async def apply(self, call: LedgerCall[A], timeout_s: float) -> Decision[A]:
+        """See `LedgerStore.apply`."""
+        if self.away:
+            raise GatewayUnavailable(call.operation, call.refund_id or call.charge_id, "the gateway is away")
+        return await super().apply(call, timeout_s)
 
     def entries_now(self, order_id: str | None, now: datetime) -> list[Entry]:
         """See `LedgerStore.entries`."""

@@ -32,7 +32,7 @@ from simulation import views
 from simulation.clock import VirtualClock, finish
 from simulation.facts import books
 from simulation.mailbox import KeptMail, Mailbox
-from simulation.parts import SERVICES, Parts
+from simulation.parts import SERVICES, OpenLedger, Parts
 from simulation.process import Process
 from simulation.schedule import Action, InTurn, Scheduler, Shuffled
 from simulation.views import Event, ToldVerdict
@@ -85,6 +85,11 @@ class System:
     def mailbox(self) -> Mailbox:
         """The mail server; `mailbox.away = True` makes it unreachable."""
         return self.parts.mailbox
+
+    @property
+    def gateway(self) -> OpenLedger:
+        """The payment gateway's side; `gateway.away = True` makes it unreachable."""
+        return self.parts.ledger
 
     # --- what clients do ----------------------------------------------------------------------------------------------
 

@@ -141,6 +141,21 @@ def test_a_refund_that_keeps_failing_needs_attention_with_the_third_failure_and_
     assert names(talk.tell(refunded())) == ["PaymentRefunded", "AttentionResolved", "ReleaseStock"]
 
 
+@pytest.mark.parametrize(("failures", "attempt"), [(0, 1), (1, 2), (4, 5)])
+def test_a_cancellation_goes_on_with_a_void_that_was_begun_while_paying(failures: int, attempt: int) -> None:
+    talk = in_phase(Phase.PAYING)
+    for number in range(1, 6):
+        talk.tell(charge_failed(number))
+        talk.fire()
+    for number in range(1, failures + 1):
+        talk.tell(void_failed(number))
+        while number < failures and not talk.fire():
+            pass
+    said = talk.tell(CANCEL)
+    assert said[-1] == VoidCharge(charge_id=said[-1].charge_id, attempt=attempt)
+    assert names(talk.tell(voided(attempt)))[-1] == "ReleaseStock"
+
+
 @pytest.mark.parametrize("phase", [Phase.RESERVING, Phase.PAYING, Phase.COMPENSATING])
 def test_who_does_not_answer_is_asked_again_and_with_the_third_time_a_person_is(phase: Phase) -> None:
     talk = in_phase(phase)
