@@ -104,6 +104,8 @@ def command(
 def main() -> None:
     """`python -m audit`."""
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    # What its client logs of an absent broker, the audit tells in its own words.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     app()
