@@ -34,6 +34,8 @@ class Shop:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.run = uuid4().hex[:8]
+        #: Where garbage was put onto event topics, which an audit is right to find.
+        self.garbage: set[str] = set()
         self.journal = Journal(place.bootstrap, place.partitions)
         self._numbers = count(1)
         self._producer = AIOKafkaProducer(
@@ -60,16 +62,19 @@ class Shop:
 
     async def put(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
-    ) -> None:
-        """Any bytes onto any topic; returns when the broker has them."""
+    ) -> str:
+        """Any bytes onto any topic; returns where the broker has put them, as `topic/partition/offset`."""
         async with asyncio.timeout(DEADLINE_S):
             if key is None and value is None:
                 # Kafka takes it, the client's usual call does not.
                 batch = self._producer.create_batch()
                 batch.append(timestamp=None, key=None, value=None, headers=list(headers))
-                await (await self._producer.send_batch(batch, topic, partition=partition or 0))
+                there = await (await self._producer.send_batch(batch, topic, partition=partition or 0))
             else:
-                await self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
+                there = await self._producer.send_and_wait(
+                    topic, value, key=key, headers=list(headers), partition=partition
+                )
+        return f"{there.topic}/{there.partition}/{there.offset}"
 
     async def send(
         self, type_: str, key: str, data: Mapping[str, Any], *, id: str | None = None, source: str = SOURCE

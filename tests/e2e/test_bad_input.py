@@ -177,7 +177,7 @@ async def test_garbage_on_an_event_topic_is_set_aside_by_each_of_its_readers(sho
             mark, body = shop.new_id("mark").encode(), value and value.replace(b"@", named.encode())
             marks[mark] = (name, body)
             headers = [(MARK, mark), *([("ce_type", named.encode())] if in_header else [])]
-            await shop.put(topic, b"nobody", body, headers, partition)
+            shop.garbage.add(await shop.put(topic, b"nobody", body, headers, partition))
     wanted = {(mark, dead_letter_topic(topic, reader)) for mark in marks for reader in readers}
 
     def found() -> list[DeadLetter] | None:
