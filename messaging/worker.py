@@ -61,7 +61,9 @@ class PartitionWorker:
         # Timers that were set, cancelled or fired since the due ones were claimed: what was claimed of them is over.
         self._touched: set[tuple[str, str]] = set()
         self._ownership: Ownership
+        # How far was read, and how far of that stands in the database: records of no interest are not worth a commit of their own.
         self.offsets: dict[str, int] = {}
+        self._stored: dict[str, int] = {}
         self.acked: dict[str, int] = {}
         self.next_due: datetime | None = None
         self.published_seq = 0
@@ -86,6 +88,7 @@ class PartitionWorker:
         self.launch.clear()
         self._ownership = ownership
         self.offsets = dict(ownership.offsets)
+        self._stored = dict(ownership.offsets)
         self._next_seq = ownership.next_seq
         self.next_due = ownership.next_due
         if restart:
@@ -115,6 +118,7 @@ class PartitionWorker:
         if moved:
             await self._store.set_offsets(self.partition, self._ownership.epoch, moved)
             self.offsets.update(moved)
+            self._stored.update(moved)
         if lost:
             self.acked = {}
             await self._queue_outbox(0)
@@ -163,6 +167,9 @@ class PartitionWorker:
     async def _transact(self, items: Sequence[Item], now: datetime, condemned: frozenset[int]) -> None:
         with self._meters.phase("decode"):
             read = [self._read(item) for item in items]
+        if not any(read):
+            self._pass_over(items)
+            return
         messages = [found for found in read if isinstance(found, Message)]
         work = _Work(self._new_commit(), self._failures)
         transaction = await self._store.begin()
@@ -183,6 +190,14 @@ class PartitionWorker:
         batch.committed()
         self._advance(work)
         self._meters.batch(len(items))
+
+    def _pass_over(self, items: Sequence[Item]) -> None:
+        """Nothing among these concerns the service. That they were read goes into the database with the next commit; a process
+        that dies before it reads them again, and passes them over again."""
+        for item in items:
+            if isinstance(item, Record):
+                self.offsets[item.topic] = item.offset + 1
+                self._meters.consumed(item.topic)
 
     def _read(self, item: Item) -> Message | DeadLetter | Forward | None:
         if isinstance(item, Message):
@@ -272,8 +287,8 @@ class PartitionWorker:
         return Commit(
             partition=self.partition,
             epoch=self._ownership.epoch,
-            expected=dict(self.offsets),
-            offsets={},
+            expected=dict(self._stored),
+            offsets={topic: offset for topic, offset in self.offsets.items() if offset != self._stored[topic]},
             next_seq=self._next_seq,
             published_seq=self.published_seq,
             acked=dict(self.acked),
@@ -284,6 +299,7 @@ class PartitionWorker:
         self._failures = work.failures
         self._touched.update(commit.timers)
         self.offsets.update(commit.offsets)
+        self._stored.update(commit.offsets)
         self._next_seq = commit.next_seq
         self._recorded_seq = commit.published_seq
         self.unpublished.extend(commit.outbox)
@@ -311,7 +327,16 @@ class PartitionWorker:
         return len(wires)
 
     async def tidy(self, now: datetime, grace_s: float) -> None:
-        """Record how far the outbox is published, and delete published rows that are older than the grace period."""
+        """Record what was passed over and how far the outbox is published, and delete published rows that are older than the
+        grace period."""
+        if self.offsets != self._stored:
+            work = _Work(self._new_commit(), self._failures)
+            transaction = await self._store.begin()
+            try:
+                await transaction.commit(work.commit)
+            finally:
+                await self._store.rollback(transaction)
+            self._advance(work)
         if self.published_seq > self._recorded_seq:
             await self._store.mark_published(self.partition, self._ownership.epoch, self.published_seq, self.acked)
             self._recorded_seq = self.published_seq
