@@ -40,7 +40,9 @@ class Host:
         make_store: Callable[[], Store],
         clock: Clock,
         meters: Meters,
+        patient: bool = False,
     ) -> None:
+        self._patient = patient
         self._settings = settings
         self._handler = handler
         self._performer = performer
@@ -119,7 +121,7 @@ class Host:
         self._session_over.clear()
         self._why = ""
         self._standing.clear()
-        reader = GroupReader(self._settings, self._handler.topics, self._assigned, self._revoked)
+        reader = GroupReader(self._settings, self._handler.topics, self._assigned, self._revoked, self._patient)
         self._reader = reader
         pump: asyncio.Task[None] | None = None
         try:

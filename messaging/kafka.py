@@ -147,7 +147,14 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
     """This process's membership in the service's group, and its reading. `on_assigned` and `on_revoked` get partition numbers;
     an assigned partition stays paused until `seek` says where to read."""
 
-    def __init__(self, settings: Settings, topics: Sequence[str], on_assigned: Changed, on_revoked: Changed) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Sequence[str],
+        on_assigned: Changed,
+        on_revoked: Changed,
+        patient: bool = False,
+    ) -> None:
         self._settings = settings
         self._topics = tuple(topics)
         self._on_assigned = on_assigned
@@ -158,6 +165,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
             settings.group_id,
             settings.instance_id,
             settings.session_timeout_ms,
+            patient,
         )
 
     async def start(self) -> None:
