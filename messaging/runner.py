@@ -32,6 +32,9 @@ IDLE_S: Final = 1.0
 TIDY_EVERY_S: Final = 1.0
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MOST_S: Final = 5.0
+#: Batches less than this apart are close, and then so long is waited for more to come.
+BUSY_S: Final = 0.015
+GATHER_S: Final = 0.005
 #: With so many records waiting the partition is not fetched from.
 MAX_BUFFERED: Final = 5_000
 #: With so much unpublished the partition reads nothing more.
@@ -74,6 +77,7 @@ class PartitionRunner:
         # Records are taken only from the position that the database said: see `_resume`.
         self._listening = False
         self._held = False
+        self._woken_at = clock.now()
         self._tidied_at: datetime | None = None
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -214,6 +218,15 @@ class PartitionRunner:
         except TimeoutError:
             return
         self._wake.clear()
+        if self._busy():
+            await self._clock.sleep(GATHER_S)
+
+    def _busy(self) -> bool:
+        """Whether batches follow each other so closely that waiting a moment makes one of two. A batch costs as much as ten
+        messages; when it is quiet, nobody waits."""
+        now = self._clock.now()
+        since_s, self._woken_at = (now - self._woken_at).total_seconds(), now
+        return since_s < BUSY_S
 
     def _patience(self, handled: int) -> float:
         if self.worker.next_due is None:
