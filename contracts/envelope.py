@@ -168,7 +168,7 @@ def decode_command(
     if not is_id(command_id) or not is_id(source) or parsed.repeats("id") or parsed.repeats("source"):
         raise Unreadable("unreadable-sender", "The command's id or source cannot be read: there is nobody to answer.")
     command_type = document.get("type")
-    named = command_type if isinstance(command_type, str) else "unknown"
+    named = command_type if isinstance(command_type, str) and command_type else "unknown"
     key_text = _key_text(key)
     subject = document.get("subject")
 

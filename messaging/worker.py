@@ -170,7 +170,9 @@ class PartitionWorker:
         if not any(read):
             self._pass_over(items)
             return
-        messages = [found for found in read if isinstance(found, Message)]
+        # What the database refuses for good is not even looked up: the look-up may be what it refuses.
+        pairs = zip(items, read, strict=True)
+        messages = [found for item, found in pairs if isinstance(found, Message) and id(item) not in condemned]
         work = _Work(self._new_commit(), self._failures)
         transaction = await self._store.begin()
         try:

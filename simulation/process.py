@@ -137,10 +137,13 @@ class Lane:
 
     def tidy(self) -> None:
         """Record what is published and forget what is old, as a living process does now and then."""
-        try:
-            finish(self.worker.tidy(self._clock.now(), OUTBOX_GRACE_S))
-        except (TransientStoreError, StaleRowError):
-            self._resume(finish(self.worker.reload()))
+        while True:
+            try:
+                finish(self.worker.tidy(self._clock.now(), OUTBOX_GRACE_S))
+            except (TransientStoreError, StaleRowError):
+                self._resume(finish(self.worker.reload()))
+            else:
+                return
 
     def die(self) -> None:
         """Nothing goes on here."""

@@ -278,3 +278,9 @@ def test_an_event_of_an_unknown_type_is_unreadable() -> None:
 
 def test_the_key_of_the_valid_command_is_its_subject() -> None:
     assert isinstance(ask(raw(document()), key=KEY), Envelope)
+
+
+def test_an_empty_type_is_told_as_unknown() -> None:
+    found = ask(b"null", None, [(n, v) for n, v in binary_headers() if n != "ce_type"] + [("ce_type", b"")])
+    assert isinstance(found, InvalidCommand)
+    assert found.command_type == "unknown"

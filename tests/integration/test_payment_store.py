@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -299,9 +300,7 @@ async def test_one_charge_id_under_two_orders_charges_the_first_alone(shop: Shop
     assert await shop.moved("ORDER-2") == []
 
 
-async def test_commands_that_cannot_be_read_never_stop_the_partition(
-    shop: Shop, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_commands_that_cannot_be_read_never_stop_the_partition(shop: Shop) -> None:
     for number in range(120):
         value = (
             b'{"specversion":"1.0","id":"c-%d","source":"x","type":"payment.charge.v1","subject":"ORDER-1","data":{}}'
@@ -309,8 +308,9 @@ async def test_commands_that_cannot_be_read_never_stop_the_partition(
         shop.broker.append(PAYMENT_COMMANDS, ORDER.encode(), value % number, ())
     shop.broker.append(PAYMENT_COMMANDS, ORDER.encode(), b"\xff not json", ())
     assert await shop.ask(charge()) == ["charge-captured 1"]
-    assert len(shop.broker.all_records(dead_letter_topic(PAYMENT_COMMANDS, "payment"))) == 1
-    assert sum("an invalid command stands on payment.commands.v1 at offset" in line for line in caplog.messages) == 120
+    dead = shop.broker.all_records(dead_letter_topic(PAYMENT_COMMANDS, "payment"))
+    reasons = Counter(dict(record.headers)["dlq-reason"] for record in dead)
+    assert reasons == {b"invalid": 120, b"not-utf8": 1}
 
 
 # --- the store itself -------------------------------------------------------------------------------------------------
