@@ -6,6 +6,9 @@ from typing import Final, Literal
 
 from contracts.values import CommandData, Email, EventData, Id, Text
 
+#: What a customer has become by completed orders; the rules are in the customer service.
+Tier = Literal["STANDARD", "SILVER", "GOLD"]
+
 
 class RegisterCustomer(CommandData):
     """A customer, or a new name and address for one that is known."""
@@ -13,6 +16,13 @@ class RegisterCustomer(CommandData):
     customer_id: Id
     name: Text
     email: Email
+
+
+class LookUpCustomer(CommandData):
+    """Who is this? Asked by the orchestrator under the order's id."""
+
+    request_id: Id
+    customer_id: Id
 
 
 class CustomerRegistered(EventData):
@@ -25,6 +35,21 @@ class CustomerRegistered(EventData):
     duplicate: bool
 
 
+class CustomerFound(EventData):
+    """Answer to look-up-customer. No name and no address: an order needs neither."""
+
+    request_id: str
+    customer_id: Id
+    tier: Tier
+
+
+class CustomerUnknown(EventData):
+    """Answer to look-up-customer: nobody has registered under this id."""
+
+    request_id: str
+    customer_id: Id
+
+
 class CommandRejected(EventData):
     """A command that changed nothing, and why."""
 
@@ -35,9 +60,14 @@ class CommandRejected(EventData):
     duplicate: bool
 
 
-COMMANDS: Final[dict[str, type[CommandData]]] = {"customer.register-customer.v1": RegisterCustomer}
+COMMANDS: Final[dict[str, type[CommandData]]] = {
+    "customer.register-customer.v1": RegisterCustomer,
+    "customer.look-up-customer.v1": LookUpCustomer,
+}
 
 EVENTS: Final[dict[str, type[EventData]]] = {
     "customer.customer-registered.v1": CustomerRegistered,
+    "customer.customer-found.v1": CustomerFound,
+    "customer.customer-unknown.v1": CustomerUnknown,
     "customer.command-rejected.v1": CommandRejected,
 }

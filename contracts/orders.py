@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from contracts.customer import Tier
+from contracts.inventory import StockLevel
 from contracts.values import (
     MAX_APPROVAL_TIMEOUT_S,
     MAX_LINES,
@@ -113,6 +115,16 @@ class OrderStarted(EventData):
     approval_timeout_s: int
 
 
+class OrderEnriched(EventData):
+    """What is known about customer, stock and habits before anything is held. `recommendations` is null where the answer did not
+    come in time; nothing waits for it."""
+
+    customer_id: Id
+    tier: Tier
+    levels: tuple[StockLevel, ...]
+    recommendations: tuple[Sku, ...] | None
+
+
 class StockReserved(EventData):
     """All lines are held, and the catalogue's prices are the order's from now on. Approval is awaited until `deadline`."""
 
@@ -216,6 +228,7 @@ EVENTS: Final[dict[str, type[EventData]]] = {
     "orders.command-accepted.v1": CommandAccepted,
     "orders.command-rejected.v1": CommandRejected,
     "orders.order-started.v1": OrderStarted,
+    "orders.order-enriched.v1": OrderEnriched,
     "orders.stock-reserved.v1": StockReserved,
     "orders.payment-approved.v1": PaymentApproved,
     "orders.line-item-added.v1": LineItemAdded,

@@ -48,6 +48,8 @@ def compensate(
 
 def _held_or_asked_for(order: Order) -> tuple[str, ...]:
     """The reservations that may hold stock, now or when inventory gets to them."""
+    if order.phase is Phase.ENRICHING:
+        return ()  # nothing was asked to be held
     if order.phase is Phase.RESERVING and not order.reservations:
         return (business_id("rsv", order.order_id, "0"),)  # added lines are asked for only after it
     return (*order.reservations, *(line.reservation_id for line in order.pending))

@@ -1,8 +1,8 @@
-"""The workflow, version 1, as a closed table: for every message, what the order does with it in each phase.
+"""The workflow as a closed table: for every message, what the order does with it in each phase.
 
-    start-order -> RESERVING -> AWAITING_APPROVAL -> PAYING -> COMPLETED
-                       |               |               |
-                       +---------------+---------------+--> COMPENSATING -> CANCELLED | FAILED
+    start-order -> ENRICHING (version 2) -> RESERVING -> AWAITING_APPROVAL -> PAYING -> COMPLETED
+                       |                    |            |               |
+                       +--------------------+------------+---------------+--> COMPENSATING -> CANCELLED | FAILED
 
 A cell that is missing does not exist: `decide` looks every pair up, and a test walks the whole table.
 """
@@ -14,11 +14,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from contracts import inventory, orders, payment
+from contracts import customer, inventory, orders, payment, recommendation
 from contracts.envelope import InvalidCommand
 from contracts.values import CommandData, Item
 from messaging.decision import CancelTimer, Decision, Message, SetTimer, TimerFired
-from services.orders.domain import compensation, replies, signals
+from services.orders.domain import compensation, enrichment, replies, signals
 from services.orders.domain.move import Move, Situation, patience_over_at, verdict_event
 from services.orders.domain.state import Order, Phase, Verdict, View
 
@@ -36,10 +36,11 @@ def _ignore(situation: Situation) -> Move:
 
 
 def _row(
-    new: Rule, reserving: Rule, awaiting: Rule, paying: Rule, compensating: Rule, ended: Rule
+    new: Rule, enriching: Rule, reserving: Rule, awaiting: Rule, paying: Rule, compensating: Rule, ended: Rule
 ) -> Mapping[Phase, Rule]:
     return {
         Phase.NEW: new,
+        Phase.ENRICHING: enriching,
         Phase.RESERVING: reserving,
         Phase.AWAITING_APPROVAL: awaiting,
         Phase.PAYING: paying,
@@ -50,29 +51,33 @@ def _row(
     }
 
 
-_S, _R, _C = signals, replies, compensation
+_S, _E, _R, _C = signals, enrichment, replies, compensation
 _UNKNOWN, _LATE, _NOTE = signals.unknown_order, signals.too_late, compensation.note_late
 
 # fmt: off
 TABLE: Final[Mapping[type[Any], Mapping[Phase, Rule]]] = {
-    #                                   NEW         RESERVING       AWAITING          PAYING               COMPENSATING                  ended
-    InvalidCommand:               _row(_S.invalid, _S.invalid,     _S.invalid,       _S.invalid,          _S.invalid,                   _S.invalid),
-    orders.StartOrder:            _row(_S.start,   _S.start_again, _S.start_again,   _S.start_again,      _S.start_again,               _S.start_again),
-    orders.ApprovePayment:        _row(_UNKNOWN,   _S.approve,     _S.approve,       _S.approved_already, _LATE,                        _LATE),
-    orders.CancelOrder:           _row(_UNKNOWN,   _S.cancel,      _S.cancel,        _S.cancel,           _S.cancel_while_compensating, _LATE),
-    orders.AddLineItem:           _row(_UNKNOWN,   _S.add_line,    _S.add_line,      _S.not_allowed,      _LATE,                        _LATE),
-    inventory.StockReserved:      _row(_ignore,    _R.reserved,    _R.line_reserved, _ignore,             _ignore,                      _ignore),
-    inventory.ReservationRefused: _row(_ignore,    _R.refused,     _R.line_refused,  _ignore,             _ignore,                      _ignore),
-    inventory.StockReleased:      _row(_ignore,    _ignore,        _ignore,          _ignore,             _C.released,                  _ignore),
-    payment.ChargeCaptured:       _row(_ignore,    _NOTE,          _NOTE,            _R.captured,         _C.captured,                  _NOTE),
-    payment.ChargeDeclined:       _row(_ignore,    _NOTE,          _NOTE,            _R.declined,         _C.declined,                  _NOTE),
-    payment.ChargeFailed:         _row(_ignore,    _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
-    payment.ChargeUnknown:        _row(_ignore,    _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
-    payment.ChargeVoided:         _row(_ignore,    _NOTE,          _NOTE,            _R.voided,           _C.voided,                    _NOTE),
-    payment.VoidFailed:           _row(_ignore,    _NOTE,          _NOTE,            _R.void_failed,      _C.void_failed,               _NOTE),
-    payment.Refunded:             _row(_ignore,    _NOTE,          _NOTE,            _NOTE,               _C.refunded,                  _NOTE),
-    payment.RefundFailed:         _row(_ignore,    _NOTE,          _NOTE,            _NOTE,               _C.refund_failed,             _NOTE),
-    TimerFired:                   _row(_ignore,    _R.time_passed, _R.time_passed,   _R.time_passed,      _R.time_passed,               _ignore),
+    #                                   NEW         ENRICHING            RESERVING       AWAITING          PAYING               COMPENSATING                  ended
+    InvalidCommand:               _row(_S.invalid, _S.invalid,          _S.invalid,     _S.invalid,       _S.invalid,          _S.invalid,                   _S.invalid),
+    orders.StartOrder:            _row(_S.start,   _S.start_again,      _S.start_again, _S.start_again,   _S.start_again,      _S.start_again,               _S.start_again),
+    orders.ApprovePayment:        _row(_UNKNOWN,   _S.approve,          _S.approve,     _S.approve,       _S.approved_already, _LATE,                        _LATE),
+    orders.CancelOrder:           _row(_UNKNOWN,   _S.cancel,           _S.cancel,      _S.cancel,        _S.cancel,           _S.cancel_while_compensating, _LATE),
+    orders.AddLineItem:           _row(_UNKNOWN,   _S.add_line,         _S.add_line,    _S.add_line,      _S.not_allowed,      _LATE,                        _LATE),
+    customer.CustomerFound:       _row(_ignore,    _E.customer_found,   _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
+    customer.CustomerUnknown:     _row(_ignore,    _E.customer_unknown, _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
+    recommendation.Recommended:   _row(_ignore,    _E.recommended,      _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
+    inventory.StockChecked:       _row(_ignore,    _E.stock_checked,    _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
+    inventory.StockReserved:      _row(_ignore,    _ignore,             _R.reserved,    _R.line_reserved, _ignore,             _ignore,                      _ignore),
+    inventory.ReservationRefused: _row(_ignore,    _ignore,             _R.refused,     _R.line_refused,  _ignore,             _ignore,                      _ignore),
+    inventory.StockReleased:      _row(_ignore,    _ignore,             _ignore,        _ignore,          _ignore,             _C.released,                  _ignore),
+    payment.ChargeCaptured:       _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.captured,         _C.captured,                  _NOTE),
+    payment.ChargeDeclined:       _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.declined,         _C.declined,                  _NOTE),
+    payment.ChargeFailed:         _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
+    payment.ChargeUnknown:        _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
+    payment.ChargeVoided:         _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.voided,           _C.voided,                    _NOTE),
+    payment.VoidFailed:           _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.void_failed,      _C.void_failed,               _NOTE),
+    payment.Refunded:             _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _NOTE,               _C.refunded,                  _NOTE),
+    payment.RefundFailed:         _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _NOTE,               _C.refund_failed,             _NOTE),
+    TimerFired:                   _row(_ignore,    _R.time_passed,      _R.time_passed, _R.time_passed,   _R.time_passed,      _R.time_passed,               _ignore),
 }
 # fmt: on
 

@@ -12,6 +12,7 @@ from contracts.values import MAX_TOTAL_MINOR, PricedItem
 from messaging.decision import Outgoing
 from services.orders.domain.compensation import compensate
 from services.orders.domain.compensation import retry as retry_compensation
+from services.orders.domain.enrichment import stop_waiting_for_recommendations
 from services.orders.domain.move import (
     Move,
     Situation,
@@ -24,7 +25,7 @@ from services.orders.domain.move import (
     patience_over_at,
     settle_pending,
 )
-from services.orders.domain.policies import ATTENTION_AFTER, COMPENSATION, PAYMENT
+from services.orders.domain.policies import APPROVAL_TIMEOUT_S, ATTENTION_AFTER, COMPENSATION, PAYMENT
 from services.orders.domain.signals import approval_timed_out, pay_if_settled
 from services.orders.domain.state import Order, PendingLine, Phase, Verdict, business_id
 
@@ -55,7 +56,7 @@ def reserved(situation: Situation) -> Move:
                 message=f"The total of {total} is above {MAX_TOTAL_MINOR}.",
             )
         )
-    deadline = now + timedelta(seconds=order.request.approval_timeout_s)
+    deadline = now + timedelta(seconds=_approval_timeout_s(order))
     waiting = replace(
         held,
         phase=Phase.AWAITING_APPROVAL,
@@ -75,6 +76,13 @@ def reserved(situation: Situation) -> Move:
     if waiting.pending:
         return move.then(lambda o: ask(o, now))
     return move.then(lambda o: pay_if_settled(o, now))
+
+
+def _approval_timeout_s(order: Order) -> int:
+    if order.approval_timeout_s is not None:
+        return order.approval_timeout_s
+    tier = order.enrichment.tier if order.enrichment is not None else None
+    return APPROVAL_TIMEOUT_S[tier] if tier is not None else order.request.approval_timeout_s
 
 
 def refused(situation: Situation) -> Move:
@@ -239,6 +247,9 @@ def void_failed(situation: Situation) -> Move:
 def time_passed(situation: Situation) -> Move:
     """The order's timer fired: see which of its deadlines are over. A timer that fires early, late or twice does no harm."""
     order, now = situation.order, situation.now
+    recommend_by = order.recommend_by
+    if recommend_by is not None and recommend_by <= now:
+        return stop_waiting_for_recommendations(order, now)
     if order.deadline is not None and order.deadline <= now:
         return approval_timed_out(order, now)
     if order.retry_at is not None and order.retry_at <= now:

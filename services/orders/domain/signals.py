@@ -11,11 +11,12 @@ from contracts.orders import AddLineItem, ApprovePayment, CancelOrder, OrderStar
 from contracts.values import MAX_LINES, Item, PricedItem
 from messaging.decision import Outgoing
 from services.orders.domain.compensation import compensate
+from services.orders.domain.enrichment import enrich
 from services.orders.domain.move import Move, Situation, accept, ask, awaited, reject
 from services.orders.domain.state import Charge, Order, PendingLine, Phase, business_id
 
-SUPPORTED_VERSIONS: Final = frozenset({1})
-DEFAULT_VERSION: Final = 1
+SUPPORTED_VERSIONS: Final = frozenset({1, 2})
+DEFAULT_VERSION: Final = 2
 
 
 def invalid(situation: Situation) -> Move:
@@ -49,7 +50,15 @@ def start(situation: Situation) -> Move:
         known = ", ".join(str(number) for number in sorted(SUPPORTED_VERSIONS))
         return reject(situation.order, situation.command, "invalid", f"workflow_version: known versions are {known}")
     items = tuple(PricedItem(sku=item.sku, quantity=item.quantity) for item in data.items)
-    order = replace(situation.order, phase=Phase.RESERVING, request=data, workflow_version=version, items=items)
+    timeout_s = data.approval_timeout_s if "approval_timeout_s" in data.model_fields_set or version == 1 else None
+    order = replace(
+        situation.order,
+        phase=Phase.RESERVING,
+        request=data,
+        workflow_version=version,
+        items=items,
+        approval_timeout_s=timeout_s,
+    )
     started = OrderStarted(
         workflow=order.workflow,
         workflow_version=version,
@@ -60,7 +69,9 @@ def start(situation: Situation) -> Move:
         approval_timeout_s=data.approval_timeout_s,
     )
     move = accept(order, situation.command).then(lambda o: Move(o, (Outgoing(o.order_id, started),)))
-    return move.then(lambda o: ask(o, situation.now))
+    if version == 1:
+        return move.then(lambda o: ask(o, situation.now))
+    return move.then(lambda o: enrich(o, situation.now))
 
 
 def start_again(situation: Situation) -> Move:
@@ -166,7 +177,7 @@ def add_line(situation: Situation) -> Move:
         item=Item(sku=data.sku, quantity=data.quantity),
     )
     adding = replace(order, pending=(*order.pending, line), extra_reservations=number)
-    if order.phase is Phase.RESERVING:
+    if order.phase in {Phase.ENRICHING, Phase.RESERVING}:
         return Move(adding)  # it is asked for once the order itself is held: only then its currency is known
     request = tuple(r for r in awaited(adding) if getattr(r.data, "reservation_id", None) == line.reservation_id)
     return Move(replace(adding, asked_at=situation.now, unanswered=0), request)

@@ -9,6 +9,8 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Literal
 
+from contracts.customer import Tier
+from contracts.inventory import StockLevel
 from contracts.orders import EndReason, RejectionReason, StartOrder
 from contracts.values import Item, PricedItem
 
@@ -17,6 +19,7 @@ class Phase(StrEnum):
     """Where the workflow stands. `NEW` is the phase of a key that has no order."""
 
     NEW = "NEW"
+    ENRICHING = "ENRICHING"
     RESERVING = "RESERVING"
     AWAITING_APPROVAL = "AWAITING_APPROVAL"
     PAYING = "PAYING"
@@ -85,6 +88,18 @@ class Compensation:
 
 
 @dataclass(frozen=True, slots=True)
+class Enrichment:
+    """What has been answered so far about an order that is being enriched; None: not yet. `recommend_by`: until when a
+    recommendation is waited for; None once that time is over."""
+
+    request_id: str
+    recommend_by: datetime | None
+    tier: Tier | None = None
+    levels: tuple[StockLevel, ...] | None = None
+    recommendations: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attention:
     """Why the order needs a person."""
 
@@ -95,7 +110,8 @@ class Attention:
 @dataclass(frozen=True, slots=True)
 class Order:
     """One order. `asked_at`: since when an answer is awaited; `retry_at`: when the next attempt is due; `timer_at`: for when the
-    order's one timer is set (never later than the earliest deadline; it may be earlier, then it changes nothing)."""
+    order's one timer is set (never later than the earliest deadline; it may be earlier, then it changes nothing). `approval_timeout_s`
+    None: the customer's tier decides."""
 
     order_id: str
     workflow: str
@@ -116,6 +132,8 @@ class Order:
     charge: Charge | None = None
     compensation: Compensation | None = None
     attention: Attention | None = None
+    enrichment: Enrichment | None = None
+    approval_timeout_s: int | None = None
     asked_at: datetime | None = None
     unanswered: int = 0
     retry_at: datetime | None = None
@@ -141,7 +159,7 @@ class Order:
             return "payment-outcome" if unsure else "payment"
         if self.compensation is not None and self.phase is Phase.COMPENSATING:
             return {"void": "payment-outcome", "refund": "refund", "release": "release"}.get(self.compensation.step)
-        return {Phase.RESERVING: "stock"}.get(self.phase)
+        return {Phase.ENRICHING: "enrichment", Phase.RESERVING: "stock"}.get(self.phase)
 
     @property
     def deadline(self) -> datetime | None:
