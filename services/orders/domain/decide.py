@@ -126,9 +126,8 @@ def _arm(order: Order, fired: bool) -> tuple[Order, tuple[SetTimer | CancelTimer
     if order.ended:
         cancel = () if standing is None else (CancelTimer(order.order_id, TIMER),)
         return replace(order, timer_at=None), cancel
-    needed = min(
-        (at for at in (order.deadline, order.retry_at, patience_over_at(order)) if at is not None), default=None
-    )
+    deadlines = (order.deadline, order.retry_at, patience_over_at(order), order.recommend_by)
+    needed = min((at for at in deadlines if at is not None), default=None)
     if needed is None or (standing is not None and standing <= needed):
         return replace(order, timer_at=standing), ()
     return replace(order, timer_at=needed), (SetTimer(order.order_id, TIMER, 0, needed),)

@@ -110,8 +110,8 @@ class Attention:
 @dataclass(frozen=True, slots=True)
 class Order:
     """One order. `asked_at`: since when an answer is awaited; `retry_at`: when the next attempt is due; `timer_at`: for when the
-    order's one timer is set (never later than the earliest deadline; it may be earlier, then it changes nothing). `approval_timeout_s`
-    None: the customer's tier decides."""
+    order's one timer is set (never later than the earliest deadline; it may be earlier, then it changes nothing).
+    `approval_timeout_s` None: the customer's tier decides."""
 
     order_id: str
     workflow: str
@@ -160,6 +160,11 @@ class Order:
         if self.compensation is not None and self.phase is Phase.COMPENSATING:
             return {"void": "payment-outcome", "refund": "refund", "release": "release"}.get(self.compensation.step)
         return {Phase.ENRICHING: "enrichment", Phase.RESERVING: "stock"}.get(self.phase)
+
+    @property
+    def recommend_by(self) -> datetime | None:
+        """Until when a recommendation is waited for."""
+        return self.enrichment.recommend_by if self.phase is Phase.ENRICHING and self.enrichment is not None else None
 
     @property
     def deadline(self) -> datetime | None:
