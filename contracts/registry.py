@@ -10,7 +10,7 @@ from contracts.values import CommandData, EventData
 #: Commands by topic. An operators' command is refused on the clients' topic and the other way round.
 COMMANDS: Final[dict[str, dict[str, type[CommandData]]]] = {
     topics.ORDERS_COMMANDS: orders.COMMANDS,
-    topics.ORDERS_OPERATIONS: {},
+    topics.ORDERS_OPERATIONS: orders.OPERATIONS,
     topics.INVENTORY_COMMANDS: inventory.COMMANDS,
     topics.PAYMENT_COMMANDS: payment.COMMANDS,
     topics.CUSTOMER_COMMANDS: customer.COMMANDS,

@@ -18,7 +18,8 @@ from contracts import customer, inventory, orders, payment, recommendation
 from contracts.envelope import InvalidCommand
 from contracts.values import CommandData, Item
 from messaging.decision import CancelTimer, Decision, Message, SetTimer, TimerFired
-from services.orders.domain import compensation, enrichment, replies, signals
+from services.orders.domain import compensation, enrichment, operations, replies, signals
+from services.orders.domain.greet import greet
 from services.orders.domain.move import Move, Situation, patience_over_at, verdict_event
 from services.orders.domain.state import Order, Phase, Verdict, View
 
@@ -51,7 +52,7 @@ def _row(
     }
 
 
-_S, _E, _R, _C = signals, enrichment, replies, compensation
+_S, _O, _E, _R, _C = signals, operations, enrichment, replies, compensation
 _UNKNOWN, _LATE, _NOTE = signals.unknown_order, signals.too_late, compensation.note_late
 
 # fmt: off
@@ -59,9 +60,14 @@ TABLE: Final[Mapping[type[Any], Mapping[Phase, Rule]]] = {
     #                                   NEW         ENRICHING            RESERVING       AWAITING          PAYING               COMPENSATING                  ended
     InvalidCommand:               _row(_S.invalid, _S.invalid,          _S.invalid,     _S.invalid,       _S.invalid,          _S.invalid,                   _S.invalid),
     orders.StartOrder:            _row(_S.start,   _S.start_again,      _S.start_again, _S.start_again,   _S.start_again,      _S.start_again,               _S.start_again),
+    orders.StartGreet:            _row(greet,      _S.start_again,      _S.start_again, _S.start_again,   _S.start_again,      _S.start_again,               _S.start_again),
     orders.ApprovePayment:        _row(_UNKNOWN,   _S.approve,          _S.approve,     _S.approve,       _S.approved_already, _LATE,                        _LATE),
     orders.CancelOrder:           _row(_UNKNOWN,   _S.cancel,           _S.cancel,      _S.cancel,        _S.cancel,           _S.cancel_while_compensating, _LATE),
     orders.AddLineItem:           _row(_UNKNOWN,   _S.add_line,         _S.add_line,    _S.add_line,      _S.not_allowed,      _LATE,                        _LATE),
+    orders.RetryNow:              _row(_UNKNOWN,   _O.retry_now,        _O.retry_now,   _O.retry_now,     _O.retry_now,        _O.retry_now,                 _LATE),
+    orders.PauseOrder:            _row(_UNKNOWN,   _O.pause,            _O.pause,       _O.pause,         _O.pause,            _O.pause,                     _LATE),
+    orders.ResumeOrder:           _row(_UNKNOWN,   _O.resume,           _O.resume,      _O.resume,        _O.resume,           _O.resume,                    _LATE),
+    orders.ResolveAttention:      _row(_UNKNOWN,   _O.resolve,          _O.resolve,     _O.resolve,       _O.resolve,          _O.resolve,                   _LATE),
     customer.CustomerFound:       _row(_ignore,    _E.customer_found,   _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
     customer.CustomerUnknown:     _row(_ignore,    _E.customer_unknown, _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
     recommendation.Recommended:   _row(_ignore,    _E.recommended,      _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
@@ -90,7 +96,11 @@ def decide(view: View, message: Message, now: datetime) -> Decision[View]:
             return _repeated(view, known, message)
     before = view.order
     order = before or _nobody(message.key, now)
+    if order.paused_at is not None and isinstance(message.data, TimerFired):
+        return Decision(replace(view, fresh=()))  # deadlines stand still; resuming sets the timer anew
     move = TABLE[type(message.data)][order.phase](Situation(order, message, now))
+    if order.paused_at is not None and move.order.paused_at is not None:
+        move = _stand_still(order.paused_at, order, move, now)
     return _decision(view, before, move, message, now)
 
 
@@ -119,11 +129,24 @@ def _decision(view: View, before: Order | None, move: Move, message: Message, no
     return Decision(View(order, verdicts, fresh), move.says, timers)
 
 
+def _stand_still(paused_at: datetime, before: Order, move: Move, now: datetime) -> Move:
+    """A paused order takes note of what arrives, but asks nobody for anything: what it would have asked for follows from its
+    state when it is resumed. A deadline that was set meanwhile is kept as if it had been set when the order was paused."""
+    order = replace(move.order, asked_at=None)
+    stood = now - paused_at
+    if order.approval_deadline is not None and order.approval_deadline != before.approval_deadline:
+        order = replace(order, approval_deadline=order.approval_deadline - stood)
+    if order.retry_at is not None and order.retry_at != before.retry_at:
+        order = replace(order, retry_at=order.retry_at - stood)
+    says = tuple(said for said in move.says if not isinstance(getattr(said, "data", None), CommandData))
+    return Move(order, says, move.verdicts)
+
+
 def _arm(order: Order, fired: bool) -> tuple[Order, tuple[SetTimer | CancelTimer, ...]]:
     """Keep the one timer no later than the earliest deadline. A timer that is too early is left: moving it costs more than
     letting it fire for nothing. `fired`: the row is gone."""
     standing = None if fired else order.timer_at
-    if order.ended:
+    if order.ended or order.paused_at is not None:
         cancel = () if standing is None else (CancelTimer(order.order_id, TIMER),)
         return replace(order, timer_at=None), cancel
     deadlines = (order.deadline, order.retry_at, patience_over_at(order), order.recommend_by)

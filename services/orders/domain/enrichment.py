@@ -21,7 +21,7 @@ def enrich(order: Order, now: datetime) -> Move:
     """Ask customer, inventory and recommendation."""
     request_id = business_id("enr", order.order_id)
     waiting = Enrichment(request_id, now + timedelta(seconds=RECOMMENDATION_PATIENCE_S))
-    skus = tuple(dict.fromkeys(item.sku for item in order.request.items))
+    skus = tuple(dict.fromkeys(item.sku for item in order.ordered.items))
     question = recommendation.Recommend(request_id=request_id, skus=skus)
     move = ask(replace(order, phase=Phase.ENRICHING, enrichment=waiting), now)
     return move.then(lambda o: Move(o, (Outgoing(o.order_id, question),)))
@@ -89,7 +89,7 @@ def go_on_if_known(order: Order, now: datetime) -> Move:
     if known.recommendations is None and known.recommend_by is not None:
         return Move(order)
     event = orders.OrderEnriched(
-        customer_id=order.request.customer_id,
+        customer_id=order.customer_id,
         tier=known.tier,
         levels=known.levels,
         recommendations=known.recommendations,

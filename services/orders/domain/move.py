@@ -94,7 +94,7 @@ def awaited(order: Order) -> tuple[Outgoing, ...]:
     if order.phase is Phase.ENRICHING:
         return _enrichment_requests(order)
     if order.phase is Phase.RESERVING:
-        request = order.request
+        request = order.ordered
         held = business_id("rsv", key, "0")
         return (Outgoing(key, ReserveStock(reservation_id=held, items=request.items, currency=request.currency)),)
     if order.phase is Phase.AWAITING_APPROVAL:
@@ -111,7 +111,7 @@ def awaited(order: Order) -> tuple[Outgoing, ...]:
 
 def _enrichment_requests(order: Order) -> tuple[Outgoing, ...]:
     """Who the customer is and what is in stock, where it is not answered yet. Recommendations are asked for once."""
-    known, request, key = order.enrichment, order.request, order.order_id
+    known, request, key = order.enrichment, order.ordered, order.order_id
     if known is None:
         return ()
     asked: list[Outgoing] = []
@@ -133,7 +133,7 @@ def _payment_request(order: Order) -> tuple[Outgoing, ...]:
         charge_id=charge.charge_id,
         amount_minor=charge.amount_minor,
         currency=order.currency,
-        payment_method=order.request.payment_method,
+        payment_method=order.ordered.payment_method,
         attempt=charge.attempt,
     )
     return (Outgoing(order.order_id, request),)

@@ -82,7 +82,7 @@ def _approval_timeout_s(order: Order) -> int:
     if order.approval_timeout_s is not None:
         return order.approval_timeout_s
     tier = order.enrichment.tier if order.enrichment is not None else None
-    return APPROVAL_TIMEOUT_S[tier] if tier is not None else order.request.approval_timeout_s
+    return APPROVAL_TIMEOUT_S[tier] if tier is not None else order.ordered.approval_timeout_s
 
 
 def refused(situation: Situation) -> Move:
@@ -159,7 +159,7 @@ def captured(situation: Situation) -> Move:
         items=order.items,
         total_minor=order.total_minor,
         currency=order.currency,
-        customer_id=order.request.customer_id,
+        customer_id=order.customer_id,
         reservation_ids=order.reservations,
     )
     done = replace(
@@ -211,15 +211,16 @@ def voided(situation: Situation) -> Move:
     assert isinstance(data, payment.ChargeVoided)
     if order.charge is None or data.charge_id != order.charge.charge_id:
         return Move(order)
-    given_up = replace(order, charge=replace(order.charge, state="none"))
-    return attention_over(given_up, _WORKED).then(
-        lambda o: compensate(
-            replace(o, retry_at=None),
-            situation.now,
-            ending="FAILED",
-            reason="payment-failed",
-            message="The payment could not be taken.",
-        )
+    return attention_over(order, _WORKED).then(lambda o: payment_settled(o, situation.now))
+
+
+def payment_settled(order: Order, now: datetime) -> Move:
+    """It is certain that no money was taken: the payment has failed."""
+    if order.charge is None:
+        return Move(order)
+    given_up = replace(order, charge=replace(order.charge, state="none"), retry_at=None)
+    return compensate(
+        given_up, now, ending="FAILED", reason="payment-failed", message="The payment could not be taken."
     )
 
 
@@ -253,11 +254,15 @@ def time_passed(situation: Situation) -> Move:
     if order.deadline is not None and order.deadline <= now:
         return approval_timed_out(order, now)
     if order.retry_at is not None and order.retry_at <= now:
-        if order.phase is Phase.PAYING and order.charge is not None:
-            again = replace(order.charge, attempt=order.charge.attempt + 1)
-            return ask(replace(order, charge=again), now)
-        return retry_compensation(order, now)
+        return retry_due(order, now)
     return _ask_the_silent(situation)
+
+
+def retry_due(order: Order, now: datetime) -> Move:
+    """The next attempt of what failed: the payment, or a step of the compensation."""
+    if order.phase is Phase.PAYING and order.charge is not None:
+        return ask(replace(order, charge=replace(order.charge, attempt=order.charge.attempt + 1)), now)
+    return retry_compensation(order, now)
 
 
 def _ask_the_silent(situation: Situation) -> Move:

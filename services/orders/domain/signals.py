@@ -77,10 +77,11 @@ def start(situation: Situation) -> Move:
 def start_again(situation: Situation) -> Move:
     """The same order once more is the same order; another one under its id is a conflict."""
     data, known = situation.message.data, situation.order.request
-    assert isinstance(data, StartOrder)
-    if data == known or _with_defaults(data, DEFAULT_VERSION) == _with_defaults(
-        known, situation.order.workflow_version
-    ):
+    same = data == known
+    if isinstance(data, StartOrder) and isinstance(known, StartOrder):
+        version = situation.order.workflow_version
+        same = same or _with_defaults(data, DEFAULT_VERSION) == _with_defaults(known, version)
+    if same:
         return accept(situation.order, situation.command, duplicate=True)
     return reject(situation.order, situation.command, "conflict", "An order with this id and other content exists.")
 
@@ -100,7 +101,7 @@ def approve(situation: Situation) -> Move:
     assert isinstance(data, ApprovePayment)
     if order.approved_by is not None:
         return accept(order, situation.command, duplicate=True)
-    if order.approval_deadline is not None and situation.message.at > order.approval_deadline:
+    if order.deadline is not None and situation.message.at > order.deadline:
         # It was sent after the deadline, and only reads as if in time because nobody was there to see the deadline pass.
         late = reject(order, situation.command, "too-late", "The time for approval was over.")
         return late.then(lambda o: approval_timed_out(o, situation.now))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from contracts.customer import Tier
 from contracts.inventory import StockLevel
-from contracts.orders import EndReason, RejectionReason, StartOrder
+from contracts.orders import EndReason, RejectionReason, StartGreet, StartOrder
 from contracts.values import Item, PricedItem
 
 
@@ -111,13 +111,14 @@ class Attention:
 class Order:
     """One order. `asked_at`: since when an answer is awaited; `retry_at`: when the next attempt is due; `timer_at`: for when the
     order's one timer is set (never later than the earliest deadline; it may be earlier, then it changes nothing).
-    `approval_timeout_s` None: the customer's tier decides."""
+    `approval_timeout_s` None: the customer's tier decides. `paused_at`: since when the order stands still; deadlines are kept as
+    they were then."""
 
     order_id: str
     workflow: str
     workflow_version: int
     phase: Phase
-    request: StartOrder
+    request: StartOrder | StartGreet
     items: tuple[PricedItem, ...]
     created_at: datetime
     updated_at: datetime
@@ -134,6 +135,7 @@ class Order:
     attention: Attention | None = None
     enrichment: Enrichment | None = None
     approval_timeout_s: int | None = None
+    paused_at: datetime | None = None
     asked_at: datetime | None = None
     unanswered: int = 0
     retry_at: datetime | None = None
@@ -150,8 +152,21 @@ class Order:
         return self.phase in ENDED
 
     @property
+    def ordered(self) -> StartOrder:
+        """What was ordered. Only orders have that: a greeting ends at once, so no rule ever asks it."""
+        assert isinstance(self.request, StartOrder)
+        return self.request
+
+    @property
+    def customer_id(self) -> str:
+        """Whose order it is."""
+        return self.request.customer_id if isinstance(self.request, StartOrder) else self.request.user_id
+
+    @property
     def waiting_for(self) -> str | None:
         """What the order waits for, in the contract's words."""
+        if self.paused_at is not None and not self.ended:
+            return "operator"
         if self.phase is Phase.AWAITING_APPROVAL:
             return "stock" if self.approved_by is not None else "approval"
         if self.phase is Phase.PAYING:
@@ -169,7 +184,7 @@ class Order:
     @property
     def deadline(self) -> datetime | None:
         """Until when a person's approval is awaited."""
-        waits = self.phase is Phase.AWAITING_APPROVAL and self.approved_by is None
+        waits = self.phase is Phase.AWAITING_APPROVAL and self.approved_by is None and self.paused_at is None
         return self.approval_deadline if waits else None
 
 
