@@ -7,13 +7,14 @@ model in one pass over the bytes. On the command topics anybody may write: there
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Final, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import to_json
 
 from contracts import jsonguard
@@ -24,8 +25,10 @@ CONTENT_TYPE: Final = "content-type"
 STRUCTURED: Final = "application/cloudevents+json"
 TYPE_HEADER: Final = "ce_type"
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 D = TypeVar("D")
+
+_NAME: Final = re.compile(r"^(?:[0-9]{1,6}|[A-Za-z_][A-Za-z_-]{0,39})$")
 
 
 class Envelope(BaseModel, Generic[D]):
@@ -44,6 +47,21 @@ class Envelope(BaseModel, Generic[D]):
     causationid: str | None = None
     sequence: int | None = None
     traceparent: str | None = None
+
+
+class CommandEnvelope(Envelope[D], Generic[D]):
+    """A command as anybody may write it. What our events carry beyond CloudEvents are unknown extensions of a command; only
+    the trace is taken over, where it can be one."""
+
+    @field_validator("correlationid", "causationid", "sequence", mode="before")
+    @classmethod
+    def _pass_over(cls, value: object) -> None:
+        return None
+
+    @field_validator("traceparent", mode="before")
+    @classmethod
+    def _trace_or_nothing(cls, value: object) -> object:
+        return value if isinstance(value, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,7 @@ def event_type(value: bytes | None, headers: Headers) -> str:
     found = header(headers, TYPE_HEADER)
     if found is not None:
         return found
-    document = jsonguard.loads(value).document
+    document = _parse(value).document
     named = document.get("type") if isinstance(document, dict) else None
     if not isinstance(named, str):
         raise Unreadable("not-an-event", "The record is no CloudEvent: it has no type.")
@@ -174,14 +192,16 @@ def decode_command(
 def explain(error: ValidationError, most: int = 5) -> str:
     """What is wrong and where, without repeating the input."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [
-        f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}"
-        for problem in problems[:most]
-    ]
+    told = [f"{_place(problem['loc'])}: {problem['msg']}" for problem in problems[:most]]
     if len(problems) > most:
         told.append(f"and {len(problems) - most} more")
-    # A key of the input may stand in a location (an unknown field), so the text is made printable and short.
     return _printable("; ".join(told), 900)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Where the problem is. An unknown field is the input's own word: it is told only if it reads like a field's name."""
+    parts = (str(part) for part in location)
+    return ".".join(part if _NAME.match(part) else "(unknown)" for part in parts) or "message"
 
 
 def _parse(value: bytes | None) -> jsonguard.Parsed:
@@ -229,27 +249,25 @@ def _printable(text: str, most: int = 128) -> str:
 
 def _is_binary(headers: Headers) -> bool:
     content_type = header(headers, CONTENT_TYPE) or ""
-    return not content_type.startswith(STRUCTURED) and header(headers, "ce_specversion") is not None
+    return not content_type.lower().startswith(STRUCTURED) and header(headers, "ce_specversion") is not None
 
 
 def _structured_from_binary(value: bytes | None, headers: Headers) -> bytes:
     """CloudEvents' binary mode: the attributes are headers, the value is the data."""
-    attributes = {
-        name[3:].lower(): raw.decode("utf-8", errors="backslashreplace")
-        for name, raw in headers
-        if name.lower().startswith("ce_") and raw is not None
-    }
-    # Numbers travel as text in headers; ours have no meaning for a command.
-    attributes.pop("sequence", None)
     body = value if value else b"null"
     _parse(body)
-    head = to_json(attributes)[:-1]
-    return head + (b"," if attributes else b"") + b'"data":' + body + b"}"
+    # One member per header, so that an attribute that stands twice is found like any key that does.
+    members = [
+        to_json(name[3:].lower()) + b":" + to_json(raw.decode("utf-8", errors="backslashreplace"))
+        for name, raw in headers
+        if name.lower().startswith("ce_") and raw is not None
+    ]
+    return b"{" + b",".join([*members, b'"data":' + body]) + b"}"
 
 
 @cache
 def _command_model(model: type[CommandData]) -> type[Envelope[CommandData]]:
-    return Envelope[model]  # type: ignore[valid-type]
+    return CommandEnvelope[model]  # type: ignore[valid-type]
 
 
 @cache

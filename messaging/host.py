@@ -10,7 +10,7 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from messaging.errors import MessagingError, TopicMismatchError
+from messaging.errors import MessagingError, TooManyDeadLettersError, TopicMismatchError
 from messaging.handler import Handler, Performer
 from messaging.kafka import GroupReader, KafkaPublisher
 from messaging.meters import Meters
@@ -51,6 +51,7 @@ class Host:
         self._why = ""
         self._joined = False
         self._stopping = False
+        self._crash: BaseException | None = None
         self._stalls = 0
         self._reader: GroupReader | None = None
 
@@ -70,23 +71,29 @@ class Host:
         return sorted(self._runners)
 
     async def run(self) -> None:
-        """Work until `stop`. Raises `TopicMismatchError`; what may mend itself is waited for."""
+        """Work until `stop`. Raises `TopicMismatchError`, and whatever nobody foresaw; what may mend itself is waited for."""
         backoff_s = REJOIN_FIRST_S
         while not self._stopping:
             try:
                 await self._session()
                 backoff_s = REJOIN_FIRST_S
-            except TopicMismatchError:
+            except (TopicMismatchError, TooManyDeadLettersError):
                 raise
             except (KafkaError, MessagingError, OSError, TimeoutError) as error:
                 log.warning("no session with the broker: %r; trying again in %.1f s", error, backoff_s)
                 await self._clock.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, REJOIN_MOST_S)
+            if self._crash is not None:
+                raise self._crash
 
     async def stop(self) -> None:
         """End the session: finish what is at hand, leave the group."""
         self._stopping = True
         self._end_session("stop")
+
+    def _crashed(self, error: BaseException) -> None:
+        self._crash = self._crash or error
+        self._end_session("a partition crashed")
 
     def _end_session(self, why: str) -> None:
         self._why = self._why or why
@@ -152,6 +159,7 @@ class Host:
                 self._settings,
                 self._meters,
                 lambda: self._end_session("another process owns a partition"),
+                self._crashed,
             )
             self._runners[partition] = runner
             runner.start()

@@ -8,13 +8,15 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, Final
 
+from aiokafka.errors import KafkaError
+
 from messaging.decision import Effect, Message
 from messaging.errors import (
     FenceLostError,
     MessagingError,
     PublishUnknownError,
     StaleRowError,
-    TransientStoreError,
+    TooManyDeadLettersError,
 )
 from messaging.handler import Performer
 from messaging.kafka import GroupReader
@@ -50,6 +52,7 @@ class PartitionRunner:
         settings: Settings,
         meters: Meters,
         on_fence_lost: Callable[[], None],
+        on_crash: Callable[[BaseException], None],
     ) -> None:
         self.worker = worker
         self.ready = False
@@ -63,6 +66,7 @@ class PartitionRunner:
         self._settings = settings
         self._meters = meters
         self._on_fence_lost = on_fence_lost
+        self._on_crash = on_crash
         self._wake = asyncio.Event()
         self._to_publish = asyncio.Event()
         self._published = asyncio.Event()
@@ -78,6 +82,14 @@ class PartitionRunner:
     def start(self) -> None:
         """Begin to work on the partition."""
         self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._publish_loop())]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What nobody foresaw must not leave a partition standing in silence: it ends the process."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("partition %d crashed", self.worker.partition, exc_info=error)
+            self._on_crash(error)
 
     async def stop(self, drain_s: float) -> None:
         """Finish the batch at hand, publish what is committed if that is possible in time, let everything else go."""
@@ -125,7 +137,9 @@ class PartitionRunner:
                 self._meters.happened("fence-lost")
                 self._on_fence_lost()
                 return
-            except (TransientStoreError, StaleRowError, OSError, TimeoutError, MessagingError) as error:
+            except TooManyDeadLettersError:
+                raise
+            except (MessagingError, KafkaError, OSError, TimeoutError) as error:
                 self._note_failure(error)
                 await self._store.close()
                 await self._clock.sleep(backoff_s)

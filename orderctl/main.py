@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orderctl import cli, render, settings
-from orderctl.commands import import_, load, queries, shop, signals, start, watch
+from orderctl.commands import audit, import_, load, queries, shop, signals, start, watch
 from orderctl.errors import OrderctlError
 from orderctl.exits import Exit
 
@@ -55,6 +55,7 @@ app.command("stock")(queries.stock)
 app.command("charges")(queries.charges)
 app.command("import")(import_.import_orders)
 app.command("load")(load.load)
+app.command("audit")(audit.audit)
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def out() -> Console:
 
 def err() -> Console:
     """Where progress and errors go."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,6 +15,9 @@ from orderctl.errors import UsageError
 from orderctl.exits import Exit
 from orderctl.load import LoadPlan, LoadResult, Target, run_load
 from orderctl.settings import Settings
+
+#: How many unfinished orders are named.
+_NAMED: Final = 20
 
 
 def load(  # one parameter for each flag
@@ -73,7 +76,7 @@ def load(  # one parameter for each flag
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
-    cli.run(lambda: _load(plan, json))
+    cli.run(lambda: _load(plan, settings, json))
 
 
 def new_run_id() -> str:
@@ -85,9 +88,9 @@ def _target(settings: Settings) -> Target:
     return Target(settings.bootstrap_servers, settings.orders_api_url, settings.connect_timeout_s)
 
 
-async def _load(plan: LoadPlan, json: bool) -> Exit:
+async def _load(plan: LoadPlan, settings: Settings, json: bool) -> Exit:
     with Bars() as bars:
-        result = await run_load(plan, bars.on_progress, bars.on_setup)
+        result = await run_load(plan, bars.on_progress, bars.on_setup, cli.transport_for(settings))
     if json:
         render.print_json({"kind": "load", "run_id": plan.run_id, **result_json(result)})
     else:
@@ -111,7 +114,8 @@ def result_json(result: LoadResult) -> dict[str, object]:
         },
         "latency_s": result.latency,
         "finished": result.finished,
-        "unfinished": result.unfinished,
+        "unfinished": len(result.unfinished),
+        "unfinished_orders": result.unfinished[:_NAMED],
     }
 
 

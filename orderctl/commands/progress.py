@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from orderctl import render
 from orderctl.load.result import Progress as RunProgress
 
 
@@ -14,7 +14,7 @@ class Bars:
     """A bar for the setup and one for the orders. Use it as `with`."""
 
     def __init__(self, setup_title: str = "catalogue and customers") -> None:
-        console = render.err()
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),

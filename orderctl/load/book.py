@@ -16,7 +16,6 @@ ACCEPTED: Final = "orders.command-accepted.v1"
 REJECTED: Final = "orders.command-rejected.v1"
 #: The types that the account needs, as they stand in the records' headers; others need not even be parsed.
 RELEVANT: Final = frozenset(name.encode() for name in (ACCEPTED, REJECTED, *ENDS))
-_UNFINISHED_NAMED: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -175,6 +174,6 @@ class Book:
             rejected_commands=dict(sorted(self._refusals.items())),
             duplicates=self._duplicates,
             latency=self._latency.summary(),
-            unfinished=tuple(order.order_id for order in list(self._open.values())[:_UNFINISHED_NAMED]),
+            unfinished=tuple(order.order_id for order in self._open.values()),
             lookup_error=lookup_error,
         )

@@ -9,7 +9,7 @@ from typing import Final
 from contracts import inventory, orders, payment
 from contracts.orders import EndReason
 from contracts.values import MAX_TOTAL_MINOR, PricedItem
-from messaging.decision import Outgoing
+from messaging.decision import Outgoing, TimerFired
 from services.orders.domain.compensation import compensate
 from services.orders.domain.compensation import retry as retry_compensation
 from services.orders.domain.enrichment import stop_waiting_for_recommendations
@@ -247,11 +247,14 @@ def void_failed(situation: Situation) -> Move:
 
 def time_passed(situation: Situation) -> Move:
     """The order's timer fired: see which of its deadlines are over. A timer that fires early, late or twice does no harm."""
-    order, now = situation.order, situation.now
+    order, fired, now = situation.order, situation.message.data, situation.now
+    assert isinstance(fired, TimerFired)
     recommend_by = order.recommend_by
     if recommend_by is not None and recommend_by <= now:
         return stop_waiting_for_recommendations(order, now)
-    if order.deadline is not None and order.deadline <= now:
+    # Only what was appended before the timer was due is known to be decided. A timer that was set for an earlier moment and fires
+    # late, because nobody was there, must not speak for the deadline: a timely approval may stand behind it.
+    if order.deadline is not None and order.deadline <= fired.due_at:
         return approval_timed_out(order, now)
     if order.retry_at is not None and order.retry_at <= now:
         return retry_due(order, now)

@@ -1,0 +1,60 @@
+"""What of each service outlives its processes: its database, and the outside that it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from messaging.handler import Handler, NoEffects, Performer
+from messaging.memory import MemoryDatabase
+from messaging.ports import Clock
+from services.customer.handlers import CustomerHandler
+from services.customer.memory import MemoryCustomers
+from services.inventory.handlers import InventoryHandler
+from services.inventory.memory import MemoryInventory, MemoryTables
+from services.notification.handlers import MailHandler
+from services.notification.memory import MemoryMails
+from services.orders.handlers import OrdersHandler
+from services.orders.memory import MemoryOrders
+from services.payment.gateway.ledger import MemoryLedger
+from services.payment.gateway.simulated import SimulatedGateway
+from services.payment.handlers import PaymentHandler
+from services.payment.memory import MemoryCharges
+from services.payment.performer import GatewayPerformer
+from simulation.mailbox import Mailbox
+
+SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A service without a process. `handler` and `performer` make new ones for each process that comes to life."""
+
+    database: MemoryDatabase
+    handler: Callable[[], Handler]
+    performer: Callable[[], Performer] = NoEffects
+
+
+class Parts:
+    """The databases of all services, the gateway with its ledger, the mail server."""
+
+    def __init__(self, clock: Clock, failure_rate: float, currency: str) -> None:
+        self.orders = MemoryOrders()
+        self.inventory = MemoryTables()
+        self.charges = MemoryCharges()
+        self.customers = MemoryCustomers()
+        self.notification = MemoryMails()
+        self.gateway = SimulatedGateway(MemoryLedger(), clock, failure_rate)
+        self.mailbox = Mailbox()
+        self.of: dict[str, Part] = {
+            "orders": Part(MemoryDatabase(clock), lambda: OrdersHandler(self.orders)),
+            "inventory": Part(
+                MemoryDatabase(clock), lambda: InventoryHandler(MemoryInventory(self.inventory), currency)
+            ),
+            "payment": Part(
+                MemoryDatabase(clock), lambda: PaymentHandler(self.charges), lambda: GatewayPerformer(self.gateway)
+            ),
+            "customer": Part(MemoryDatabase(clock), lambda: CustomerHandler(self.customers)),
+            "notification": Part(MemoryDatabase(clock), lambda: MailHandler(self.notification), lambda: self.mailbox),
+        }

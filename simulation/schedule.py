@@ -1,0 +1,72 @@
+"""Which of the things that could happen next does happen. The order is all that chance decides, so a seed repeats a run exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, Literal, Protocol
+
+from messaging.worker import MAX_BATCH
+
+Kind = Literal["handle", "publish", "call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that could happen now: a batch is handled, an outbox is published, a call goes on by a step."""
+
+    service: str
+    partition: int
+    kind: Kind
+    detail: str = field(default="")
+    do: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.service}/{self.partition} {self.kind} {self.detail}".rstrip()
+
+
+class Scheduler(Protocol):
+    """Chooses; everything else is fixed. Whoever wants another interleaving, or every one, brings a scheduler of his own."""
+
+    def choose(self, actions: Sequence[Action]) -> Action:
+        """One of the actions that are possible now (at least one)."""
+
+    def poll(self, unread: Mapping[str, int]) -> Mapping[str, int]:
+        """How many of the unread records of each topic the next poll brings; at least one record, where there is any."""
+
+
+class InTurn:
+    """Always the first; a poll brings everything. Runs are short and easy to follow."""
+
+    def choose(self, actions: Sequence[Action]) -> Action:
+        """See `Scheduler.choose`."""
+        return actions[0]
+
+    def poll(self, unread: Mapping[str, int]) -> Mapping[str, int]:
+        """See `Scheduler.poll`."""
+        return {topic: min(count, MAX_BATCH) for topic, count in unread.items()}
+
+
+#: Polls as they come in life: one record, a few, or all there is.
+_POLLS: Final = (1, 2, 7, MAX_BATCH)
+
+
+class Shuffled:
+    """Any of them, by a seed; a poll brings some records of some topics."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)  # noqa: S311 - it must repeat, that is all
+
+    def choose(self, actions: Sequence[Action]) -> Action:
+        """See `Scheduler.choose`."""
+        return actions[self._random.randrange(len(actions))]
+
+    def poll(self, unread: Mapping[str, int]) -> Mapping[str, int]:
+        """See `Scheduler.poll`."""
+        topics = [topic for topic, count in unread.items() if count]
+        if not topics:
+            return {}
+        first = self._random.choice(topics)
+        chosen = [topic for topic in topics if topic == first or self._random.random() < 0.5]
+        return {topic: min(unread[topic], self._random.choice(_POLLS)) for topic in chosen}

@@ -1,0 +1,235 @@
+"""The system under test: every service, a broker, databases, a payment gateway and a mail server, under a clock that waits for you.
+
+    system = System()
+    system.command("A-1", ReceiveStock(sku="A-1", quantity=10, unit_price_minor=250))
+    system.command("O-1", StartOrder(customer_id="C-1", items=(Item(sku="A-1", quantity=2),)))
+    system.run()
+    assert system.order("O-1")["waiting_for"] == "approval"
+    system.skip(901)
+    assert system.order("O-1")["reason"] == "approval-timeout"
+
+The same calls give the same run, to the last id. With a seed, what happens at the same time happens in an order that the seed
+decides, and polls bring as much or as little as they may in life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from contracts.envelope import encode, headers_for
+from contracts.registry import TYPE_OF
+from contracts.topics import DEFAULT_PARTITIONS, ORDERS_EVENTS
+from contracts.values import DEFAULT_CURRENCY, CommandData
+from messaging.memory import MemoryBroker, MemoryStore
+from messaging.ports import Headers, Publisher, Record, Store
+from services.orders.store import parse_order
+from services.payment.gateway.ledger import Entry
+from simulation import views
+from simulation.clock import VirtualClock, finish
+from simulation.mailbox import KeptMail, Mailbox
+from simulation.parts import SERVICES, Parts
+from simulation.process import Process
+from simulation.schedule import Action, InTurn, Scheduler, Shuffled
+from simulation.views import Event, ToldVerdict
+
+#: So many steps without rest are a system that never comes to rest.
+MAX_STEPS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Where faults can be put in: `store` and `publisher` are given each service's own (by its name) and return the one to be
+    used, for every partition of every process anew."""
+
+    store: Callable[[str, Store], Store] = field(default=lambda service, store: store)
+    publisher: Callable[[str, Publisher], Publisher] = field(default=lambda service, publisher: publisher)
+
+
+class System:
+    """See the module. Times are virtual; nothing here waits."""
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        partitions: int = DEFAULT_PARTITIONS,
+        payment_failure_rate: float = 0.0,
+        default_currency: str = DEFAULT_CURRENCY,
+        scheduler: Scheduler | None = None,
+        outside: Outside | None = None,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.broker = MemoryBroker(self.clock, partitions)
+        self.parts = Parts(self.clock, payment_failure_rate, default_currency)
+        self.trace: list[str] = []
+        self._scheduler = scheduler or (InTurn() if seed is None else Shuffled(seed))
+        self._outside = outside or Outside()
+        self._commands = 0
+        self._alive: dict[str, Process] = {}
+        for service in SERVICES:
+            self.up(service)
+
+    @property
+    def now(self) -> datetime:
+        """The virtual time."""
+        return self.clock.now()
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The mail server; `mailbox.away = True` makes it unreachable."""
+        return self.parts.mailbox
+
+    # --- what clients do ----------------------------------------------------------------------------------------------
+
+    def command(self, key: str, data: CommandData, *, source: str = "test", id: str | None = None) -> str:
+        """Append a command to the topic where its type belongs, as any client would; returns its id. Nothing runs yet."""
+        self._commands += 1
+        command_id = id or f"cmd-{self._commands}"
+        topic, message_type = TYPE_OF[type(data)]
+        value = encode(
+            id=command_id,
+            source=source,
+            type=message_type,
+            subject=key,
+            data=data,
+            time=self.now,
+            correlationid=key,
+        )
+        self.raw(topic, key.encode(), value, headers_for(message_type))
+        return command_id
+
+    def raw(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
+    ) -> Record:
+        """Append any record at all, on the partition of its key unless another one is named."""
+        return self.broker.append(topic, key, value, headers, partition)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Let one thing happen, if anything can without time passing. Returns whether it did."""
+        actions = list(self._actions())
+        if not actions:
+            return False
+        chosen = self._scheduler.choose(actions)
+        self.trace.append(f"{self.now.isoformat()} {chosen}")
+        chosen.do()
+        return True
+
+    def run(self) -> None:
+        """Let happen what can without time passing."""
+        for _ in range(MAX_STEPS):
+            if not self.step():
+                return
+        raise RuntimeError(f"The system does not come to rest; it goes on with {self.trace[-1]}.")
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass, with everything that happens in it."""
+        self.run()
+        end = self.now + timedelta(seconds=seconds)
+        while (following := self._next_at()) is not None and following <= end:
+            self._pass_to(following)
+        self._pass_to(end)
+
+    def until(self, fact: Callable[[], object], within_s: float = 3600) -> None:
+        """Let time pass until the fact holds. Raises `TimeoutError` where it does not within so much virtual time."""
+        self.run()
+        end = self.now + timedelta(seconds=within_s)
+        while not fact():
+            following = self._next_at()
+            if following is None or following > end:
+                raise TimeoutError(f"This was not so within {within_s} s of virtual time.")
+            self._pass_to(following)
+
+    def finish(self, within_s: float = 3_000_000) -> None:
+        """Let time pass until nothing is left to happen: every order has ended. Raises `TimeoutError`."""
+        self.until(lambda: self._next_at() is None, within_s)
+
+    def _pass_to(self, at: datetime) -> None:
+        self.clock.move_to(max(at, self.now))
+        for process in self._alive.values():
+            process.tidy()
+        self.run()
+
+    def _actions(self) -> Iterator[Action]:
+        for process in self._alive.values():
+            yield from process.actions()
+
+    def _next_at(self) -> datetime | None:
+        return min((at for process in self._alive.values() if (at := process.next_at()) is not None), default=None)
+
+    # --- life and death -----------------------------------------------------------------------------------------------
+
+    def down(self, service: str) -> None:
+        """The service's process dies as it stands. Its database and the outside keep what they have."""
+        self._alive.pop(service).die()
+
+    def up(self, service: str) -> None:
+        """A new process of the service takes over. Harmless where one is up."""
+        if service in self._alive:
+            return
+        part = self.parts.of[service]
+        self._alive[service] = Process(
+            part.handler(),
+            part.performer(),
+            lambda: self._outside.store(service, MemoryStore(part.database)),
+            lambda: self._outside.publisher(service, self.broker),
+            self.broker,
+            self.clock,
+            self._scheduler,
+        )
+
+    def crash(self, service: str) -> None:
+        """The service's process dies as it stands, and another one takes over at once."""
+        self.down(service)
+        self.up(service)
+
+    # --- what can be seen ---------------------------------------------------------------------------------------------
+
+    def order(self, order_id: str) -> dict[str, Any]:
+        """As `GET /orders/{id}` reads. Raises `KeyError` where there is no such order."""
+        return views.order_view(parse_order(self.parts.orders.states[order_id][0]))
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Every order, the first one first."""
+        return [self.order(order_id) for order_id in self.parts.orders.states]
+
+    def history(self, order_id: str) -> list[dict[str, Any]]:
+        """As the items of `GET /orders/{id}/history` read."""
+        return views.history_view(self.parts.orders.history.get(order_id, []))
+
+    def events(self, key: str, topic: str = ORDERS_EVENTS) -> list[Event]:
+        """What was told under a key, in order; an event that was delivered twice counts once."""
+        return views.events_of(self.broker.all_records(topic), key)
+
+    def told(self, order_id: str) -> list[str]:
+        """The types of an order's events, short: `order-started`, not `orders.order-started.v1`."""
+        return [event.type.split(".")[1] for event in self.events(order_id)]
+
+    def verdicts(self, order_id: str) -> list[ToldVerdict]:
+        """The verdicts told under an order's id, in order."""
+        return views.verdicts_of(self.events(order_id))
+
+    def stock(self, sku: str) -> dict[str, Any]:
+        """As `GET /skus/{sku}` reads. Raises `KeyError` where there is no such SKU."""
+        return views.stock_view(self.parts.inventory.stock[sku])
+
+    def charges(self, order_id: str | None = None) -> list[dict[str, Any]]:
+        """As `GET /charges?order_id=` reads, of one order or of all."""
+        found = self.parts.charges.all() if order_id is None else self.parts.charges.of_order(order_id)
+        return [views.charge_view(charge) for charge in found]
+
+    def gateway_entries(self, order_id: str | None = None) -> list[Entry]:
+        """The money that moved, as the gateway has it, of one order or of all, the oldest first."""
+        return finish(self.parts.gateway.entries(order_id))
+
+    def mails(self, order_id: str) -> list[KeptMail]:
+        """The mails that the customer got about an order."""
+        return [mail for mail in self.mailbox.kept.values() if mail.order_id == order_id]
+
+    def records(self, topic: str) -> list[Record]:
+        """Everything that stands on a topic, repeats and dead letters too."""
+        return self.broker.all_records(topic)

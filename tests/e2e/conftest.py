@@ -1,0 +1,76 @@
+"""One stack for all scenarios; what ran is told at the head and at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from e2e.shop import Shop
+from e2e.stack import Place, Stack, place_of, uses_running_stack
+
+_HERE = Path(__file__).parent
+_told: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes tens of seconds (crashes under load)")
+
+
+def pytest_report_header() -> str:
+    if uses_running_stack():
+        return f"e2e: the running stack at {place_of(os.environ).bootstrap} (E2E_STACK=running)"
+    return "e2e: stacks of their own, made by devstack (E2E_STACK=running uses one that runs; E2E_KEEP=1 keeps them)"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in _told:
+        terminalreporter.write_line(f"e2e: {line}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One event loop for all: they share the client. What crashes the stack comes last."""
+    ours = [item for item in items if _HERE in item.path.parents]
+    for item in ours:
+        if isinstance(item, pytest.Function) and asyncio.iscoroutinefunction(item.function):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+    items.sort(key=lambda item: _HERE in item.path.parents and item.get_closest_marker("slow") is not None)
+
+
+def run_stack(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """The stack for as long as a fixture lives. Where a test failed, its data stays to be looked at."""
+    failed_before = request.session.testsfailed
+    try:
+        yield stack.up()
+    finally:
+        _told.append(stack.about or f"the stack in {stack.home} did not come up")
+        if not os.environ.get("E2E_KEEP"):
+            stack.down(wipe=bool(stack.about) and request.session.testsfailed == failed_before)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack | None:
+    """What can be done to the stack; None where it is not ours to kill."""
+    return None if uses_running_stack() else Stack("e2e", PAYMENT_FAILURE_RATE="0")
+
+
+@pytest.fixture(scope="session")
+def place(stack: Stack | None, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Where the stack is."""
+    if stack is None:
+        found = place_of(os.environ)
+        _told.append(f"used the running stack at {found.bootstrap}")
+        yield found
+    else:
+        yield from run_stack(stack, request)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shop(place: Place) -> AsyncIterator[Shop]:
+    """The client that all scenarios share."""
+    async with Shop(place) as client:
+        yield client

@@ -1,0 +1,271 @@
+"""The verbs, from the arguments to the exit code, over an in-memory broker and a real HTTP server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from orderctl_shop import Shop
+
+from orderctl import cli, main, render
+from orderctl.commands import start as start_verb
+from orderctl.exits import Exit
+from orderctl.importer import SAMPLE, make_plan, read_rows
+
+JsonLines = list[dict[str, Any]]
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
+    made = Shop()
+    monkeypatch.setattr(cli, "transport_for", lambda settings: made.transport)
+    monkeypatch.setattr(start_verb, "AUTO_APPROVE_AFTER_S", 0.01)
+    for name in ("ORDER_ID", "USER_ID", "ASYNC", "AUTO_APPROVE", "WORKFLOW_TYPE", "ORDER_ITEMS", "ORDERS_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return made
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Two pages of orders, history that ends, problems for the rest."""
+
+    shop: Shop
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        status, body = self._answer(path, query)
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def _answer(self, path: str, query: str) -> tuple[int, dict[str, Any]]:
+        order = {"order_id": "A", "status": "COMPLETED", "customer_id": "c", "created_at": "2026-01-01T00:00:00Z"}
+        if path == "/orders" and "status=BAD" in query:
+            return 400, {"title": "Unknown status", "detail": "status must be one of ..."}
+        if path == "/orders":
+            second = {**order, "order_id": "B"}
+            return 200, {"items": [second], "next": None} if "after=page2" in query else {
+                "items": [order],
+                "next": "page2",
+            }
+        if path.endswith("/history"):
+            event = {"type": "orders.order-cancelled.v1", "cause": "x", "at": "2026-01-01T00:00:00Z"}
+            return 200, {"items": [{**event, "data": {"reason": "approval-timeout"}}], "next": None}
+        known = self.shop.status.get(path.removeprefix("/orders/"))
+        if known is not None:
+            return 200, {**order, "status": known}
+        return 404, {"title": "Unknown order", "detail": "There is no order with this id."}
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not on the test's stderr."""
+
+
+@pytest.fixture
+def api(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    handler = type("Handler", (Answers,), {"shop": shop})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("ORDERS_API_URL", url)
+        yield url
+        server.shutdown()
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of `orderctl ARGUMENTS`."""
+    monkeypatch.setattr("sys.argv", ["orderctl", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    return int(ended.value.code or 0)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> JsonLines:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.fixture
+def ctl(monkeypatch: pytest.MonkeyPatch, shop: Shop) -> Any:
+    return lambda *arguments: run(monkeypatch, *arguments)
+
+
+def test_a_followed_order_ends_with_the_exit_code_of_its_outcome(ctl: Any, shop: Shop, capsys: Any) -> None:
+    assert ctl("start", "--item", "MUG:2", "--order-id", "A", "--auto-approve", "--json") == Exit.OK
+    told = lines(capsys)
+    assert [line["kind"] for line in told] == ["sent", *["event"] * 4, "outcome"]
+    assert told[-1] == {
+        "kind": "outcome",
+        "order_id": "A",
+        "outcome": "completed",
+        "reason": None,
+        "total_minor": 1250,
+        "currency": "GBP",
+        "exit_code": 0,
+    }
+    assert ctl("start", "--item", "RARE", "--order-id", "B") == Exit.FAILED
+    assert "out-of-stock" in capsys.readouterr().out
+    assert shop.commands == [("start-order", "A"), ("approve-payment", "A"), ("start-order", "B")]
+
+
+def test_the_environment_says_what_flags_do_not(ctl: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        ("ORDER_ID", "ENV-1"),
+        ("AUTO_APPROVE", "true"),
+        ("ASYNC", "true"),
+        ("ORDER_ITEMS", "MUG:1 CUP:2"),
+    ):
+        monkeypatch.setenv(name, value)
+    assert ctl("start") == Exit.OK
+    assert shop.status == {"ENV-1": "COMPLETED"}
+
+
+def test_an_asynchronous_start_prints_its_verdict_and_nothing_else(ctl: Any, capsys: Any) -> None:
+    assert ctl("start", "--item", "MUG", "--order-id", "A", "--async", "--json") == Exit.OK
+    (verdict,) = lines(capsys)
+    assert (verdict["kind"], verdict["accepted"], verdict["key"]) == ("verdict", True, "A")
+
+
+def test_a_rejected_command_prints_its_verdict_and_exits_5(ctl: Any, capsys: Any) -> None:
+    assert ctl("cancel", "NOBODY", "--json") == Exit.REJECTED
+    (verdict,) = lines(capsys)
+    assert (verdict["accepted"], verdict["reason"]) == (False, "unknown-order")
+
+
+def test_a_start_that_was_sent_before_is_followed_from_its_history(ctl: Any, api: str, capsys: Any) -> None:
+    again = ("start", "--item", "MUG", "--order-id", "A", "--command-id", "c-1", "--json")
+    assert ctl(*again, "--async") == Exit.OK
+    capsys.readouterr()
+    assert ctl(*again) == Exit.CANCELLED
+    assert lines(capsys)[-1]["reason"] == "approval-timeout"
+
+
+def test_watching_one_order_tells_what_was_before(ctl: Any, api: str, capsys: Any) -> None:
+    assert ctl("watch", "A") == Exit.CANCELLED
+    assert "approval-timeout" in capsys.readouterr().out
+
+
+def test_no_verdict_in_time_exits_6_and_says_what_to_do(ctl: Any, shop: Shop, capsys: Any) -> None:
+    shop.deaf_to = {"orders.approve-payment.v1"}
+    assert ctl("approve", "A", "--timeout", "0.1", "--json") == Exit.TIMEOUT
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "make status" in told.err
+
+
+def test_without_waiting_the_command_is_sent_and_nothing_awaited(ctl: Any, shop: Shop, capsys: Any) -> None:
+    assert ctl("approve", "A", "--no-wait", "--command-id", "c-9", "--json") == Exit.OK
+    assert lines(capsys)[0]["command_id"] == "c-9"
+    assert shop.commands == [("approve-payment", "A")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("start",), "--item"),
+        (("start", "--item", "MUG:x"), "SKU:QUANTITY"),
+        (("start", "--item", "MUG:0"), "quantity"),
+        (("start", "--item", "MUG", "--workflow", "greet"), "WORKFLOW_TYPE=order"),
+        (("start", "--item", "MUG", "--order-id", "x" * 65), "64 printable"),
+        (("import", "no-such-file.csv"), "no-such-file.csv"),
+        (("load", "--run-id", "x" * 41), "run_id"),
+    ],
+)
+def test_wrong_arguments_exit_2_and_send_nothing(
+    ctl: Any, shop: Shop, capsys: Any, arguments: tuple[str, ...], advice: str
+) -> None:
+    assert ctl(*arguments) == Exit.USAGE
+    assert advice in capsys.readouterr().err
+    assert not shop.commands
+
+
+def test_stock_can_be_taken_away_with_a_plain_negative_number(ctl: Any, capsys: Any) -> None:
+    assert ctl("adjust-stock", "MUG", "-3", "--reason", "broken", "--json") == Exit.OK
+    assert lines(capsys)[0]["data"]["delta"] == -3
+
+
+def test_a_list_is_one_page_or_all_of_them(ctl: Any, api: str, capsys: Any) -> None:
+    assert ctl("list", "--json") == Exit.OK
+    (page,) = lines(capsys)
+    assert ([order["order_id"] for order in page["items"]], page["next"]) == (["A"], "page2")
+    assert ctl("list", "--all", "--json") == Exit.OK
+    (everything,) = lines(capsys)
+    assert [order["order_id"] for order in everything["items"]] == ["A", "B"]
+
+
+def test_a_filter_that_the_api_refuses_is_a_usage_error(ctl: Any, api: str, capsys: Any) -> None:
+    assert ctl("list", "--status", "BAD") == Exit.USAGE
+    assert "status must be one of" in capsys.readouterr().err
+
+
+def test_an_unknown_order_exits_7(ctl: Any, api: str, capsys: Any) -> None:
+    assert ctl("status", "NOBODY", "--json") == Exit.NOT_FOUND
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "orderctl list" in told.err
+
+
+def test_an_api_that_is_away_is_named_with_its_setting(ctl: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("ORDERS_API_URL", "http://127.0.0.1:1")
+    assert ctl("status", "A") == Exit.ERROR
+    assert "ORDERS_API_URL" in capsys.readouterr().err
+
+
+def test_a_broker_that_is_away_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    assert (
+        run(monkeypatch, "--bootstrap-servers", "127.0.0.1:1", "--connect-timeout", "0.3", "approve", "A") == Exit.ERROR
+    )
+    told = capsys.readouterr().err
+    assert "within 0.3 s" in told
+    assert "KAFKA_BOOTSTRAP_SERVERS" in told
+
+
+def test_an_import_sends_stock_and_customers_before_orders_and_the_second_time_changes_nothing(
+    ctl: Any, shop: Shop, api: str, capsys: Any
+) -> None:
+    plan = make_plan(read_rows(SAMPLE))
+    assert ctl("import", "--json") == Exit.OK
+    (first,) = lines(capsys)
+    kinds = [kind for kind, _ in shop.commands]
+    assert kinds.index("start-order") == len(plan.catalogue) + len(plan.customers)
+    assert first["orders"]["outcomes"]["completed"] == len(plan.orders) == first["rows"]["invoices_ordered"]
+    assert first["rows"]["adds_up"]
+    assert not first["imported_before"]
+    before = dict(shop.status)
+    assert ctl("import") == Exit.OK
+    assert "imported before: nothing changed" in capsys.readouterr().out
+    assert shop.status == before
+
+
+def test_load_prints_one_document(ctl: Any, capsys: Any) -> None:
+    assert ctl("load", "-n", "25", "--json") == Exit.OK
+    (told,) = lines(capsys)
+    assert told["outcomes"]["completed"] == 25
+    assert told["finished"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        (1234, "GBP", "12.34 GBP"),
+        (5, "GBP", "0.05 GBP"),
+        (1234, "JPY", "1234 JPY"),
+        (1234, "KWD", "1.234 KWD"),
+        (-5, "EUR", "-0.05 EUR"),
+    ],
+)
+def test_money_has_the_decimals_of_its_currency(amount: int, currency: str, text: str) -> None:
+    assert render.money(amount, currency) == text
+
+
+def test_an_item_is_a_sku_and_a_quantity_split_at_the_last_colon() -> None:
+    assert cli.parse_item("A:B:3").sku == "A:B"
+    assert cli.parse_item("MUG").quantity == 1
+
+
+def test_text_from_outside_is_not_markup() -> None:
+    from orderctl.events import Event
+
+    event = Event("orders.order-failed.v1", "e", "A", None, 1, None, {"reason": "[red]x[/]", "message": "[/nonsense]"})
+    assert "\\[red]" in render.event_line(event)
