@@ -16,7 +16,7 @@ from services.orders.domain.move import Move, Situation, accept, ask, awaited, r
 from services.orders.domain.state import Charge, Order, PendingLine, Phase, business_id
 
 SUPPORTED_VERSIONS: Final = frozenset({1, 2})
-DEFAULT_VERSION: Final = 2
+DEFAULT_VERSION: Final = 1
 
 
 def invalid(situation: Situation) -> Move:
