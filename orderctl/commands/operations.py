@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,7 +39,7 @@ def retry_now(
     json: cli.JsonFlag = False,
 ) -> None:
     """Skip the wait before the next attempt of what failed."""
-    _ask(context, order_id, RetryNow(operator=operator, reason=reason), command_id, timeout, json)
+    _ask(context, order_id, lambda: RetryNow(operator=operator, reason=reason), command_id, timeout, json)
 
 
 def pause(
@@ -51,7 +52,7 @@ def pause(
     json: cli.JsonFlag = False,
 ) -> None:
     """Start nothing new for an order; its deadlines stand still until `resume`."""
-    _ask(context, order_id, PauseOrder(operator=operator, reason=reason), command_id, timeout, json)
+    _ask(context, order_id, lambda: PauseOrder(operator=operator, reason=reason), command_id, timeout, json)
 
 
 def resume(
@@ -64,7 +65,7 @@ def resume(
     json: cli.JsonFlag = False,
 ) -> None:
     """Go on with a paused order."""
-    _ask(context, order_id, ResumeOrder(operator=operator, reason=reason), command_id, timeout, json)
+    _ask(context, order_id, lambda: ResumeOrder(operator=operator, reason=reason), command_id, timeout, json)
 
 
 def resolve_attention(
@@ -78,13 +79,25 @@ def resolve_attention(
     json: cli.JsonFlag = False,
 ) -> None:
     """Deal with an order that needs a person; with `settled` the reason says how it was done."""
-    data = ResolveAttention(operator=operator, reason=reason, resolution=resolution.value)
-    _ask(context, order_id, data, command_id, timeout, json)
+    value: Literal["retry", "settled"] = "retry" if resolution is Resolution.RETRY else "settled"
+    _ask(
+        context,
+        order_id,
+        lambda: ResolveAttention(operator=operator, reason=reason, resolution=value),
+        command_id,
+        timeout,
+        json,
+    )
 
 
 def _ask(
-    context: typer.Context, order_id: str, data: CommandData, command_id: str | None, timeout: float, json: bool
+    context: typer.Context,
+    order_id: str,
+    build: Callable[[], CommandData],
+    command_id: str | None,
+    timeout: float,
+    json: bool,
 ) -> None:
     settings = cli.settings_of(context)
-    command = new_command(order_id, lambda: data, command_id)
+    command = new_command(order_id, build, command_id)
     cli.run(lambda: ask_and_tell(settings, command, ORDERS_EVENTS, True, timeout, json))
