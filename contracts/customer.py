@@ -25,6 +25,15 @@ class LookUpCustomer(CommandData):
     customer_id: Id
 
 
+class EraseCustomer(CommandData):
+    """Forget a customer's name and address. The id, the orders and what was counted stay. The reason is kept for ever: it is no
+    place for personal data."""
+
+    customer_id: Id
+    operator: Text
+    reason: Text
+
+
 class CustomerRegistered(EventData):
     """Answer to register-customer."""
 
@@ -50,12 +59,21 @@ class CustomerUnknown(EventData):
     customer_id: Id
 
 
+class CustomerErased(EventData):
+    """Answer to erase-customer: name and address are forgotten. It is also the answer to a repeated registration whose name and
+    address were forgotten since. Registering again, by a new command, is a new beginning."""
+
+    command_id: str
+    customer_id: Id
+    duplicate: bool
+
+
 class CommandRejected(EventData):
     """A command that changed nothing, and why."""
 
     command_id: str
     command_type: str
-    reason: Literal["invalid"]
+    reason: Literal["invalid", "unknown-customer"]
     message: str
     duplicate: bool
 
@@ -63,11 +81,13 @@ class CommandRejected(EventData):
 COMMANDS: Final[dict[str, type[CommandData]]] = {
     "customer.register-customer.v1": RegisterCustomer,
     "customer.look-up-customer.v1": LookUpCustomer,
+    "customer.erase-customer.v1": EraseCustomer,
 }
 
 EVENTS: Final[dict[str, type[EventData]]] = {
     "customer.customer-registered.v1": CustomerRegistered,
     "customer.customer-found.v1": CustomerFound,
     "customer.customer-unknown.v1": CustomerUnknown,
+    "customer.customer-erased.v1": CustomerErased,
     "customer.command-rejected.v1": CommandRejected,
 }
