@@ -55,6 +55,7 @@ app.command("receive-stock")(shop.receive_stock)
 # `-3` is a number here, not a flag.
 app.command("adjust-stock", context_settings={"ignore_unknown_options": True})(shop.adjust_stock)
 app.command("register-customer")(shop.register_customer)
+app.command("erase-customer")(shop.erase_customer)
 app.command("stock")(queries.stock)
 app.command("charges")(queries.charges)
 app.command("import")(import_.import_orders)
