@@ -22,6 +22,12 @@ RECOMMENDATION_COMMANDS: Final = "recommendation.commands.v1"
 RECOMMENDATION_EVENTS: Final = "recommendation.events.v1"
 #: What the stream processor has learned, a record per SKU; compacted, so that it can be read from its beginning.
 RECOMMENDATION_PAIRS: Final = "recommendation.pairs.v1"
+#: Between the two steps of the stream processor: which order held which SKUs, keyed by SKU.
+RECOMMENDATION_BASKETS: Final = "recommendation.baskets.v1"
+#: The stream processor's table, from which a process that starts reads it back; compacted.
+RECOMMENDATION_CHANGELOG: Final = "recommendation.baskets-changelog.v1"
+#: The stream processor; no service of the runtime, so that it stands in no subscription.
+RECOMMENDATION_LEARNER: Final = "recommendation-learner"
 
 DEFAULT_PARTITIONS: Final = 4
 
@@ -82,8 +88,13 @@ def all_topics(partitions: int = DEFAULT_PARTITIONS) -> list[TopicSpec]:
     config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
     names = sorted(COMMAND_TOPICS | EVENT_TOPICS)
     dead = sorted(dead_letter_topic(topic, service) for service, topics in SUBSCRIPTIONS.items() for topic in topics)
+    dead.append(dead_letter_topic(ORDERS_EVENTS, RECOMMENDATION_LEARNER))
     specs = [TopicSpec(name, partitions, dict(config)) for name in names]
     # A dead letter is a record that may be as large as any, and the reason beside it.
     specs += [TopicSpec(name, partitions, {**config, "max.message.bytes": str(4 * 1024 * 1024)}) for name in dead]
-    specs.append(TopicSpec(RECOMMENDATION_PAIRS, partitions, {"cleanup.policy": "compact"}))
+    specs.append(TopicSpec(RECOMMENDATION_BASKETS, partitions, dict(config)))
+    specs += [
+        TopicSpec(name, partitions, {"cleanup.policy": "compact"})
+        for name in (RECOMMENDATION_PAIRS, RECOMMENDATION_CHANGELOG)
+    ]
     return specs
