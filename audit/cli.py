@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+import uvloop
 from pydantic_core import to_json
 from rich.console import Console
 from rich.markup import escape
@@ -56,12 +57,14 @@ class Options:
 
 def perform(options: Options) -> int:
     """Audit, print the report, and return the exit code: 0 nothing found, 1 breaches, 2 could not look."""
+    # A million facts are kept to the end and none of them is part of a cycle: looking for cycles takes a quarter of the time.
+    gc.disable()
     try:
         settings = load_settings()
         if options.bootstrap_servers is not None:
             settings = replace(settings, bootstrap_servers=options.bootstrap_servers)
         terms = Terms(options.grace_s, options.expect_ended)
-        report = asyncio.run(audit(settings, terms, options.settle_timeout_s, options.records))
+        report = uvloop.run(audit(settings, terms, options.settle_timeout_s, options.records))
     except (CouldNotLookError, SettingsError) as error:
         if options.json:
             _print_json({"kind": "audit", "exit_code": COULD_NOT_LOOK, "error": str(error)})
@@ -101,6 +104,8 @@ def command(
 def main() -> None:
     """`python -m audit`."""
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    # What its client logs of an absent broker, the audit tells in its own words.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     app()

@@ -157,8 +157,9 @@ def decode_command(
     topic: str, key: bytes | None, value: bytes | None, headers: Headers
 ) -> Envelope[CommandData] | InvalidCommand:
     """A command from anybody. Raises `Unreadable` where its sender or its id cannot be read."""
+    flaw: str | None = None
     if _is_binary(headers):
-        value = _structured_from_binary(value, headers)
+        value, flaw = _structured_from_binary(value, headers)
     parsed = _parse(value)
     document = parsed.document
     if not isinstance(document, dict):
@@ -176,7 +177,7 @@ def decode_command(
             str(command_id), str(source), _printable(named), _answer_under(subject, key_text), message
         )
 
-    problem = _problem(parsed, value, subject, key_text)
+    problem = flaw or _problem(parsed, value, subject, key_text)
     if problem is not None:
         return invalid(problem)
     model = COMMANDS[topic].get(named)
@@ -252,17 +253,21 @@ def _is_binary(headers: Headers) -> bool:
     return not content_type.lower().startswith(STRUCTURED) and header(headers, "ce_specversion") is not None
 
 
-def _structured_from_binary(value: bytes | None, headers: Headers) -> bytes:
-    """CloudEvents' binary mode: the attributes are headers, the value is the data."""
-    body = value if value else b"null"
-    _parse(body)
+def _structured_from_binary(value: bytes | None, headers: Headers) -> tuple[bytes, str | None]:
+    """CloudEvents' binary mode: the attributes are headers, the value is the data. A value that is no JSON is told as a flaw:
+    who sent it stands in the headers all the same."""
+    body, flaw = value if value else b"null", None
+    try:
+        _parse(body)
+    except Unreadable as error:
+        body, flaw = b"null", str(error)
     # One member per header, so that an attribute that stands twice is found like any key that does.
     members = [
         to_json(name[3:].lower()) + b":" + to_json(raw.decode("utf-8", errors="backslashreplace"))
         for name, raw in headers
         if name.lower().startswith("ce_") and raw is not None
     ]
-    return b"{" + b",".join([*members, b'"data":' + body]) + b"}"
+    return b"{" + b",".join([*members, b'"data":' + body]) + b"}", flaw
 
 
 @cache

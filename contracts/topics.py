@@ -31,6 +31,9 @@ RECOMMENDATION_LEARNER: Final = "recommendation-learner"
 
 DEFAULT_PARTITIONS: Final = 4
 
+#: A dead letter is what was sent and why it could not be handled: its topics take more than a broker takes from anybody else.
+MAX_DEAD_LETTER_BYTES: Final = 2 * 1024 * 1024
+
 #: What each service reads; its own command topic comes first, because that topic's assignment decides who owns a partition.
 SUBSCRIPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "orders": (
@@ -89,12 +92,13 @@ def all_topics(partitions: int = DEFAULT_PARTITIONS) -> list[TopicSpec]:
     names = sorted(COMMAND_TOPICS | EVENT_TOPICS)
     dead = sorted(dead_letter_topic(topic, service) for service, topics in SUBSCRIPTIONS.items() for topic in topics)
     dead.append(dead_letter_topic(ORDERS_EVENTS, RECOMMENDATION_LEARNER))
-    specs = [TopicSpec(name, partitions, dict(config)) for name in names]
-    # A dead letter is a record that may be as large as any, and the reason beside it.
-    specs += [TopicSpec(name, partitions, {**config, "max.message.bytes": str(4 * 1024 * 1024)}) for name in dead]
-    specs.append(TopicSpec(RECOMMENDATION_BASKETS, partitions, dict(config)))
-    specs += [
-        TopicSpec(name, partitions, {"cleanup.policy": "compact"})
-        for name in (RECOMMENDATION_PAIRS, RECOMMENDATION_CHANGELOG)
+    roomy = {**config, "max.message.bytes": str(MAX_DEAD_LETTER_BYTES)}
+    return [
+        *(TopicSpec(name, partitions, dict(config)) for name in names),
+        *(TopicSpec(name, partitions, dict(roomy)) for name in dead),
+        TopicSpec(RECOMMENDATION_BASKETS, partitions, dict(config)),
+        *(
+            TopicSpec(name, partitions, {"cleanup.policy": "compact"})
+            for name in (RECOMMENDATION_PAIRS, RECOMMENDATION_CHANGELOG)
+        ),
     ]
-    return specs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
@@ -87,6 +88,9 @@ def _service_process(settings: Settings, service: Service) -> ProcessSpec:
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap,
         "TOPIC_PARTITIONS": str(settings.partitions),
         "HTTP_PORT": str(settings.http_port(service.name)),
+        # A process that comes back takes its partitions back at once, instead of waiting for its predecessor to be given up. The
+        # id holds the stack's home: two stacks on one broker are two members.
+        "KAFKA_GROUP_INSTANCE_ID": f"{service.name}-{hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]}",
         **{database_variable(name): settings.dsn(name) for name in service.databases},
     }
     if service.sends_mail:

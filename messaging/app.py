@@ -35,13 +35,14 @@ EXIT_BAD_SETTINGS: Final = 2
 
 @dataclass(frozen=True)
 class Service:
-    """A service, wired: what the runtime needs to run it."""
+    """A service, wired: what the runtime needs to run it. `patient`: nobody waits for what it does, so it may read in gulps."""
 
     name: str
     topics: tuple[str, ...]
     migrations: Path
     handler: Handler
     locking: bool = False
+    patient: bool = False
     performer: Performer = field(default_factory=NoEffects)
     routes: Sequence[web.RouteDef] = ()
     close: Callable[[], Awaitable[None]] | None = None
@@ -117,6 +118,7 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
             lambda: PostgresStore(settings.database_url, service.locking),
             SystemClock(),
             meters,
+            service.patient,
         )
         state.append(host)
         gc.collect()

@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import Final
 
 from contracts.envelope import InvalidCommand, Unreadable, decode_command, decode_event, event_type
-from contracts.topics import COMMAND_TOPICS, dead_letter_topic
+from contracts.topics import COMMAND_TOPICS, MAX_DEAD_LETTER_BYTES, dead_letter_topic
 from messaging.decision import Message
 from messaging.partitioner import partition_of
-from messaging.ports import Record, Wire
+from messaging.ports import Headers, Record, Wire, size_of
 
-#: A record above this cannot travel on unchanged; dead letters keep so much of its value.
-MAX_FORWARDED_BYTES: Final = 1_000_000
+#: A record above this cannot travel on: Kafka takes 1,048,588 bytes by default, and what came compressed may be far larger.
+#: It is not forwarded. Its dead letter is kept whole as long as its topic takes it, and cut beyond that.
+MAX_PUBLISHED_BYTES: Final = 1_000_000
+#: Room for the facts that a dead letter adds.
+_FACTS_BYTES: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def _command(record: Record, partitions: int) -> Message | DeadLetter | Forward:
     found = decode_command(record.topic, record.key, record.value, record.headers)
     target = partition_of(found.subject, partitions)
     if target != record.partition:
-        if len(record.value or b"") > MAX_FORWARDED_BYTES:
+        if size_of(record.key, record.value, record.headers) > MAX_PUBLISHED_BYTES:
             return DeadLetter(
                 record, "too-large", "The command stands on another key's partition and is too large to go on."
             )
@@ -82,8 +85,11 @@ def _message(
 
 
 def dead_letter_wire(seq: int, service: str, dead: DeadLetter, now: datetime) -> Wire:
-    """The dead letter as it will stand on its topic: key, value and headers as they were, and where and why beside them."""
+    """The dead letter as it will stand on its topic: key, value and headers as they were, and where and why beside them.
+
+    What is too large to be published is cut, first the value, then the headers, then the key; `dlq-truncated` says so."""
     record = dead.record
+    key, value, original = _cut(record)
     facts = {
         "dlq-reason": dead.reason,
         "dlq-error": dead.error[:1000],
@@ -92,9 +98,23 @@ def dead_letter_wire(seq: int, service: str, dead: DeadLetter, now: datetime) ->
         "dlq-offset": str(record.offset),
         "dlq-time": now.isoformat(),
     }
-    headers = [*record.headers, *((name, text.encode("utf-8", errors="replace")) for name, text in facts.items())]
-    topic = dead_letter_topic(record.topic, service)
-    return Wire(seq, topic, record.partition, record.key, record.value, "dead-letter", headers)
+    if (key, value, original) != (record.key, record.value, record.headers):
+        facts["dlq-truncated"] = f"the value had {len(record.value or b'')} bytes, the key {len(record.key or b'')}"
+    headers = [*original, *((name, text.encode("utf-8", errors="replace")) for name, text in facts.items())]
+    return Wire(seq, dead_letter_topic(record.topic, service), record.partition, key, value, "dead-letter", headers)
+
+
+def _cut(record: Record) -> tuple[bytes | None, bytes | None, Headers]:
+    room = MAX_DEAD_LETTER_BYTES - _FACTS_BYTES
+    key, value, headers = record.key, record.value, record.headers
+    if size_of(key, value, headers) <= room:
+        return key, value, headers
+    if size_of(key, None, headers) > room:
+        headers = []
+        key = key[:1000] if key is not None else None
+    if value is not None:
+        value = value[: max(0, room - size_of(key, None, headers))]
+    return key, value, headers
 
 
 def forward_wire(seq: int, forward: Forward) -> Wire:

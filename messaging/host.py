@@ -4,8 +4,10 @@ the group, the fence or a reader that receives nothing says so."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 from aiokafka.errors import KafkaError
@@ -38,7 +40,9 @@ class Host:
         make_store: Callable[[], Store],
         clock: Clock,
         meters: Meters,
+        patient: bool = False,
     ) -> None:
+        self._patient = patient
         self._settings = settings
         self._handler = handler
         self._performer = performer
@@ -50,9 +54,11 @@ class Host:
         self._session_over = asyncio.Event()
         self._why = ""
         self._joined = False
-        self._stopping = False
+        self._stop = asyncio.Event()
         self._crash: BaseException | None = None
-        self._stalls = 0
+        # Where each partition stood when it was last seen to move, and how often rebuilding did not make it move.
+        self._standing: dict[int, tuple[dict[str, int], datetime]] = {}
+        self._stalls: dict[int, int] = {}
         self._reader: GroupReader | None = None
 
     @property
@@ -63,7 +69,7 @@ class Host:
     @property
     def alive(self) -> bool:
         """Whether messages move: false once rebuilding the reader again and again has not helped."""
-        return self._stalls < 3
+        return all(self._stalls.get(partition, 0) < 3 for partition in self._runners)
 
     @property
     def partitions(self) -> list[int]:
@@ -72,8 +78,14 @@ class Host:
 
     async def run(self) -> None:
         """Work until `stop`. Raises `TopicMismatchError`, and whatever nobody foresaw; what may mend itself is waited for."""
+        try:
+            await self._sessions()
+        finally:
+            await self._publisher.close()
+
+    async def _sessions(self) -> None:
         backoff_s = REJOIN_FIRST_S
-        while not self._stopping:
+        while not self._stop.is_set():
             try:
                 await self._session()
                 backoff_s = REJOIN_FIRST_S
@@ -81,14 +93,20 @@ class Host:
                 raise
             except (KafkaError, MessagingError, OSError, TimeoutError) as error:
                 log.warning("no session with the broker: %r; trying again in %.1f s", error, backoff_s)
-                await self._clock.sleep(backoff_s)
+                await self._pause(backoff_s)
                 backoff_s = min(backoff_s * 2, REJOIN_MOST_S)
             if self._crash is not None:
                 raise self._crash
 
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless `stop` comes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+
     async def stop(self) -> None:
         """End the session: finish what is at hand, leave the group."""
-        self._stopping = True
+        self._stop.set()
         self._end_session("stop")
 
     def _crashed(self, error: BaseException) -> None:
@@ -102,7 +120,8 @@ class Host:
     async def _session(self) -> None:
         self._session_over.clear()
         self._why = ""
-        reader = GroupReader(self._settings, self._handler.topics, self._assigned, self._revoked)
+        self._standing.clear()
+        reader = GroupReader(self._settings, self._handler.topics, self._assigned, self._revoked, self._patient)
         self._reader = reader
         pump: asyncio.Task[None] | None = None
         try:
@@ -122,9 +141,7 @@ class Host:
                 await asyncio.gather(pump, return_exceptions=True)
             await reader.stop()
             self._reader = None
-            if self._stopping:
-                await self._publisher.close()
-        if not self._stopping:
+        if not self._stop.is_set():
             log.warning("the session ended: %s; joining the group again", self._why)
             self._meters.happened("rebuilt")
 
@@ -140,7 +157,7 @@ class Host:
 
     async def _assigned(self, partitions: set[int]) -> None:
         reader = self._reader
-        if reader is None or self._stopping:
+        if reader is None or self._stop.is_set():
             return
         log.info("owns partitions %s", sorted(partitions))
         await self._release(set(self._runners))
@@ -178,22 +195,38 @@ class Host:
         now = self._clock.now()
         for partition, runner in list(self._runners.items()):
             if not runner.ready or runner.failing:
+                self._standing.pop(partition, None)
                 continue
             offsets = dict(runner.worker.offsets)
             try:
                 async with asyncio.timeout(2):
-                    ends = await reader.ends(partition)
+                    lag = await self._lag(reader, runner.worker)
                     await reader.commit(partition, offsets)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.info("the broker does not answer: %r", error)
+                self._standing.pop(partition, None)
                 continue
-            lag = sum(max(0, ends[topic] - offset) for topic, offset in offsets.items())
             self._meters.state(partition, "lag", lag)
-            still_s = (now - runner.progress_at).total_seconds()
-            if lag == 0:
-                self._stalls = 0
-            elif still_s > self._settings.watchdog_s:
-                self._stalls += 1
+            still_s = self._still_s(partition, offsets, lag, now)
+            if still_s > self._settings.watchdog_s:
+                self._stalls[partition] = self._stalls.get(partition, 0) + 1
                 self._end_session(
                     f"partition {partition} received nothing for {still_s:.0f} s with {lag} records waiting"
                 )
+
+    @staticmethod
+    async def _lag(reader: GroupReader, worker: PartitionWorker) -> int:
+        """How many records wait. Offsets without a record (a transaction's markers) were read when nothing is buffered."""
+        ends = await reader.ends(worker.partition)
+        read = {} if len(worker.buffers) else await reader.positions(worker.partition)
+        return sum(max(0, ends[topic] - max(offset, read.get(topic, 0))) for topic, offset in worker.offsets.items())
+
+    def _still_s(self, partition: int, offsets: dict[str, int], lag: int, now: datetime) -> float:
+        """For how long records have been waiting on the partition while nothing moved."""
+        stood = self._standing.get(partition)
+        if stood is not None and lag > 0 and stood[0] == offsets:
+            return (now - stood[1]).total_seconds()
+        if stood is not None:
+            self._stalls.pop(partition, None)
+        self._standing[partition] = (offsets, now)
+        return 0.0

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 
 from messaging.clients import make_admin, make_group_consumer, make_producer
 from messaging.errors import PublishUnknownError, TopicMismatchError
-from messaging.ports import Record, Wire, wire_headers
+from messaging.ports import Record, Wire, size_of, wire_headers
 from messaging.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class KafkaPublisher:
         last, count, size = -1, 0, 0
         builder = producer.create_batch()
         for wire in wires:
-            length = len(wire.value or b"") + 200
+            length = size_of(wire.key, wire.value, wire_headers(wire))
             if count and size + length > BATCH_BYTES:
                 last = await self._deliver(producer, builder, topic, partition, count)
                 builder, count, size = producer.create_batch(), 0, 0
@@ -92,7 +92,7 @@ class KafkaPublisher:
             return
         if self._producer is producer:
             self._producer = None
-        task = asyncio.get_running_loop().create_task(stop_client(producer))
+        task = asyncio.get_running_loop().create_task(_abandon(producer))
         self._discarded.add(task)
         task.add_done_callback(self._discarded.discard)
 
@@ -128,6 +128,17 @@ async def check_topics(settings: Settings, topics: Sequence[str]) -> None:
             )
 
 
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Stop a producer without waiting for what it has under way. Its sender never gives up (aiokafka#1101): left alone, each
+    abandoned producer would append its records again when the broker comes back, hours later."""
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+    # Whoever else waits for this producer is told now, not by a deadline.
+    producer._message_accumulator.fail_all(ProducerClosed())
+    await stop_client(producer)
+
+
 Changed = Callable[[set[int]], Awaitable[None]]
 Deliver = Callable[[int, list[Record]], None]
 
@@ -136,7 +147,14 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
     """This process's membership in the service's group, and its reading. `on_assigned` and `on_revoked` get partition numbers;
     an assigned partition stays paused until `seek` says where to read."""
 
-    def __init__(self, settings: Settings, topics: Sequence[str], on_assigned: Changed, on_revoked: Changed) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Sequence[str],
+        on_assigned: Changed,
+        on_revoked: Changed,
+        patient: bool = False,
+    ) -> None:
         self._settings = settings
         self._topics = tuple(topics)
         self._on_assigned = on_assigned
@@ -147,6 +165,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
             settings.group_id,
             settings.instance_id,
             settings.session_timeout_ms,
+            patient,
         )
 
     async def start(self) -> None:
@@ -207,6 +226,10 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         """The end of each topic's partition, asked of the broker now."""
         found = await self._consumer.end_offsets(self._tps(partition))
         return {tp.topic: offset for tp, offset in found.items()}
+
+    async def positions(self, partition: int) -> dict[str, int]:
+        """How far each topic's partition was read. Everything below has been delivered by `pump`."""
+        return {tp.topic: await self._consumer.position(tp) for tp in self._tps(partition)}
 
     async def begins(self, partition: int) -> dict[str, int]:
         """The first offset that is still there of each topic's partition."""

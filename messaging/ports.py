@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from contracts.envelope import headers_for
 from messaging.decision import CancelTimer, Effect, SetTimer
 
-Headers = Sequence[tuple[str, bytes]]
+#: A header may have no value; Kafka tells that from an empty one.
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,12 @@ class Wire:
 def wire_headers(wire: Wire) -> Headers:
     """The headers that a wire is published with."""
     return headers_for(wire.type) if wire.headers is None else wire.headers
+
+
+def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """About how many bytes a record takes on a topic, rather too many than too few."""
+    around = sum(len(name.encode("utf-8", errors="replace")) + len(content or b"") + 10 for name, content in headers)
+    return len(key or b"") + len(value or b"") + around + 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,10 +292,20 @@ def _columns(wires: Sequence[Wire]) -> tuple[list[Any], ...]:
 def _headers_json(headers: Headers | None) -> str | None:
     if headers is None:
         return None
-    return json.dumps([[name, None if value is None else b64encode(value).decode()] for name, value in headers])
+    # The names are a stranger's as well, and jsonb takes no NUL.
+    return json.dumps(
+        [[_text(name.encode()), None if value is None else _text(value)] for name, value in headers],
+        separators=(",", ":"),
+    )
+
+
+def _text(raw: bytes) -> str:
+    return b64encode(raw).decode()
 
 
 def _headers(stored: str | None) -> Headers | None:
     if stored is None:
         return None
-    return [(name, b"" if value is None else b64decode(value)) for name, value in json.loads(stored)]
+    return [
+        (b64decode(name).decode(), None if value is None else b64decode(value)) for name, value in json.loads(stored)
+    ]

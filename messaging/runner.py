@@ -57,7 +57,6 @@ class PartitionRunner:
         self.worker = worker
         self.ready = False
         self.failing = False
-        self.progress_at = clock.now()
         self._store = store
         self._reader = reader
         self._publisher = publisher
@@ -172,12 +171,11 @@ class PartitionRunner:
         worker, now = self.worker, self._clock.now()
         barrier = None
         if worker.next_due is not None and worker.next_due <= now:
-            barrier = Barrier(now, await self._reader.ends(worker.partition))
+            ends = await self._reader.ends(worker.partition)
+            barrier = Barrier(now, ends, await self._reader.positions(worker.partition))
         outcomes = list(self._outcomes)
         handled = await worker.step(now, barrier, outcomes)
         self._outcomes = self._outcomes[len(outcomes) :]
-        if handled:
-            self.progress_at = now
         for effect in worker.launch:
             self._launch(effect, resumed=False)
         worker.launch.clear()
@@ -245,6 +243,8 @@ class PartitionRunner:
                     backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
 
     def _launch(self, effect: Effect, resumed: bool) -> None:
+        if effect.id in self._under_way:
+            return
         self._under_way[effect.id] = asyncio.create_task(self._perform(effect, resumed))
 
     async def _perform(self, effect: Effect, resumed: bool) -> None:

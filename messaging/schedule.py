@@ -38,10 +38,13 @@ class Buffers:
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """Where each topic ended at the time `at`: whatever was appended before `at` stands below these offsets."""
+    """Where each topic ended at the time `at`: whatever was appended before `at` stands below these offsets. `read` is how far
+    the reader has come: not every offset holds a record (a transaction's marker does not), so it can be further than the last
+    record that was handled."""
 
     at: datetime
     ends: Mapping[str, int]
+    read: Mapping[str, int] = field(default_factory=dict)
 
 
 def take(
@@ -90,6 +93,8 @@ def _all_seen(due_at: datetime, buffers: Buffers, position: Mapping[str, int], b
         queue = buffers.topics.get(topic)
         if queue:
             continue  # its earliest record is later than the deadline, or it would have been taken first
-        if barrier is None or barrier.at <= due_at or offset < barrier.ends.get(topic, 0):
+        if barrier is None or barrier.at <= due_at:
+            return False
+        if max(offset, barrier.read.get(topic, 0)) < barrier.ends.get(topic, 0):
             return False
     return True

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from messaging.decision import CancelTimer, Decision, Effect, EffectDone, Message, SetTimer, TimerFired
+from messaging.decision import CancelTimer, Effect, EffectDone, Message, SetTimer, TimerFired
 from messaging.decoding import DeadLetter, Forward, dead_letter_wire, decode, forward_wire
 from messaging.errors import PermanentStoreError, PoisonError, TooManyDeadLettersError
 from messaging.handler import Batch, Handler
@@ -38,8 +38,8 @@ class _Work:
     """What becomes of one batch while it is being decided."""
 
     commit: Commit
+    failures: int
     stamped: list[Stamped] = field(default_factory=list)
-    decisions: list[Decision[object]] = field(default_factory=list)
 
 
 class PartitionWorker:
@@ -58,8 +58,12 @@ class PartitionWorker:
         self._owner = owner
         self._meters = meters
         self._failures = 0
+        # Timers that were set, cancelled or fired since the due ones were claimed: what was claimed of them is over.
+        self._touched: set[tuple[str, str]] = set()
         self._ownership: Ownership
+        # How far was read, and how far of that stands in the database: records of no interest are not worth a commit of their own.
         self.offsets: dict[str, int] = {}
+        self._stored: dict[str, int] = {}
         self.acked: dict[str, int] = {}
         self.next_due: datetime | None = None
         self.published_seq = 0
@@ -84,6 +88,7 @@ class PartitionWorker:
         self.launch.clear()
         self._ownership = ownership
         self.offsets = dict(ownership.offsets)
+        self._stored = dict(ownership.offsets)
         self._next_seq = ownership.next_seq
         self.next_due = ownership.next_due
         if restart:
@@ -113,6 +118,7 @@ class PartitionWorker:
         if moved:
             await self._store.set_offsets(self.partition, self._ownership.epoch, moved)
             self.offsets.update(moved)
+            self._stored.update(moved)
         if lost:
             self.acked = {}
             await self._queue_outbox(0)
@@ -125,6 +131,7 @@ class PartitionWorker:
 
         After an exception the worker must `reload` before it goes on; nothing of the batch is lost."""
         timers: list[DueTimer] = []
+        self._touched.clear()
         if self.next_due is not None and self.next_due <= now:
             timers = await self._store.due_timers(self.partition, now, MAX_BATCH)
             if not timers:
@@ -146,7 +153,7 @@ class PartitionWorker:
         try:
             await self._transact(items, now, condemned)
         except PermanentStoreError:
-            if len(items) == 1 and isinstance(items[0], Record) and id(items[0]) not in condemned:
+            if len(items) == 1 and id(items[0]) not in condemned:
                 log.exception("the database refuses a message for good")
                 await self._handle(items, now, frozenset({id(items[0])}))
             elif len(items) > 1:
@@ -159,16 +166,19 @@ class PartitionWorker:
 
     async def _transact(self, items: Sequence[Item], now: datetime, condemned: frozenset[int]) -> None:
         with self._meters.phase("decode"):
-            read = [self._read(item, condemned) for item in items]
+            read = [self._read(item) for item in items]
+        if not any(read):
+            self._pass_over(items)
+            return
         messages = [found for found in read if isinstance(found, Message)]
-        work = _Work(self._new_commit())
+        work = _Work(self._new_commit(), self._failures)
         transaction = await self._store.begin()
         try:
             with self._meters.phase("load"):
                 batch = await self._handler.load(transaction, self.partition, messages)
             with self._meters.phase("decide"):
                 for item, found in zip(items, read, strict=True):
-                    self._settle(work, batch, item, found, now)
+                    self._settle(work, batch, item, found, now, id(item) in condemned)
             batch.stage(transaction, work.stamped)
             with self._meters.phase("commit"):
                 await transaction.commit(work.commit)
@@ -181,7 +191,15 @@ class PartitionWorker:
         self._advance(work)
         self._meters.batch(len(items))
 
-    def _read(self, item: Item, condemned: frozenset[int]) -> Message | DeadLetter | Forward | None:
+    def _pass_over(self, items: Sequence[Item]) -> None:
+        """Nothing among these concerns the service. That they were read goes into the database with the next commit; a process
+        that dies before it reads them again, and passes them over again."""
+        for item in items:
+            if isinstance(item, Record):
+                self.offsets[item.topic] = item.offset + 1
+                self._meters.consumed(item.topic)
+
+    def _read(self, item: Item) -> Message | DeadLetter | Forward | None:
         if isinstance(item, Message):
             return item
         if isinstance(item, DueTimer):
@@ -190,20 +208,26 @@ class PartitionWorker:
             return Message(
                 f"timer.{item.name}", item.key, fired, f"timer:{item.name}:{item.step}", "timer", item.due_at, uid
             )
-        if id(item) in condemned:
-            return DeadLetter(item, "handler-error", "The database refuses what this message would write.")
         return decode(item, self._partitions, self._handler.interests)
 
     # --- inside a batch -----------------------------------------------------------------------------------------------
 
     def _settle(
-        self, work: _Work, batch: Batch, item: Item, found: Message | DeadLetter | Forward | None, now: datetime
+        self,
+        work: _Work,
+        batch: Batch,
+        item: Item,
+        found: Message | DeadLetter | Forward | None,
+        now: datetime,
+        condemned: bool,
     ) -> None:
         commit = work.commit
         if isinstance(item, Record):
             commit.offsets[item.topic] = item.offset + 1
             self._meters.consumed(item.topic)
-        if isinstance(found, Message):
+        if condemned:
+            self._failed(work, item, "The database refuses what this message would write.", now)
+        elif isinstance(found, Message):
             self._decide(work, batch, item, found, now)
         elif isinstance(found, DeadLetter):
             self._bury(commit, found, now)
@@ -215,19 +239,19 @@ class PartitionWorker:
     def _decide(self, work: _Work, batch: Batch, item: Item, message: Message, now: datetime) -> None:
         commit = work.commit
         if isinstance(item, DueTimer):
+            if (item.key, item.name) in commit.timers or (item.key, item.name) in self._touched:
+                return  # what was decided since it was claimed has replaced or cancelled it
             commit.timers[item.key, item.name] = CancelTimer(item.key, item.name)
         try:
             decision = batch.decide(message, now)
-        except PoisonError as error:
-            if not isinstance(item, Record):
-                raise
-            self._bury(commit, DeadLetter(item, error.reason, str(error)), now)
-            return
         except Exception as error:
+            if isinstance(error, PoisonError) and isinstance(item, Record):
+                self._bury(commit, DeadLetter(item, error.reason, str(error)), now)
+                return
             log.exception("the decision on %s failed", message.type, extra={"key": message.key, "cause": message.uid})
-            self._failed(commit, item, error, now)
+            self._failed(work, item, type(error).__name__, now)
             return
-        self._failures = 0
+        work.failures = 0
         for index, said in enumerate(decision.says):
             stamped = stamp(self._handler.name, self.partition, message, index, commit.next_seq, said, now)
             commit.next_seq += 1
@@ -240,17 +264,15 @@ class PartitionWorker:
         if isinstance(message.data, EffectDone):
             commit.effects_done.append(message.data.effect_id)
 
-    def _failed(self, commit: Commit, item: Item, error: Exception, now: datetime) -> None:
-        self._failures += 1
-        if self._failures >= MAX_FAILURES_IN_A_ROW:
-            raise TooManyDeadLettersError(
-                f"{self._failures} decisions in a row failed, the last with {error!r}"
-            ) from error
+    def _failed(self, work: _Work, item: Item, error: str, now: datetime) -> None:
+        work.failures += 1
+        if work.failures >= MAX_FAILURES_IN_A_ROW:
+            raise TooManyDeadLettersError(f"{work.failures} messages in a row failed, the last with: {error}")
         if isinstance(item, Record):
-            self._bury(commit, DeadLetter(item, "handler-error", type(error).__name__), now)
+            self._bury(work.commit, DeadLetter(item, "handler-error", error), now)
         elif isinstance(item, DueTimer):
             retry_at = now + timedelta(seconds=TIMER_RETRY_S)
-            commit.timers[item.key, item.name] = SetTimer(item.key, item.name, item.step, retry_at)
+            work.commit.timers[item.key, item.name] = SetTimer(item.key, item.name, item.step, retry_at)
         # The outcome of an effect is not recorded: the effect is asked for again when the partition is next taken over.
 
     def _bury(self, commit: Commit, dead: DeadLetter, now: datetime) -> None:
@@ -265,8 +287,8 @@ class PartitionWorker:
         return Commit(
             partition=self.partition,
             epoch=self._ownership.epoch,
-            expected=dict(self.offsets),
-            offsets={},
+            expected=dict(self._stored),
+            offsets={topic: offset for topic, offset in self.offsets.items() if offset != self._stored[topic]},
             next_seq=self._next_seq,
             published_seq=self.published_seq,
             acked=dict(self.acked),
@@ -274,7 +296,10 @@ class PartitionWorker:
 
     def _advance(self, work: _Work) -> None:
         commit = work.commit
+        self._failures = work.failures
+        self._touched.update(commit.timers)
         self.offsets.update(commit.offsets)
+        self._stored.update(commit.offsets)
         self._next_seq = commit.next_seq
         self._recorded_seq = commit.published_seq
         self.unpublished.extend(commit.outbox)
@@ -302,7 +327,16 @@ class PartitionWorker:
         return len(wires)
 
     async def tidy(self, now: datetime, grace_s: float) -> None:
-        """Record how far the outbox is published, and delete published rows that are older than the grace period."""
+        """Record what was passed over and how far the outbox is published, and delete published rows that are older than the
+        grace period."""
+        if self.offsets != self._stored:
+            work = _Work(self._new_commit(), self._failures)
+            transaction = await self._store.begin()
+            try:
+                await transaction.commit(work.commit)
+            finally:
+                await self._store.rollback(transaction)
+            self._advance(work)
         if self.published_seq > self._recorded_seq:
             await self._store.mark_published(self.partition, self._ownership.epoch, self.published_seq, self.acked)
             self._recorded_seq = self.published_seq

@@ -137,7 +137,10 @@ class Lane:
 
     def tidy(self) -> None:
         """Record what is published and forget what is old, as a living process does now and then."""
-        finish(self.worker.tidy(self._clock.now(), OUTBOX_GRACE_S))
+        try:
+            finish(self.worker.tidy(self._clock.now(), OUTBOX_GRACE_S))
+        except (TransientStoreError, StaleRowError):
+            self._resume(finish(self.worker.reload()))
 
     def die(self) -> None:
         """Nothing goes on here."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from audit.rules import Breach, Terms, check
 from contracts.envelope import encode, headers_for
 from contracts.registry import TYPE_OF
 from contracts.topics import DEFAULT_PARTITIONS, ORDERS_EVENTS
@@ -29,14 +30,17 @@ from services.orders.store import parse_order
 from services.payment.gateway.ledger import Entry
 from simulation import views
 from simulation.clock import VirtualClock, finish
+from simulation.facts import books
 from simulation.mailbox import KeptMail, Mailbox
-from simulation.parts import SERVICES, Parts
+from simulation.parts import SERVICES, OpenLedger, Parts
 from simulation.process import Process
 from simulation.schedule import Action, InTurn, Scheduler, Shuffled
 from simulation.views import Event, ToldVerdict
 
 #: So many steps without rest are a system that never comes to rest.
 MAX_STEPS: Final = 1_000_000
+#: While services may be down, nothing is too late.
+UNFINISHED: Final = Terms(grace_s=float(10**9))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,11 @@ class System:
     def mailbox(self) -> Mailbox:
         """The mail server; `mailbox.away = True` makes it unreachable."""
         return self.parts.mailbox
+
+    @property
+    def gateway(self) -> OpenLedger:
+        """The payment gateway's side; `gateway.away = True` makes it unreachable."""
+        return self.parts.ledger
 
     # --- what clients do ----------------------------------------------------------------------------------------------
 
@@ -229,6 +238,14 @@ class System:
     def mails(self, order_id: str) -> list[KeptMail]:
         """The mails that the customer got about an order."""
         return [mail for mail in self.mailbox.kept.values() if mail.order_id == order_id]
+
+    def audit(self, *, finished: bool = True) -> list[Breach]:
+        """The broken promises, by the audit's own rules. `finished`: nothing is under way (see `finish`), so everything can be
+        compared and every order must have ended; otherwise only what must hold at every moment is judged."""
+        for process in self._alive.values():
+            process.tidy()
+        found = books(self.parts, self.broker, self.clock, at_rest=finished)
+        return check(found.orders, found.common, Terms(grace_s=0, expect_ended=True) if finished else UNFINISHED)
 
     def records(self, topic: str) -> list[Record]:
         """Everything that stands on a topic, repeats and dead letters too."""

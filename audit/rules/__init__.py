@@ -73,21 +73,22 @@ PROMISES: Final[Mapping[str, str]] = {
     name_of(rule): " ".join((rule.__doc__ or "").split()) for rule in (*ALWAYS, *AT_REST, *STOCK, *PARTITION, *OTHERS)
 }
 
-_ALWAYS_NAMED: Final = tuple((name_of(rule), rule) for rule in ALWAYS)
-_AT_REST_NAMED: Final = tuple((name_of(rule), rule) for rule in AT_REST)
+_Named = tuple[tuple[str, OrderRule], ...]
+_ALWAYS_NAMED: Final[_Named] = tuple((name_of(rule), rule) for rule in ALWAYS)
+_ALL_NAMED: Final[_Named] = tuple((name_of(rule), rule) for rule in (*ALWAYS, *AT_REST))
+_NAMES: Final = {named: tuple(name for name, _ in named) for named in (_ALWAYS_NAMED, _ALL_NAMED)}
+_ENDED: Final = name_of(runtime.everything_has_ended)
 
 
 def check_order(order: OrderFacts, terms: Terms = DEFAULT_TERMS, tally: Tally | None = None) -> list[Breach]:
     """The breaches of one order, or of an id under which something stands that is no order's."""
-    named = _ALWAYS_NAMED + _AT_REST_NAMED if order.at_rest else _ALWAYS_NAMED
+    named = _ALL_NAMED if order.at_rest else _ALWAYS_NAMED
     found = [_breach(name, "order", order.order_id, f) for name, rule in named for f in rule(order)]
-    last = name_of(runtime.everything_has_ended)
-    found += [_breach(last, "order", order.order_id, f) for f in runtime.everything_has_ended(order, terms)]
+    found += [_breach(_ENDED, "order", order.order_id, f) for f in runtime.everything_has_ended(order, terms)]
     if tally is not None:
-        for name, _ in named:
-            tally.add(name)
+        tally.add(*_NAMES[named])
         if terms.expect_ended:
-            tally.add(last)
+            tally.add(_ENDED)
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -45,12 +46,20 @@ class Terms:
     expect_ended: bool = False
 
 
-@dataclass(slots=True)
 class Tally:
     """How often each rule was applied."""
 
-    applied: dict[str, int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._times: Counter[tuple[str, ...]] = Counter()
 
-    def add(self, rule: str, times: int = 1) -> None:
-        """Count one more look."""
-        self.applied[rule] = self.applied.get(rule, 0) + times
+    def add(self, *rules: str) -> None:
+        """These rules were applied once more."""
+        self._times[rules] += 1
+
+    @property
+    def applied(self) -> dict[str, int]:
+        """How often, by rule."""
+        found: Counter[str] = Counter()
+        for rules, times in self._times.items():
+            found.update(dict.fromkeys(rules, times))
+        return dict(found)

@@ -19,15 +19,16 @@ def order_is_paid(order: OrderFacts) -> Iterator[Finding]:
     row = order.row
     if row is not None and not row.ended and row.status not in BEFORE_PAYMENT:
         return
-    net: Counter[str | None] = Counter()
+    net: dict[str | None, int] = {}
     for charge in order.charges:
-        net[charge.currency] += charge.captured_minor - charge.refunded_minor
-    expected: Counter[str | None] = Counter()
-    if row is not None and row.status == COMPLETED:
-        expected[row.currency] = row.total_minor or 0
-    for currency in sorted(net.keys() | expected.keys(), key=str):
-        if net[currency] != expected[currency]:
-            yield Finding(f"{expected[currency]} {currency}", f"{net[currency]} {currency}", "captured - refunded")
+        net[charge.currency] = net.get(charge.currency, 0) + charge.captured_minor - charge.refunded_minor
+    due = {row.currency: row.total_minor or 0} if row is not None and row.status == COMPLETED else {}
+    if net == due:
+        return
+    for currency in sorted(net.keys() | due.keys(), key=str):
+        expected, found = due.get(currency, 0), net.get(currency, 0)
+        if expected != found:
+            yield Finding(f"{expected} {currency}", f"{found} {currency}", "captured - refunded")
 
 
 def gateway_agrees(order: OrderFacts) -> Iterator[Finding]:
@@ -83,19 +84,17 @@ def refunds_within_captures(order: OrderFacts) -> Iterator[Finding]:
         if done != charge.refunded_minor or charge.refunded_minor > charge.captured_minor:
             found = f"{charge.refunded_minor} refunded of {charge.captured_minor}, {done} in refunds"
             yield Finding("refunds within the capture, adding up", found, charge.charge_id)
-    taken: Counter[str] = Counter()
-    given: Counter[str] = Counter()
-    refund_ids: Counter[str] = Counter()
-    for entry in order.entries:
-        if entry.kind == "charge":
-            taken[entry.charge_id] += entry.amount_minor
-        else:
-            given[entry.charge_id] += entry.amount_minor
-            refund_ids[entry.refund_id or ""] += 1
-    for charge_id, amount in given.items():
-        if amount > taken[charge_id]:
-            yield Finding(f"at most {taken[charge_id]} refunded", f"{amount} at the gateway", charge_id)
-    for refund_id, times in refund_ids.items():
+    yield from _refunds_at_gateway(order.entries)
+
+
+def _refunds_at_gateway(entries: tuple[GatewayEntry, ...]) -> Iterator[Finding]:
+    refunds = [entry for entry in entries if entry.kind == "refund"]
+    for charge_id in sorted({entry.charge_id for entry in refunds}):
+        taken = sum(entry.amount_minor for entry in entries if entry.kind == "charge" and entry.charge_id == charge_id)
+        given = sum(entry.amount_minor for entry in refunds if entry.charge_id == charge_id)
+        if given > taken:
+            yield Finding(f"at most {taken} refunded", f"{given} at the gateway", charge_id)
+    for refund_id, times in Counter(entry.refund_id or "" for entry in refunds).items() if refunds else ():
         if times > 1:
             yield Finding("one entry for a refund", f"{times} at the gateway", refund_id)
 

@@ -22,7 +22,7 @@ CREATE TABLE outbox (
     type       text NOT NULL,
     key        bytea,
     value      bytea,
-    headers    jsonb,                           -- [[name, base64]]; null means the standard headers of the type
+    headers    jsonb,                           -- [[name, value]] in base64; null means the standard headers of the type
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (partition, seq)
 );

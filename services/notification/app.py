@@ -28,4 +28,13 @@ async def build(settings: Settings) -> Service:
         await pool.close()
 
     handler = MailHandler(PostgresMails())
-    return Service(SERVICE, handler.topics, MIGRATIONS, handler, performer=performer, routes=routes(pool), close=close)
+    return Service(
+        SERVICE,
+        handler.topics,
+        MIGRATIONS,
+        handler,
+        patient=True,
+        performer=performer,
+        routes=routes(pool),
+        close=close,
+    )

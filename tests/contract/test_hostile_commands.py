@@ -234,8 +234,11 @@ class TestBinaryMode:
         assert isinstance(found, InvalidCommand)
 
     @pytest.mark.parametrize("body", [b"nope", b'{"a":1}}', b"\xff"])
-    def test_a_body_that_is_no_json_is_set_aside(self, body: bytes) -> None:
-        assert isinstance(ask(body, headers=binary_headers()), Unreadable)
+    def test_a_body_that_is_no_json_gets_a_verdict_because_its_sender_stands_in_the_headers(self, body: bytes) -> None:
+        found = ask(body, headers=binary_headers())
+        assert isinstance(found, InvalidCommand)
+        assert (found.command_id, found.source) == (document()["id"], document()["source"])
+        assert isinstance(ask(body, headers=binary_headers(id=None)), Unreadable)
 
     @pytest.mark.parametrize("body", [None, b"", b"null", b"[]", b'{"a":1},"id":"x"'])
     def test_an_empty_or_foreign_body_is_never_a_command(self, body: bytes | None) -> None:

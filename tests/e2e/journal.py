@@ -115,9 +115,7 @@ class Journal:
 
     def _take(self, topic: str, record: Any) -> None:
         if topic.endswith(".dlq"):
-            self.dead.append(
-                DeadLetter(topic, record.partition, record.key, record.value, {k: v for k, v in record.headers})
-            )
+            self.dead.append(DeadLetter(topic, record.partition, record.key, record.value, dict(record.headers)))
             return
         event = _event(topic, record)
         if event is None:

@@ -34,6 +34,8 @@ class Shop:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.run = uuid4().hex[:8]
+        #: Where garbage was put onto event topics, which an audit is right to find.
+        self.garbage: set[str] = set()
         self.journal = Journal(place.bootstrap, place.partitions)
         self._numbers = count(1)
         self._producer = AIOKafkaProducer(
@@ -60,10 +62,19 @@ class Shop:
 
     async def put(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
-    ) -> None:
-        """Any bytes onto any topic; returns when the broker has them."""
+    ) -> str:
+        """Any bytes onto any topic; returns where the broker has put them, as `topic/partition/offset`."""
         async with asyncio.timeout(DEADLINE_S):
-            await self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
+            if key is None and value is None:
+                # Kafka takes it, the client's usual call does not.
+                batch = self._producer.create_batch()
+                batch.append(timestamp=None, key=None, value=None, headers=list(headers))
+                there = await (await self._producer.send_batch(batch, topic, partition=partition or 0))
+            else:
+                there = await self._producer.send_and_wait(
+                    topic, value, key=key, headers=list(headers), partition=partition
+                )
+        return f"{there.topic}/{there.partition}/{there.offset}"
 
     async def send(
         self, type_: str, key: str, data: Mapping[str, Any], *, id: str | None = None, source: str = SOURCE
@@ -71,7 +82,7 @@ class Shop:
         """A command onto the topic of its type; returns its id."""
         command_id = id or self.new_id("cmd")
         value = json.dumps(envelope(type_, key, data, command_id, source)).encode()
-        await self.put(f"{type_.split('.')[0]}.commands.v1", key.encode(), value, STRUCTURED)
+        await self.put(f"{type_.split('.', 1)[0]}.commands.v1", key.encode(), value, STRUCTURED)
         return command_id
 
     async def ask(self, type_: str, key: str, data: Mapping[str, Any], **identity: str) -> Event:

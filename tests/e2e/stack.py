@@ -65,6 +65,10 @@ class Stack:
         """`kill -9`; returns at once, and the supervisor starts it again."""
         await asyncio.to_thread(self._devstack, "kill", name)
 
+    async def restart(self, name: str) -> None:
+        """Stop it in an orderly way and start it again; returns when everything is ready."""
+        await asyncio.to_thread(self._devstack, "restart", name)
+
     async def wait_ready(self, timeout_s: float = _READY_TIMEOUT_S) -> None:
         """Wait until every process is ready (again)."""
         deadline = time.monotonic() + timeout_s

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from typing import Final
 
 from devstack.jars import CACHE, PINS
 from devstack.java import find_java
 from e2e.stack import CLONE, Place
+
+TOOLS_JAR: Final = "kafka-tools-4.3.1"
+TOOLS_SHA256: Final = "62f3c5dd7aa3442d4c5bc6a95f86e2502178ea09de8e27f74d9563bf955e253c"
+
+
+class NoConsoleProducerError(Exception):
+    """Kafka's console producer cannot be had here; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +73,55 @@ def kcat() -> str | None:
     return shutil.which("kcat") or shutil.which("kafkacat")
 
 
-@cache
-def console_producer() -> tuple[str, ...] | None:
-    """The broker's own console producer, where devstack has its jars; None for a stack that devstack did not make."""
-    jars: Path = CACHE / hashlib.sha256(PINS.read_bytes()).hexdigest()[:16]
+def console_producer() -> tuple[str, ...]:
+    """Kafka's own console producer, with the broker's jars and one more that only this needs. Raises `NoConsoleProducerError`."""
+    jars = CACHE / hashlib.sha256(PINS.read_bytes()).hexdigest()[:16]
     if not jars.is_dir():
-        return None
+        raise NoConsoleProducerError("devstack's Kafka jars are not here (`make up` fetches them)")
+    class_path = f"{_tools_jar()}{os.pathsep}{jars / '*'}"
     java = find_java(lambda _: None)
     return (
         java,
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         "-cp",
-        f"{jars}/*",
+        class_path,
         "org.apache.kafka.tools.ConsoleProducer",
     )
+
+
+def _tools_jar() -> Path:
+    """The one jar that the broker does not need, pinned like the broker's; fetched once."""
+    jar = CACHE.parent / "kafka-tools" / f"{TOOLS_JAR}.jar"
+    if not jar.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            _fetch_tools(Path(folder))
+            fetched = Path(folder) / jar.name
+            if not fetched.exists() or hashlib.sha256(fetched.read_bytes()).hexdigest() != TOOLS_SHA256:
+                raise NoConsoleProducerError(f"what was fetched is not the {jar.name} that is pinned")
+            jar.parent.mkdir(parents=True, exist_ok=True)
+            # First beside it, then renamed: whoever looks meanwhile finds nothing or all of it.
+            beside = jar.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(fetched, beside)
+            beside.replace(jar)
+    return jar
+
+
+def _fetch_tools(folder: Path) -> None:
+    mvn, version = shutil.which("mvn"), TOOLS_JAR.removeprefix("kafka-tools-")
+    if mvn:
+        copy = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+        artifact = f"-Dartifact=org.apache.kafka:kafka-tools:{version}"
+        argv = [mvn, "-B", "-q", copy, artifact, f"-DoutputDirectory={folder}"]
+    else:
+        argv = [sys.executable, "-m", "devstack.jgo_fetch", f"org.apache.kafka:kafka-tools:{version}", str(folder)]
+    try:
+        done = subprocess.run(
+            argv, cwd=folder if mvn else CLONE, capture_output=True, text=True, timeout=180, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise NoConsoleProducerError(f"{TOOLS_JAR}.jar was not fetched within 180 s") from None
+    if done.returncode != 0:
+        raise NoConsoleProducerError(
+            f"{TOOLS_JAR}.jar could not be fetched: {(done.stdout + done.stderr).strip()[-300:]}"
+        )

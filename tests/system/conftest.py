@@ -18,6 +18,6 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
     yield shop
     for service in shop.system.parts.of:
         shop.system.up(service)
-    shop.system.mailbox.away = False
+    shop.system.mailbox.away = shop.system.gateway.away = False
     shop.system.finish()
     promises.check(shop.system)

@@ -68,6 +68,38 @@ def test_an_order_cancelled_before_its_stock_is_held_gives_back_what_is_held_aft
     assert shop.shelf("tea") == (100, 0, 0)
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_payment_whose_outcome_cannot_be_learned_needs_attention_and_is_settled_when_the_gateway_is_back(
+    shop: Shop, cancelled: bool
+) -> None:
+    shop.start()
+    shop.system.gateway.away = True
+    shop.approve()
+    shop.system.skip(60)
+    assert shop.retries()[:4] == [1, 2, 4, 8]
+    assert (shop.status(), shop.waiting_for()) == ("NEEDS_ATTENTION", "payment-outcome")
+    shop.system.skip(600)
+    if cancelled:
+        assert shop.cancel() == "accepted"
+    shop.system.gateway.away = False
+    shop.system.skip(61)
+    assert shop.ending() == (("CANCELLED", "customer-request") if cancelled else ("FAILED", "payment-failed"))
+    assert attention(shop) == [("needed", "void-failing"), ("resolved", "void-failing")]
+    assert shop.money() == []
+
+
+def test_a_gateway_that_comes_back_in_time_is_asked_first_and_charges_once(shop: Shop) -> None:
+    shop.start()
+    shop.system.gateway.away = True
+    shop.approve()
+    shop.system.skip(4)
+    assert shop.waiting_for() == "payment-outcome"
+    shop.system.gateway.away = False
+    shop.system.skip(10)
+    assert shop.ending() == ("COMPLETED", None)
+    assert shop.money() == [("charge", 500)]
+
+
 def test_a_mail_waits_for_its_server_and_comes_once(shop: Shop) -> None:
     shop.system.mailbox.away = True
     shop.start()

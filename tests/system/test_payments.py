@@ -76,6 +76,19 @@ def test_a_late_charge_cancelled_after_it_landed_is_refunded_once(shop: Shop) ->
     ]
 
 
+@pytest.mark.parametrize("after_s", [0, 1, 2, 2.9])
+def test_a_charge_whose_answer_was_lost_is_refunded_once_when_the_order_is_cancelled(
+    shop: Shop, after_s: float
+) -> None:
+    shop.start(method="pm_card_timeout")
+    shop.approve()
+    shop.system.skip(after_s)
+    assert shop.cancel() == "accepted"
+    shop.system.skip(60)
+    assert shop.ending() == ("CANCELLED", "customer-request")
+    assert shop.money() == [("charge", 500), ("refund", 500)]
+
+
 def test_a_refund_that_keeps_failing_needs_attention_with_the_third_failure_and_resolves_itself(shop: Shop) -> None:
     shop.start(method="pm_refund_fails")
     shop.approve()

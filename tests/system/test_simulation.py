@@ -22,11 +22,11 @@ from simulation.system import Outside
 METHODS = ("pm_card_visa", "pm_card_timeout", "pm_card_late", "pm_card_declined", "pm_refund_fails")
 
 
-def busy_day(system: System) -> System:
+def busy_day(system: System, orders: int = 30) -> System:
     """Orders of every kind, with everything that can be said to them."""
     shop = Shop(system).open()
     shop.receive("nut", 40, 7)
-    for number in range(30):
+    for number in range(orders):
         order = f"O-{number}"
         system.command(order, an_order((("nut", 1 + number % 3), ("mug", 1)), METHODS[number % 5], timeout_s=30))
         if number % 2:
@@ -75,6 +75,20 @@ def test_a_run_does_not_depend_on_the_hashes_of_the_interpreter() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_busy_day_with_crashes_keeps_every_promise(seed: int) -> None:
     promises.check(busy_day(System(seed=seed)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_must_hold_at_every_moment_holds_after_every_step(seed: int) -> None:
+    system = System(seed=seed)
+    step = system.step
+
+    def judged() -> bool:
+        going = step()
+        assert system.audit(finished=False) == []
+        return going
+
+    system.step = judged  # type: ignore[method-assign]
+    busy_day(system, orders=8)
 
 
 class LosesAnswers:

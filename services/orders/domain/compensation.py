@@ -43,7 +43,15 @@ def compensate(
         move = move.then(lambda o, held=line.reservation_id, v=verdict: settle_pending(o, held, v))  # type: ignore[misc]
     undo = Compensation(ending, reason, message, "done", 1, by_customer, releases)
     begun = replace(move.order, phase=Phase.COMPENSATING, compensation=undo, retry_at=None, unanswered=0)
-    return Move(begun, move.says, move.verdicts).then(lambda o: _go_on(o, now))
+    return Move(begun, move.says, move.verdicts).then(lambda o: _go_on(o, now, _first_attempt(order)))
+
+
+def _first_attempt(order: Order) -> int:
+    """A void that was begun while paying goes on, and is not counted from one: an attempt below the last one is not made. One that
+    has not been answered yet is asked for again."""
+    if order.charge is None or order.charge.state != "voiding":
+        return 1
+    return order.charge.attempt + (order.retry_at is not None)
 
 
 def _held_or_asked_for(order: Order) -> tuple[str, ...]:
@@ -64,12 +72,12 @@ def _next_step(order: Order, undo: Compensation) -> Undo:
     return "release" if undo.waiting_releases else "done"
 
 
-def _go_on(order: Order, now: datetime) -> Move:
+def _go_on(order: Order, now: datetime, attempt: int = 1) -> Move:
     undo = order.compensation
     if undo is None:
         return Move(order)
     step = _next_step(order, undo)
-    going = replace(order, compensation=replace(undo, step=step, attempt=1))
+    going = replace(order, compensation=replace(undo, step=step, attempt=attempt))
     return _end(going) if step == "done" else ask(going, now)
 
 

@@ -1,0 +1,247 @@
+"""What the audit's rules judge, from memory: the same facts that the audit loads from databases, topics and the gateway."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pydantic import BaseModel
+
+from audit.facts import (
+    Charge,
+    CommandRow,
+    CommonFacts,
+    Effect,
+    GatewayEntry,
+    HistoryEntry,
+    Irregularity,
+    Line,
+    Mail,
+    MoneyFacts,
+    OrderFacts,
+    OrderRow,
+    OutboxRow,
+    PartitionFacts,
+    Published,
+    Refund,
+    Reservation,
+    SentCommand,
+    StockFacts,
+    StockRow,
+    Timer,
+)
+from contracts.envelope import InvalidCommand, Unreadable, decode_command, decode_event, event_type
+from contracts.inventory import StockAdjusted, StockReceived
+from contracts.topics import ORDERS_COMMANDS, ORDERS_EVENTS
+from contracts.values import PricedItem
+from messaging.memory import MemoryBroker
+from messaging.ports import Clock
+from messaging.stamp import Stamped
+from services.orders.domain import Order
+from services.orders.store import parse_order
+from services.payment.state import Charge as PaymentCharge
+from services.payment.state import End
+from simulation.parts import Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Everything that anybody has on record."""
+
+    orders: tuple[OrderFacts, ...]
+    common: CommonFacts
+
+
+def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Books:
+    """The facts of the whole system. `at_rest`: nothing is under way, so that different parties' records can be compared."""
+    sent, published = _sent(broker), _published(broker)
+    reservations: dict[str, list[Reservation]] = defaultdict(list)
+    for (order_id, _), found in parts.inventory.reservations.items():
+        lines = _lines(found.lines)
+        reservations[order_id].append(Reservation(found.reservation_id, found.state, lines, found.currency))
+    known = dict.fromkeys(
+        (*parts.orders.states, *parts.orders.verdicts, *reservations, *(c.order_id for c in parts.charges.all()), *sent)
+    )
+    orders = tuple(
+        OrderFacts(
+            order_id=order_id,
+            row=_row(parse_order(parts.orders.states[order_id][0])) if order_id in parts.orders.states else None,
+            history=tuple(_entry(entry) for entry in parts.orders.history.get(order_id, ())),
+            commands=_commands(parts, order_id),
+            timers=tuple(t.due_at for t in parts.of["orders"].database.timers.values() if t.key == order_id),
+            reservations=tuple(reservations.get(order_id, ())),
+            charges=tuple(_charge(charge) for charge in parts.charges.of_order(order_id)),
+            entries=_entries(parts, clock, order_id),
+            mails=_mails(parts, order_id),
+            published=tuple(published.get(order_id, ())),
+            sent=tuple(sent.get(order_id, ())),
+            at_rest=at_rest,
+        )
+        for order_id in known
+    )
+    common = CommonFacts(
+        stock=_stock(parts),
+        irregularities=tuple(_irregularities(parts)),
+        partitions=tuple(_partitions(parts, clock, broker.partitions)),
+        money=_money(orders) if at_rest else None,
+    )
+    return Books(orders, common)
+
+
+def _lines(items: Iterable[PricedItem]) -> tuple[Line, ...]:
+    return tuple(Line(item.sku, item.quantity, item.unit_price_minor) for item in items)
+
+
+def _row(order: Order) -> OrderRow:
+    return OrderRow(
+        status=order.status,
+        workflow=order.workflow,
+        workflow_version=order.workflow_version,
+        customer_id=order.request.customer_id,
+        items=_lines(order.items),
+        currency=order.currency,
+        total_minor=order.total_minor,
+        reason=order.reason,
+    )
+
+
+def _entry(entry: Stamped) -> HistoryEntry:
+    data = entry.data.model_dump(mode="json") if isinstance(entry.data, BaseModel) else entry.data
+    return HistoryEntry(entry.seq, entry.type, entry.event_id, data, entry.cause)
+
+
+def _commands(parts: Parts, order_id: str) -> tuple[CommandRow, ...]:
+    told = parts.orders.verdicts.get(order_id, {}).values()
+    return tuple(CommandRow(v.command.source, v.command.id, v.command.type, v.accepted, v.reason) for v in told)
+
+
+def _charge(charge: PaymentCharge) -> Charge:
+    refunds = tuple(
+        Refund(refund.refund_id, refund.amount_minor, refund.currency, refund.line.end is End.REFUNDED)
+        for refund in charge.refunds
+    )
+    return Charge(
+        charge_id=charge.charge_id,
+        status=charge.status.value,
+        amount_minor=charge.amount_minor,
+        currency=charge.currency,
+        captured_minor=charge.captured_minor,
+        refunded_minor=charge.refunded_minor,
+        refunds=refunds,
+    )
+
+
+def _entries(parts: Parts, clock: Clock, order_id: str) -> tuple[GatewayEntry, ...]:
+    charges = [
+        GatewayEntry("charge", entry.charge_id, entry.amount_minor, entry.currency)
+        for entry in parts.ledger.entries_now(order_id, clock.now())
+        if entry.kind.value == "charge"
+    ]
+    refunds = [
+        GatewayEntry("refund", request.charge_id, request.amount_minor, request.currency, request.refund_id)
+        for request in parts.ledger.refunds_made(order_id)
+    ]
+    return (*charges, *refunds)
+
+
+def _mails(parts: Parts, order_id: str) -> tuple[Mail, ...]:
+    rows = parts.notification.mails.values()
+    return tuple(Mail(mail.kind, mail.cause, mail.message_id) for mail in rows if mail.order_id == order_id)
+
+
+def _published(broker: MemoryBroker) -> Mapping[str, list[Published]]:
+    found: dict[str, list[Published]] = defaultdict(list)
+    for record in broker.all_records(ORDERS_EVENTS):
+        named = event_type(record.value, record.headers)
+        event = decode_event(named, record.value)
+        seen = Published(event.id, named, event.sequence, record.partition, record.offset)
+        found[event.subject].append(seen)
+    return found
+
+
+def _sent(broker: MemoryBroker) -> Mapping[str, list[SentCommand]]:
+    """The commands that can be answered, as their senders remember them."""
+    found: dict[str, list[SentCommand]] = defaultdict(list)
+    for record in broker.all_records(ORDERS_COMMANDS):
+        try:
+            command = decode_command(record.topic, record.key, record.value, record.headers)
+        except Unreadable:
+            continue
+        if isinstance(command, InvalidCommand):
+            named, kind = command.command_id, command.command_type
+        else:
+            named, kind = command.id, command.type
+        found[command.subject].append(SentCommand(command.source, named, kind, acknowledged=True))
+    return found
+
+
+def _stock(parts: Parts) -> tuple[StockFacts, ...]:
+    sums: dict[str, Counter[str]] = {"held": Counter(), "shipped": Counter()}
+    for reservation in parts.inventory.reservations.values():
+        for line in reservation.lines if reservation.state in sums else ():
+            sums[reservation.state][line.sku] += line.quantity
+    receipts: Counter[str] = Counter()
+    adjustments: Counter[str] = Counter()
+    for answer in parts.inventory.answers.values():
+        if isinstance(answer, StockReceived):
+            receipts[answer.sku] += answer.quantity
+        elif isinstance(answer, StockAdjusted):
+            adjustments[answer.sku] += answer.delta
+    return tuple(
+        StockFacts(
+            sku=row.sku,
+            row=StockRow(row.received, row.adjusted, row.on_hand, row.held, row.shipped),
+            held_in_lines=sums["held"][row.sku],
+            shipped_in_lines=sums["shipped"][row.sku],
+            receipts=receipts[row.sku],
+            adjustments=adjustments[row.sku],
+        )
+        for row in parts.inventory.stock.values()
+    )
+
+
+def _irregularities(parts: Parts) -> Iterable[Irregularity]:
+    for found in parts.inventory.irregularities.values():
+        yield Irregularity(found.order_id, found.reservation_id, found.kind, found.state)
+
+
+def _partitions(parts: Parts, clock: Clock, partitions: int) -> Iterable[PartitionFacts]:
+    now = clock.now()
+    for service, part in parts.of.items():
+        database = part.database
+        for number in range(partitions):
+            owned = database.ownership.get(number)
+            published = 0 if owned is None else owned.published_seq
+            waiting = [
+                OutboxRow(seq, wire.topic, wire.type, at)
+                for seq, (at, wire) in sorted(database.outbox[number].items())
+                if seq > published
+            ]
+            timers = [Timer(t.key, t.name, t.due_at) for (p, _, _), t in database.timers.items() if p == number]
+            # When a call was asked for is not kept in memory: some time ago.
+            ago = now - timedelta(microseconds=1)
+            effects = [Effect(e.id, e.key, e.kind, ago) for (p, _), e in database.effects.items() if p == number]
+            yield PartitionFacts(service, number, now, tuple(waiting), tuple(timers), tuple(effects))
+
+
+def _money(orders: Iterable[OrderFacts]) -> tuple[MoneyFacts, ...]:
+    """Each party's own sums over all orders that are not open."""
+    sums: dict[str, Counter[str]] = defaultdict(Counter)
+    for order in orders:
+        row = order.row
+        if row is not None and not row.ended:
+            continue
+        if row is not None and row.status == "COMPLETED" and row.currency is not None:
+            sums[row.currency]["completed"] += row.total_minor or 0
+        for charge in order.charges:
+            if charge.currency is not None:
+                sums[charge.currency]["captured"] += charge.captured_minor
+                sums[charge.currency]["refunded"] += charge.refunded_minor
+        for entry in order.entries:
+            sums[entry.currency][f"gateway-{entry.kind}"] += entry.amount_minor
+    return tuple(
+        MoneyFacts(currency, s["completed"], s["captured"], s["refunded"], s["gateway-charge"], s["gateway-refund"])
+        for currency, s in sorted(sums.items())
+    )

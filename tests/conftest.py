@@ -1,0 +1,22 @@
+"""What all tests share: a real Kafka and a real PostgreSQL, started once and only if a test asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from backends import Backends, docker_answers, running
+
+
+def pytest_report_header() -> str:
+    found = (
+        "containers (a Docker engine answers)" if docker_answers() else "local processes, by devstack (no Docker here)"
+    )
+    return f"Kafka and PostgreSQL of the integration tests: {found}"
+
+
+@pytest.fixture(scope="session")
+def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
+    """A Kafka and a PostgreSQL of this session's own; a test may crash them if it waits until they are ready again."""
+    with running(tmp_path_factory.mktemp("backends")) as found:
+        yield found

@@ -1,0 +1,308 @@
+"""The tally on the runtime, once in memory and once on PostgreSQL and Kafka: the same tests, the same promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from tally import SERVICE, TOPICS, MemoryTally, PostgresTally, Tally, TallyHandler
+
+from contracts.envelope import decode_event, encode, event_type, headers_for
+from contracts.inventory import AdjustStock, CommandRejected, StockAdjusted
+from contracts.orders import OrderCancelled
+from contracts.registry import TYPE_OF
+from contracts.topics import DEFAULT_PARTITIONS, INVENTORY_EVENTS, dead_letter_topic
+from contracts.values import CommandData, EventData
+from messaging.clients import make_producer, make_reader
+from messaging.kafka import KafkaPublisher, _record
+from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
+from messaging.meters import Meters
+from messaging.partitioner import partition_of
+from messaging.ports import Headers, Publisher, Record, Store
+from messaging.postgres import PostgresStore
+from messaging.schedule import Barrier
+from messaging.settings import Settings, load_settings
+from messaging.worker import PartitionWorker
+
+PARTITIONS = DEFAULT_PARTITIONS
+#: The partition that these tests live on; the keys a, b, k, l, m and y belong there.
+HOME = 0
+#: Every topic that a tally reads or writes.
+WRITTEN = (*TOPICS, INVENTORY_EVENTS, *(dead_letter_topic(topic, SERVICE) for topic in TOPICS))
+
+
+class RealClock:
+    """The machine's clock; both kinds of world live by it."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class World(Protocol):
+    """What outlives a process: the database and the topics. Offsets are counted from the beginning of the test."""
+
+    name: str
+
+    def store(self) -> Store: ...
+    def handler(self) -> TallyHandler: ...
+    def publisher(self) -> Publisher: ...
+    async def rows(self) -> dict[str, Tally]: ...
+    async def put(self, key: str, row: Tally) -> None: ...
+    async def append(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int
+    ) -> Record: ...
+    async def read(self, topic: str, partition: int, offset: int = 0) -> list[Record]: ...
+    async def end(self, topic: str, partition: int) -> int: ...
+    def begin(self, topic: str, partition: int) -> int: ...
+
+
+class MemoryWorld:
+    name = "memory"
+
+    def __init__(self) -> None:
+        clock = RealClock()
+        self.database = MemoryDatabase(clock)
+        self.broker = MemoryBroker(clock, PARTITIONS)
+        self.tally: dict[str, Tally] = {}
+
+    def store(self) -> Store:
+        return MemoryStore(self.database)
+
+    def handler(self) -> TallyHandler:
+        return TallyHandler(MemoryTally(self.tally))
+
+    def publisher(self) -> Publisher:
+        return self.broker
+
+    async def rows(self) -> dict[str, Tally]:
+        return dict(self.tally)
+
+    async def put(self, key: str, row: Tally) -> None:
+        self.tally[key] = row
+
+    async def append(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int
+    ) -> Record:
+        return self.broker.append(topic, key, value, headers, partition)
+
+    async def read(self, topic: str, partition: int, offset: int = 0) -> list[Record]:
+        return self.broker.read(topic, partition, offset, 100_000)
+
+    async def end(self, topic: str, partition: int) -> int:
+        return self.broker.end(topic, partition)
+
+    def begin(self, topic: str, partition: int) -> int:
+        return 0
+
+
+def settings_for(bootstrap: str, dsn: str = "postgresql://unused", **environment: str) -> Settings:
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        "INVENTORY_DATABASE_URL": dsn,
+        "IDENTITY": "tally",
+        "OUTBOX_GRACE_S": "30",
+        **environment,
+    }
+    return load_settings(SERVICE, env=env)
+
+
+class RealWorld:
+    def __init__(self, bootstrap: str, dsn: str, locking: bool) -> None:
+        self.name = "locking" if locking else "postgres"
+        self._bootstrap, self._dsn, self._locking = bootstrap, dsn, locking
+        self._stores: list[PostgresStore] = []
+        self._publishers: list[KafkaPublisher] = []
+        self._producer: AIOKafkaProducer
+        self._reader: AIOKafkaConsumer
+        self._begins: dict[tuple[str, int], int] = {}
+        self._seen: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
+
+    async def start(self) -> None:
+        self._connection = await asyncpg.connect(self._dsn)
+        self._producer = make_producer(self._bootstrap, "test")
+        # Named at the start, the topics' metadata comes at once; else it is asked for topic by topic, 0.1 s each.
+        self._reader = make_reader(self._bootstrap, "test", WRITTEN)
+        await asyncio.gather(self._producer.start(), self._reader.start())
+        self._reader.unsubscribe()
+        everywhere = [TopicPartition(topic, p) for topic in WRITTEN for p in range(PARTITIONS)]
+        ends = await self._reader.end_offsets(everywhere)
+        self._begins = {(tp.topic, tp.partition): end for tp, end in ends.items()}
+        # One assignment for all: changing it costs a wait of 0.1 s for the fetch that is under way.
+        self._reader.assign(everywhere)
+        for tp, end in ends.items():
+            self._reader.seek(tp, end)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(publisher.close() for publisher in self._publishers))
+        await asyncio.gather(*(store.close() for store in self._stores))
+        await asyncio.gather(self._producer.stop(), self._reader.stop(), self._connection.close())
+
+    def store(self) -> Store:
+        self._stores.append(PostgresStore(self._dsn, self._locking))
+        return self._stores[-1]
+
+    def handler(self) -> TallyHandler:
+        return TallyHandler(PostgresTally())
+
+    def publisher(self) -> Publisher:
+        self._publishers.append(KafkaPublisher(settings_for(self._bootstrap)))
+        return self._publishers[-1]
+
+    async def execute(self, query: str, *arguments: Any) -> None:
+        await self._connection.execute(query, *arguments)
+
+    async def rows(self) -> dict[str, Tally]:
+        rows = await self._connection.fetch("select key, total, version from tally")
+        return {row["key"]: Tally(row["total"], row["version"]) for row in rows}
+
+    async def put(self, key: str, row: Tally) -> None:
+        await self.execute(
+            "insert into tally values ($1, $2, $3) on conflict (key) do update set total = $2, version = $3",
+            key,
+            row.total,
+            row.version,
+        )
+
+    async def append(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int
+    ) -> Record:
+        done = await self._producer.send_and_wait(topic, value, key, partition, headers=list(headers))
+        at = datetime.fromtimestamp(done.timestamp / 1000, UTC)
+        return Record(topic, partition, done.offset, key, value, headers, at)
+
+    async def read(self, topic: str, partition: int, offset: int = 0) -> list[Record]:
+        tp = TopicPartition(topic, partition)
+        end = await self.end(topic, partition)
+        async with asyncio.timeout(20):
+            while await self._reader.position(tp) < end:
+                for found, raws in (await self._reader.getmany(timeout_ms=1000)).items():
+                    self._seen[found.topic, found.partition].extend(_record(raw) for raw in raws)
+        return [record for record in self._seen[topic, partition] if record.offset >= offset]
+
+    async def end(self, topic: str, partition: int) -> int:
+        tp = TopicPartition(topic, partition)
+        return int((await self._reader.end_offsets([tp]))[tp])
+
+    def begin(self, topic: str, partition: int) -> int:
+        return self._begins[topic, partition]
+
+
+@asynccontextmanager
+async def real_world(bootstrap: str, dsn: str, locking: bool) -> AsyncIterator[RealWorld]:
+    world = RealWorld(bootstrap, dsn, locking)
+    await world.start()
+    try:
+        yield world
+    finally:
+        await world.stop()
+
+
+class Process:
+    """One process that owns one partition, moved by hand."""
+
+    def __init__(
+        self, world: World, partition: int, store: Store | None = None, publisher: Publisher | None = None
+    ) -> None:
+        self.world = world
+        self.partition = partition
+        self.store = store or world.store()
+        self.publisher = publisher or world.publisher()
+        self.meters = Meters(SERVICE)
+        self.worker = PartitionWorker(world.handler(), self.store, partition, PARTITIONS, "me", self.meters)
+
+    async def take_over(self) -> list[Any]:
+        """Become the owner; the first one begins where the test does."""
+        pending = await self.worker.take_over()
+        fresh = {t: self.world.begin(t, self.partition) for t, offset in self.worker.offsets.items() if offset == 0}
+        if any(fresh.values()):
+            ownership = self.worker._ownership
+            await self.store.set_offsets(self.partition, ownership.epoch, fresh)
+            pending = await self.worker.reload()
+        return pending
+
+    async def fetch(self, topics: Sequence[str] = TOPICS, most: int = 100_000) -> None:
+        """Read what is there into the buffers."""
+        for topic in topics:
+            records = await self.world.read(topic, self.partition, self.worker.offsets[topic])
+            self.worker.buffers.offer(records[:most], self.worker.offsets)
+
+    async def barrier(self) -> Barrier:
+        """All topics' ends, as of now."""
+        now = datetime.now(UTC)
+        return Barrier(now, {topic: await self.world.end(topic, self.partition) for topic in TOPICS})
+
+    async def work(self) -> int:
+        """Read, decide and publish until nothing is left; how many things were handled."""
+        total = 0
+        while True:
+            await self.fetch()
+            handled = await self.worker.step(datetime.now(UTC), await self.barrier())
+            await self.worker.publish(self.publisher)
+            total += handled
+            if not handled:
+                return total
+
+
+class Sender:
+    """Writes messages for the tally, and reads what it says."""
+
+    def __init__(self, world: World, partition: int = HOME) -> None:
+        self.world, self.partition, self.sent = world, partition, 0
+        self.keys = [key for n in range(5000) if partition_of(key := f"key-{n}", PARTITIONS) == partition]
+
+    async def send(
+        self, key: str, data: CommandData | EventData, id: str | None = None, partition: int | None = None
+    ) -> Record:
+        """Append a message."""
+        self.sent += 1
+        topic, named = TYPE_OF[type(data)]
+        value = encode(
+            id=id or f"m{self.sent}",
+            source="test",
+            type=named,
+            subject=key,
+            data=data,
+            time=datetime.now(UTC),
+            correlationid=key,
+        )
+        where = self.partition if partition is None else partition
+        return await self.world.append(topic, key.encode(), value, headers_for(named), where)
+
+    async def add(self, key: str, delta: int = 1, words: str = "add", id: str | None = None) -> Record:
+        """Ask for `delta` more."""
+        return await self.send(key, AdjustStock(sku="A", delta=delta, reason=words), id)
+
+    async def event(self, key: str, id: str | None = None) -> Record:
+        """Append an event that adds 1,000."""
+        return await self.send(key, OrderCancelled(reason="customer-request", customer_id="c"), id)
+
+    async def said(self) -> list[str]:
+        """What the tally has published on the partition: `key: what it answered -> total`, in order."""
+        found = []
+        for record in await self.world.read(INVENTORY_EVENTS, self.partition):
+            envelope = decode_event(event_type(record.value, record.headers), record.value)
+            data = envelope.data
+            assert isinstance(data, StockAdjusted | CommandRejected)
+            told = f" -> {data.on_hand}" if isinstance(data, StockAdjusted) else " rejected"
+            found.append(f"{envelope.subject}: {data.command_id}{told}")
+        return found
+
+
+@dataclass
+class Totals:
+    """Reads the rows as plain numbers."""
+
+    world: World
+
+    async def __call__(self) -> dict[str, int]:
+        return {key: row.total for key, row in (await self.world.rows()).items()}
