@@ -64,6 +64,29 @@ class AdjustStock(CommandData):
         return self
 
 
+class CheckStock(CommandData):
+    """How much is there of these? A snapshot that holds nothing."""
+
+    request_id: Id
+    skus: Annotated[tuple[Sku, ...], Field(min_length=1, max_length=MAX_LINES)]
+
+
+class StockLevel(EventData):
+    """A SKU as it was when it was looked at; the price and currency are null where the catalogue does not know it."""
+
+    sku: Sku
+    on_hand: int
+    unit_price_minor: PriceMinor | None = None
+    currency: Currency | None = None
+
+
+class StockChecked(EventData):
+    """Answer to check-stock, in the order of the question."""
+
+    request_id: str
+    levels: tuple[StockLevel, ...]
+
+
 class StockReserved(EventData):
     """Answer to reserve-stock: all lines are held, at the catalogue's prices, in the order of the command."""
 
@@ -129,11 +152,13 @@ class CommandRejected(EventData):
 COMMANDS: Final[dict[str, type[CommandData]]] = {
     "inventory.reserve-stock.v1": ReserveStock,
     "inventory.release-stock.v1": ReleaseStock,
+    "inventory.check-stock.v1": CheckStock,
     "inventory.receive-stock.v1": ReceiveStock,
     "inventory.adjust-stock.v1": AdjustStock,
 }
 
 EVENTS: Final[dict[str, type[EventData]]] = {
+    "inventory.stock-checked.v1": StockChecked,
     "inventory.stock-reserved.v1": StockReserved,
     "inventory.reservation-refused.v1": ReservationRefused,
     "inventory.stock-released.v1": StockReleased,

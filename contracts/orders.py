@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from contracts.customer import Tier
+from contracts.inventory import StockLevel
 from contracts.values import (
     MAX_APPROVAL_TIMEOUT_S,
     MAX_LINES,
@@ -80,6 +82,45 @@ class AddLineItem(CommandData):
     quantity: Quantity
 
 
+class StartGreet(CommandData):
+    """Start the smallest workflow: greet somebody."""
+
+    user_id: Id
+
+
+# --- operators' commands, on a topic of their own -----------------------------------------------------------------------
+
+
+class RetryNow(CommandData):
+    """Skip the wait before the next attempt."""
+
+    operator: Text
+    reason: Text
+
+
+class PauseOrder(CommandData):
+    """Start nothing new for this order; its deadlines stand still until it is resumed."""
+
+    operator: Text
+    reason: Text
+
+
+class ResumeOrder(CommandData):
+    """Go on with a paused order."""
+
+    operator: Text
+    reason: Text
+
+
+class ResolveAttention(CommandData):
+    """Deal with an order that needs a person. `retry`: try again now. `settled`: it was done by hand, and the reason says how;
+    the order then ends as it would have."""
+
+    operator: Text
+    reason: Text
+    resolution: Literal["retry", "settled"]
+
+
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
@@ -111,6 +152,16 @@ class OrderStarted(EventData):
     currency: Currency | None
     payment_method: Id
     approval_timeout_s: int
+
+
+class OrderEnriched(EventData):
+    """What is known about customer, stock and habits before anything is held. `recommendations` is null where the answer did not
+    come in time; nothing waits for it."""
+
+    customer_id: Id
+    tier: Tier
+    levels: tuple[StockLevel, ...]
+    recommendations: tuple[Sku, ...] | None
 
 
 class StockReserved(EventData):
@@ -205,17 +256,48 @@ class AttentionResolved(EventData):
     operator: str | None = None
 
 
+class OrderPaused(EventData):
+    """The order starts nothing new."""
+
+    reason: str
+    message: str
+    operator: str
+
+
+class OrderResumed(EventData):
+    """The order goes on; its deadlines moved by as long as it stood."""
+
+    reason: str
+    message: str
+    operator: str
+
+
+class Greeted(EventData):
+    """The greeting was said."""
+
+    greeting: str
+
+
 COMMANDS: Final[dict[str, type[CommandData]]] = {
     "orders.start-order.v1": StartOrder,
     "orders.approve-payment.v1": ApprovePayment,
     "orders.cancel-order.v1": CancelOrder,
     "orders.add-line-item.v1": AddLineItem,
+    "orders.start-greet.v1": StartGreet,
+}
+
+OPERATIONS: Final[dict[str, type[CommandData]]] = {
+    "orders.retry-now.v1": RetryNow,
+    "orders.pause-order.v1": PauseOrder,
+    "orders.resume-order.v1": ResumeOrder,
+    "orders.resolve-attention.v1": ResolveAttention,
 }
 
 EVENTS: Final[dict[str, type[EventData]]] = {
     "orders.command-accepted.v1": CommandAccepted,
     "orders.command-rejected.v1": CommandRejected,
     "orders.order-started.v1": OrderStarted,
+    "orders.order-enriched.v1": OrderEnriched,
     "orders.stock-reserved.v1": StockReserved,
     "orders.payment-approved.v1": PaymentApproved,
     "orders.line-item-added.v1": LineItemAdded,
@@ -227,4 +309,7 @@ EVENTS: Final[dict[str, type[EventData]]] = {
     "orders.order-failed.v1": OrderFailed,
     "orders.attention-needed.v1": AttentionNeeded,
     "orders.attention-resolved.v1": AttentionResolved,
+    "orders.order-paused.v1": OrderPaused,
+    "orders.order-resumed.v1": OrderResumed,
+    "orders.greeted.v1": Greeted,
 }

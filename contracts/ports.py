@@ -8,5 +8,7 @@ HTTP_PORTS: Final[dict[str, int]] = {
     "payment": 8003,
     "customer": 8004,
     "notification": 8005,
+    "recommendation": 8006,
     "orders": 8011,
+    "recommendation-learner": 8016,
 }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from contracts import customer, inventory, orders, payment, topics
+from contracts import customer, inventory, orders, payment, recommendation, topics
 from contracts.values import CommandData, EventData
 
 #: Commands by topic. An operators' command is refused on the clients' topic and the other way round.
 COMMANDS: Final[dict[str, dict[str, type[CommandData]]]] = {
     topics.ORDERS_COMMANDS: orders.COMMANDS,
-    topics.ORDERS_OPERATIONS: {},
+    topics.ORDERS_OPERATIONS: orders.OPERATIONS,
     topics.INVENTORY_COMMANDS: inventory.COMMANDS,
     topics.PAYMENT_COMMANDS: payment.COMMANDS,
     topics.CUSTOMER_COMMANDS: customer.COMMANDS,
+    topics.RECOMMENDATION_COMMANDS: recommendation.COMMANDS,
 }
 
 EVENTS: Final[dict[str, dict[str, type[EventData]]]] = {
@@ -21,6 +22,7 @@ EVENTS: Final[dict[str, dict[str, type[EventData]]]] = {
     topics.INVENTORY_EVENTS: inventory.EVENTS,
     topics.PAYMENT_EVENTS: payment.EVENTS,
     topics.CUSTOMER_EVENTS: customer.EVENTS,
+    topics.RECOMMENDATION_EVENTS: recommendation.EVENTS,
 }
 
 

@@ -18,6 +18,16 @@ PAYMENT_COMMANDS: Final = "payment.commands.v1"
 PAYMENT_EVENTS: Final = "payment.events.v1"
 CUSTOMER_COMMANDS: Final = "customer.commands.v1"
 CUSTOMER_EVENTS: Final = "customer.events.v1"
+RECOMMENDATION_COMMANDS: Final = "recommendation.commands.v1"
+RECOMMENDATION_EVENTS: Final = "recommendation.events.v1"
+#: What the stream processor has learned, a record per SKU; compacted, so that it can be read from its beginning.
+RECOMMENDATION_PAIRS: Final = "recommendation.pairs.v1"
+#: Between the two steps of the stream processor: which order held which SKUs, keyed by SKU.
+RECOMMENDATION_BASKETS: Final = "recommendation.baskets.v1"
+#: The stream processor's table, from which a process that starts reads it back; compacted.
+RECOMMENDATION_CHANGELOG: Final = "recommendation.baskets-changelog.v1"
+#: The stream processor; no service of the runtime, so that it stands in no subscription.
+RECOMMENDATION_LEARNER: Final = "recommendation-learner"
 
 DEFAULT_PARTITIONS: Final = 4
 
@@ -26,19 +36,36 @@ MAX_DEAD_LETTER_BYTES: Final = 2 * 1024 * 1024
 
 #: What each service reads; its own command topic comes first, because that topic's assignment decides who owns a partition.
 SUBSCRIPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "orders": (ORDERS_COMMANDS, ORDERS_OPERATIONS, INVENTORY_EVENTS, PAYMENT_EVENTS),
+    "orders": (
+        ORDERS_COMMANDS,
+        ORDERS_OPERATIONS,
+        INVENTORY_EVENTS,
+        PAYMENT_EVENTS,
+        CUSTOMER_EVENTS,
+        RECOMMENDATION_EVENTS,
+    ),
     "inventory": (INVENTORY_COMMANDS, ORDERS_EVENTS),
     "payment": (PAYMENT_COMMANDS,),
-    "customer": (CUSTOMER_COMMANDS,),
+    "customer": (CUSTOMER_COMMANDS, ORDERS_EVENTS),
+    "recommendation": (RECOMMENDATION_COMMANDS,),
     "notification": (ORDERS_EVENTS, CUSTOMER_EVENTS),
 }
 
 #: Topics on which clients and operators ask; everything that stands there is checked strictly and may come from any producer.
 COMMAND_TOPICS: Final = frozenset(
-    {ORDERS_COMMANDS, ORDERS_OPERATIONS, INVENTORY_COMMANDS, PAYMENT_COMMANDS, CUSTOMER_COMMANDS}
+    {
+        ORDERS_COMMANDS,
+        ORDERS_OPERATIONS,
+        INVENTORY_COMMANDS,
+        PAYMENT_COMMANDS,
+        CUSTOMER_COMMANDS,
+        RECOMMENDATION_COMMANDS,
+    }
 )
 
-EVENT_TOPICS: Final = frozenset({ORDERS_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, CUSTOMER_EVENTS})
+EVENT_TOPICS: Final = frozenset(
+    {ORDERS_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, CUSTOMER_EVENTS, RECOMMENDATION_EVENTS}
+)
 
 
 def dead_letter_topic(topic: str, service: str) -> str:
@@ -64,8 +91,14 @@ def all_topics(partitions: int = DEFAULT_PARTITIONS) -> list[TopicSpec]:
     config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
     names = sorted(COMMAND_TOPICS | EVENT_TOPICS)
     dead = sorted(dead_letter_topic(topic, service) for service, topics in SUBSCRIPTIONS.items() for topic in topics)
+    dead.append(dead_letter_topic(ORDERS_EVENTS, RECOMMENDATION_LEARNER))
     roomy = {**config, "max.message.bytes": str(MAX_DEAD_LETTER_BYTES)}
     return [
         *(TopicSpec(name, partitions, dict(config)) for name in names),
         *(TopicSpec(name, partitions, dict(roomy)) for name in dead),
+        TopicSpec(RECOMMENDATION_BASKETS, partitions, dict(config)),
+        *(
+            TopicSpec(name, partitions, {"cleanup.policy": "compact"})
+            for name in (RECOMMENDATION_PAIRS, RECOMMENDATION_CHANGELOG)
+        ),
     ]

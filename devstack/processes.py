@@ -73,6 +73,8 @@ SERVICES: Final = (
     Service("payment", "services.payment", ("payment", "gateway")),
     Service("customer", "services.customer", ("customer",)),
     Service("notification", "services.notification", ("notification",), sends_mail=True),
+    Service("recommendation", "services.recommendation", ("recommendation",)),
+    Service("recommendation-learner", "services.recommendation.learner", ()),
 )
 
 

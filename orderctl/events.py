@@ -15,6 +15,7 @@ ENDS: Final = {
     "orders.order-completed.v1": "completed",
     "orders.order-cancelled.v1": "cancelled",
     "orders.order-failed.v1": "failed",
+    "orders.greeted.v1": "completed",
 }
 #: The same as the query API says it.
 ENDED_STATUSES: Final = {"COMPLETED": "completed", "CANCELLED": "cancelled", "FAILED": "failed"}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orderctl import cli, render, settings
-from orderctl.commands import audit, import_, load, queries, shop, signals, start, watch
+from orderctl.commands import audit, import_, load, operations, queries, shop, signals, start, watch
 from orderctl.errors import OrderctlError
 from orderctl.exits import Exit
 
@@ -42,6 +42,10 @@ app.command("start")(start.start)
 app.command("approve")(signals.approve)
 app.command("cancel")(signals.cancel)
 app.command("add-item")(signals.add_item)
+app.command("retry-now")(operations.retry_now)
+app.command("pause")(operations.pause)
+app.command("resume")(operations.resume)
+app.command("resolve-attention")(operations.resolve_attention)
 app.command("status")(queries.status)
 app.command("items")(queries.items)
 app.command("history")(queries.history)
@@ -51,6 +55,7 @@ app.command("receive-stock")(shop.receive_stock)
 # `-3` is a number here, not a flag.
 app.command("adjust-stock", context_settings={"ignore_unknown_options": True})(shop.adjust_stock)
 app.command("register-customer")(shop.register_customer)
+app.command("erase-customer")(shop.erase_customer)
 app.command("stock")(queries.stock)
 app.command("charges")(queries.charges)
 app.command("import")(import_.import_orders)

@@ -1,4 +1,4 @@
-"""For those who run the shop: `receive-stock`, `adjust-stock`, `register-customer`."""
+"""For those who run the shop: `receive-stock`, `adjust-stock`, `register-customer`, `erase-customer`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from contracts.customer import RegisterCustomer
+from contracts.customer import EraseCustomer, RegisterCustomer
 from contracts.inventory import AdjustStock, ReceiveStock
 from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS
 from orderctl import cli
 from orderctl.command import new_command
 from orderctl.commands.asking import ask_and_tell
+from orderctl.commands.operations import OperatorOption
 
 SkuArgument = Annotated[str, typer.Argument(metavar="SKU", help="The SKU.")]
 
@@ -71,6 +72,25 @@ def register_customer(
     """Register a customer, or replace name and address of one that is known."""
     command = new_command(
         customer_id, lambda: RegisterCustomer(customer_id=customer_id, name=name, email=email), command_id
+    )
+    settings = cli.settings_of(context)
+    cli.run(lambda: ask_and_tell(settings, command, CUSTOMER_EVENTS, not no_wait, timeout, json))
+
+
+def erase_customer(
+    context: typer.Context,
+    customer_id: Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="The customer.")],
+    operator: OperatorOption,
+    reason: Annotated[str, typer.Option(help="Why. It is kept for ever: no place for personal data.")],
+    command_id: cli.CommandIdOption = None,
+    no_wait: cli.NoWaitFlag = False,
+    timeout: cli.VerdictTimeout = cli.VERDICT_TIMEOUT_S,
+    json: cli.JsonFlag = False,
+) -> None:
+    """Erase a customer's name and address, for good. Orders and what was counted stay; what the topics keep does too
+    (docs/operations.md)."""
+    command = new_command(
+        customer_id, lambda: EraseCustomer(customer_id=customer_id, operator=operator, reason=reason), command_id
     )
     settings = cli.settings_of(context)
     cli.run(lambda: ask_and_tell(settings, command, CUSTOMER_EVENTS, not no_wait, timeout, json))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
 
-from contracts.orders import ApprovePayment, StartOrder
+from contracts.orders import ApprovePayment, StartGreet, StartOrder
 from orderctl import cli
 from orderctl.client import Client, Subscription, connect
 from orderctl.command import Command, new_command
@@ -74,8 +74,15 @@ def start(  # one parameter for each flag
     json: cli.JsonFlag = False,
 ) -> None:
     """Start an order and follow it to its end; the exit code says how it ended (0 completed, 3 cancelled, 4 failed)."""
+    settings = cli.settings_of(context)
+    follow_s = timeout or (approval_timeout or _DEFAULT_APPROVAL_TIMEOUT_S) + _SLACK_S
+    options = Options(asynchronous, auto_approve, task_queue, follow_s, json)
+    if workflow == "greet":
+        greeting = new_command(order_id or default_order_id(), lambda: StartGreet(user_id=customer), command_id)
+        plain = replace(options, auto_approve=False)
+        cli.run(lambda: start_order(settings, greeting, plain))
     if workflow != "order":
-        raise UsageError(f"There is no workflow {workflow!r} here; this version runs WORKFLOW_TYPE=order.")
+        raise UsageError(f"There is no workflow {workflow!r}; WORKFLOW_TYPE is order or greet.")
     if not item:
         raise UsageError("An order needs a line: give --item SKU:QUANTITY, once or more often.")
     lines = tuple(cli.parse_item(text) for text in item)
@@ -88,9 +95,6 @@ def start(  # one parameter for each flag
     data = {name: value for name, value in given.items() if value is not None}
     data |= {"customer_id": customer, "items": tuple(line.model_dump() for line in lines)}
     command = new_command(order_id or default_order_id(), lambda: StartOrder.model_validate(data), command_id)
-    follow_s = timeout or (approval_timeout or _DEFAULT_APPROVAL_TIMEOUT_S) + _SLACK_S
-    options = Options(asynchronous, auto_approve, task_queue, follow_s, json)
-    settings = cli.settings_of(context)
     cli.run(lambda: start_order(settings, command, options))
 
 

@@ -14,6 +14,9 @@ never comes back. An irregular message changes nothing and leaves a note.
 
 Both answers about a reservation follow from its state and from what it recorded, so a repeat gets the very same one. Prices and
 currency are frozen into the reservation: a change of the catalogue, even of a SKU's currency, never touches what is held.
+
+check-stock asks for no reservation and makes none, whatever is held: the stock as it is now is told, in the order of the question,
+with nothing on hand and no price where a SKU is not in the catalogue. It is not recorded: a repeat is told the stock as it is then.
 """
 
 from __future__ import annotations
@@ -27,10 +30,13 @@ from typing import Final
 from contracts.envelope import InvalidCommand
 from contracts.inventory import (
     AdjustStock,
+    CheckStock,
     ReceiveStock,
     ReleaseStock,
     ReservationRefused,
     ReserveStock,
+    StockChecked,
+    StockLevel,
     StockReleased,
     StockReserved,
     StockShipped,
@@ -62,6 +68,8 @@ def decide(ledger: Ledger, message: Message, now: datetime, default_currency: st
         return _ship(ledger, message.key, data, now)
     if isinstance(data, ReleaseStock):
         return _release(ledger, message.key, data, now)
+    if isinstance(data, CheckStock):
+        return _check(ledger, message.key, data)
     if isinstance(data, InvalidCommand | ReceiveStock | AdjustStock):
         return decide_shop_command(ledger, message, data, default_currency)
     raise TypeError(f"The inventory does not know what to do with {type(data).__name__}.")
@@ -140,6 +148,19 @@ def _ship(ledger: Ledger, order_id: str, data: OrderCompleted, now: datetime) ->
         shipped[known.key] = replace(known, state="shipped", updated_at=now)
         says.append(Outgoing(order_id, StockShipped(reservation_id=reservation_id, items=_unpriced(known.lines))))
     return Decision(Changes(rows, shipped), tuple(says))
+
+
+def _check(ledger: Ledger, order_id: str, data: CheckStock) -> Decision[Changes]:
+    # What this batch holds and has changed comes first: it is newer than what was only looked at.
+    rows = [ledger.stock.get(sku) or ledger.seen.get(sku) for sku in data.skus]
+    levels = tuple(_level(sku, row) for sku, row in zip(data.skus, rows, strict=True))
+    return Decision(_UNCHANGED, (Outgoing(order_id, StockChecked(request_id=data.request_id, levels=levels)),))
+
+
+def _level(sku: str, row: Stock | None) -> StockLevel:
+    if row is None:
+        return StockLevel(sku=sku, on_hand=0)
+    return StockLevel(sku=sku, on_hand=row.on_hand, unit_price_minor=row.unit_price_minor, currency=row.currency)
 
 
 def reserve_answer(reservation: Reservation) -> StockReserved | ReservationRefused:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from contracts.envelope import InvalidCommand
-from contracts.inventory import AdjustStock, ReceiveStock, ReleaseStock, ReserveStock
+from contracts.inventory import AdjustStock, CheckStock, ReceiveStock, ReleaseStock, ReserveStock
 from contracts.orders import OrderCompleted
 from contracts.topics import ORDERS_EVENTS, SUBSCRIPTIONS
 from messaging.decision import Decision, Message
@@ -24,7 +24,7 @@ INTERESTS: Final[Mapping[str, frozenset[str]]] = {ORDERS_EVENTS: frozenset({"ord
 
 
 class InventoryBatch:
-    """See `messaging.handler.Batch`. The stock rows in it are locked until the commit."""
+    """See `messaging.handler.Batch`. The stock rows in it are locked until the commit; those that are only `seen` are not."""
 
     def __init__(
         self,
@@ -33,13 +33,14 @@ class InventoryBatch:
         stock: dict[str, Stock],
         reservations: dict[ReservationKey, Reservation],
         answers: dict[CommandKey, ShopAnswer],
+        seen: Mapping[str, Stock],
     ) -> None:
         self._store = store
         self._default_currency = default_currency
         self._stock = stock
         self._reservations = reservations
         self._answers = answers
-        self._ledger = Ledger(stock, reservations, answers)
+        self._ledger = Ledger(stock, reservations, answers, seen)
         self._loaded_stock = frozenset(stock)
         self._loaded_reservations = frozenset(reservations)
         self._changed_stock: dict[str, None] = {}
@@ -105,7 +106,10 @@ class InventoryHandler:
         answers = await self._store.answers(transaction, shop) if shop else {}
         skus = _skus_to_lock(messages, reservations, answers)
         stock = await self._store.locked_stock(transaction, skus) if skus else {}
-        return InventoryBatch(self._store, self._default_currency, stock, reservations, answers)
+        # After the locks: what is locked stands still, so both together are the stock of this one moment.
+        looked_at = {sku for m in messages if isinstance(m.data, CheckStock) for sku in m.data.skus} - skus
+        seen = await self._store.seen_stock(transaction, looked_at) if looked_at else {}
+        return InventoryBatch(self._store, self._default_currency, stock, reservations, answers, seen)
 
     def forget(self, partition: int) -> None:
         """See `Handler.forget`: nothing is kept between batches."""

@@ -65,11 +65,13 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What is known of everything that the messages touch: a SKU that is absent is not in the catalogue."""
+    """What is known of everything that the messages touch: a SKU that is absent is not in the catalogue. What is only `seen` may
+    be told; it is not locked, so nothing is decided by it."""
 
     stock: Mapping[str, Stock] = field(default_factory=dict)
     reservations: Mapping[ReservationKey, Reservation] = field(default_factory=dict)
     answers: Mapping[CommandKey, ShopAnswer] = field(default_factory=dict)
+    seen: Mapping[str, Stock] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

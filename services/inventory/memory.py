@@ -47,6 +47,10 @@ class MemoryInventory:
         self._read[transaction] = dict(read)
         return read
 
+    async def seen_stock(self, transaction: MemoryTransaction, skus: Collection[str]) -> dict[str, Stock]:
+        """See `InventoryStore.seen_stock`."""
+        return {sku: self.tables.stock[sku] for sku in skus if sku in self.tables.stock}
+
     def stage(self, transaction: MemoryTransaction, writes: Writes) -> None:
         """See `InventoryStore.stage`."""
         read = self._read.pop(transaction, {})

@@ -36,6 +36,12 @@ SELECT sku, description, unit_price_minor, currency, received, adjusted, held, s
 FROM stock WHERE sku = ANY ($1::text[]) ORDER BY sku FOR UPDATE
 """
 
+# Who only asks locks nothing and waits for nobody.
+SEE_STOCK: Final = """
+SELECT sku, description, unit_price_minor, currency, received, adjusted, held, shipped
+FROM stock WHERE sku = ANY ($1::text[])
+"""
+
 # A new SKU is made under its own key, so no two partitions make the same one.
 ADD_STOCK: Final = """
 INSERT INTO stock (sku, description, unit_price_minor, currency, received, adjusted, held, shipped)
@@ -126,6 +132,9 @@ class InventoryStore(Protocol):
     async def locked_stock(self, transaction: Any, skus: Collection[str]) -> dict[str, Stock]:
         """The rows of those SKUs that are in the catalogue; nobody else changes them until the transaction ends."""
 
+    async def seen_stock(self, transaction: Any, skus: Collection[str]) -> dict[str, Stock]:
+        """The rows of those SKUs that are in the catalogue, as they are at this moment; nobody is kept from changing them."""
+
     def stage(self, transaction: Any, writes: Writes) -> None:
         """Stage everything for the commit."""
 
@@ -157,6 +166,11 @@ class PostgresInventory:
     async def locked_stock(self, transaction: PostgresTransaction, skus: Collection[str]) -> dict[str, Stock]:
         """See `InventoryStore.locked_stock`."""
         rows = await transaction.fetch(LOCK_STOCK, list(skus))
+        return {row["sku"]: Stock(*row) for row in rows}
+
+    async def seen_stock(self, transaction: PostgresTransaction, skus: Collection[str]) -> dict[str, Stock]:
+        """See `InventoryStore.seen_stock`."""
+        rows = await transaction.fetch(SEE_STOCK, list(skus))
         return {row["sku"]: Stock(*row) for row in rows}
 
     def stage(self, transaction: PostgresTransaction, writes: Writes) -> None:

@@ -3,16 +3,20 @@
     state of the mail | order ended       | timer              | sent     | failed              | refused
     ------------------+-------------------+--------------------+----------+---------------------+----------------
     none              | sending | waiting | -                  | -        | -                   | -
+                      | | undeliverable   |                    |          |                     |
     waiting           | -                 | sending | waiting | -        | -                   | -
                       |                   | | undeliverable    |          |                     |
     sending           | -                 | -                  | sent     | retrying            | undeliverable
                       |                   |                    |          | | undeliverable     |
     retrying          | -                 | sending            | -        | -                   | -
+                      |                   | | undeliverable    |          |                     |
     sent              | -                 | -                  | -        | -                   | -
     undeliverable     | -                 | -                  | -        | -                   | -
 
 A dash changes nothing: the message is a repeat, or a timer or an outcome of a step that is over. A mail waits while its customer
-is not known: order and customer stand on different partitions, and nothing orders the one before the other.
+is not known: order and customer stand on different partitions, and nothing orders the one before the other. For the same reason
+an erasure reaches a mail when its next attempt is due, at most a minute later: it is undeliverable then, as is every mail of an
+order that ends while its customer is erased.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.customer import CustomerRegistered
+from contracts.customer import CustomerErased, CustomerRegistered
 from contracts.orders import OrderCancelled, OrderCompleted
 from messaging.decision import Decision, Effect, EffectDone, Message, SetTimer, TimerFired
 from messaging.stamp import derived_id
@@ -39,6 +43,7 @@ CANCELLATION: Final[Kind] = "cancellation"
 EVENT_OF: Final[dict[str, type[Ended]]] = {CONFIRMATION: OrderCompleted, CANCELLATION: OrderCancelled}
 SEND: Final = "send-mail"
 NO_ADDRESS: Final = "no address"
+ERASED: Final = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,13 @@ LOOKING_UP: Final = RetryPolicy(1, 2, 60, 10)
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A customer's name and address, as registered last."""
+    """A customer's name and address, as registered last. Both are empty where they were `erased`; `registered_at` is when."""
 
     customer_id: str
     name: str
     email: str
     registered_at: datetime
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ class State:
 
 
 def mail_key(message: Message) -> MailKey | None:
-    """Which mail a message is about; None for a customer's registration."""
+    """Which mail a message is about; None for what tells of a customer."""
     match message.data:
         case OrderCompleted():
             return message.key, CONFIRMATION
@@ -145,7 +151,7 @@ def mail_key(message: Message) -> MailKey | None:
             return message.key, kind
         case EffectDone(request=SendMail(kind=kind)):
             return message.key, kind
-        case CustomerRegistered():
+        case CustomerRegistered() | CustomerErased():
             return None
         case other:
             raise TypeError(f"Notification has no decision on {type(other).__name__}.")
@@ -156,6 +162,8 @@ def decide(state: State, message: Message, now: datetime) -> Decision[State]:
     match message.data:
         case CustomerRegistered() as registered:
             return _remember(state, registered, message)
+        case CustomerErased() as erased:
+            return _erase(state, erased, message)
         case OrderCompleted() | OrderCancelled() as event:
             return _order_ended(state, event, message, now)
         case TimerFired(step=step):
@@ -173,6 +181,13 @@ def _remember(state: State, registered: CustomerRegistered, message: Message) ->
         return Decision(state)
     contact = Contact(registered.customer_id, registered.name, registered.email, message.at)
     return Decision(replace(state, contact=contact))
+
+
+def _erase(state: State, erased: CustomerErased, message: Message) -> Decision[State]:
+    """Name and address are forgotten. A `duplicate` repeats an old answer: the customer may have registered anew since."""
+    if erased.duplicate:
+        return Decision(state)
+    return Decision(replace(state, contact=Contact(erased.customer_id, "", "", message.at, erased=True)))
 
 
 def _order_ended(state: State, event: Ended, message: Message, now: datetime) -> Decision[State]:
@@ -206,11 +221,13 @@ def _timer_fired(state: State, step: int, now: datetime) -> Decision[State]:
 
 
 def _try(state: State, mail: Mail, now: datetime) -> Decision[State]:
-    """Ask for an attempt to send, or wait for the address."""
+    """Ask for an attempt to send, or wait for the address; where it was erased there is nothing to wait for."""
     contact = state.contact
     if contact is None:
         missing = replace(mail, status="waiting", lookups=mail.lookups + 1, last_error=NO_ADDRESS)
         return _later(state, missing, LOOKING_UP.wait(missing.lookups), now)
+    if contact.erased:
+        return Decision(replace(state, mail=replace(mail, status="undeliverable", last_error=ERASED)))
     if mail.event is None:
         raise ValueError("A mail that is not sent has lost what it tells.")
     attempt = replace(mail, status="sending", attempts=mail.attempts + 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from contracts.customer import CustomerRegistered
+from contracts.customer import CustomerErased, CustomerRegistered
 from contracts.orders import OrderCancelled, OrderCompleted
 from contracts.registry import TYPE_OF
 from contracts.topics import CUSTOMER_EVENTS, ORDERS_EVENTS, SUBSCRIPTIONS
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 SERVICE: Final = "notification"
 
+_NAMES_CUSTOMER: Final = (OrderCompleted, OrderCancelled, CustomerRegistered, CustomerErased)
+
 
 class MailHandler:
     """Loads the mails and the customers that a batch is about."""
@@ -28,7 +30,7 @@ class MailHandler:
     topics: tuple[str, ...] = SUBSCRIPTIONS[SERVICE]
     interests: Mapping[str, frozenset[str]] = {
         ORDERS_EVENTS: frozenset({TYPE_OF[OrderCompleted][1], TYPE_OF[OrderCancelled][1]}),
-        CUSTOMER_EVENTS: frozenset({TYPE_OF[CustomerRegistered][1]}),
+        CUSTOMER_EVENTS: frozenset({TYPE_OF[CustomerRegistered][1], TYPE_OF[CustomerErased][1]}),
     }
 
     def __init__(self, store: MailStore) -> None:
@@ -36,7 +38,7 @@ class MailHandler:
 
     async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> MailBatch:
         """See `Handler.load`."""
-        orders = {message.key for message in messages if not isinstance(message.data, CustomerRegistered)}
+        orders = {m.key for m in messages if not isinstance(m.data, CustomerRegistered | CustomerErased)}
         mails = await self._store.load_mails(transaction, orders) if orders else {}
         customers = set(_customers(messages, mails))
         contacts = await self._store.load_contacts(transaction, customers) if customers else {}
@@ -49,7 +51,7 @@ class MailHandler:
 def _customers(messages: Sequence[Message], mails: Mapping[MailKey, Mail]) -> Iterable[str]:
     """Whose address may be asked for. The end of an attempt asks for none."""
     for message in messages:
-        if isinstance(message.data, OrderCompleted | OrderCancelled | CustomerRegistered):
+        if isinstance(message.data, _NAMES_CUSTOMER):
             yield message.data.customer_id
         elif isinstance(message.data, TimerFired):
             key = mail_key(message)
@@ -83,7 +85,7 @@ class MailBatch:
         return decision
 
     def _customer(self, message: Message, mail: Mail | None) -> str:
-        if isinstance(message.data, OrderCompleted | OrderCancelled | CustomerRegistered):
+        if isinstance(message.data, _NAMES_CUSTOMER):
             return message.data.customer_id
         return "" if mail is None else mail.customer_id
 

@@ -17,7 +17,7 @@ FROM mail WHERE order_id = ANY ($1::text[])
 """
 
 LOAD_CONTACTS: Final = """
-SELECT customer_id, name, email, registered_at FROM contact WHERE customer_id = ANY ($1::text[])
+SELECT customer_id, name, email, registered_at, erased FROM contact WHERE customer_id = ANY ($1::text[])
 """
 
 SAVE_MAILS: Final = """
@@ -36,10 +36,10 @@ RETURNING 1
 """
 
 SAVE_CONTACTS: Final = """
-INSERT INTO contact (customer_id, name, email, registered_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
+INSERT INTO contact (customer_id, name, email, registered_at, erased)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[])
 ON CONFLICT (customer_id) DO UPDATE
-SET name = excluded.name, email = excluded.email, registered_at = excluded.registered_at
+SET name = excluded.name, email = excluded.email, registered_at = excluded.registered_at, erased = excluded.erased
 RETURNING 1
 """
 
@@ -51,7 +51,7 @@ class MailStore(Protocol):
         """The mails about these orders."""
 
     async def load_contacts(self, transaction: Any, customer_ids: Collection[str]) -> dict[str, Contact]:
-        """The customers among these that are known."""
+        """The customers among these that are known, or were before they were erased."""
 
     def stage_mails(self, transaction: Any, mails: Collection[Mail]) -> None:
         """Mails, new or changed."""
@@ -83,7 +83,7 @@ class PostgresMails:
 
     def stage_contacts(self, transaction: PostgresTransaction, contacts: Collection[Contact]) -> None:
         """See `MailStore.stage_contacts`."""
-        rows = [(c.customer_id, c.name, c.email, c.registered_at) for c in contacts]
+        rows = [(c.customer_id, c.name, c.email, c.registered_at, c.erased) for c in contacts]
         if rows:
             transaction.stage("contacts", SAVE_CONTACTS, *map(list, zip(*rows, strict=True)), rows=len(rows))
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from contracts import inventory, payment
-from contracts.topics import INVENTORY_EVENTS, PAYMENT_EVENTS, SUBSCRIPTIONS
+from contracts import customer, inventory, payment, recommendation
+from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, RECOMMENDATION_EVENTS, SUBSCRIPTIONS
 from messaging.decision import Decision, Message
 from messaging.stamp import Stamped
 from services.orders.domain import Verdict, View, decide
@@ -17,10 +17,14 @@ from services.orders.store import Changes, OrdersStore
 #: What a reply can be that the workflow reads; other events on the participants' topics are for others.
 REPLIES: Final = frozenset(
     {
+        "inventory.stock-checked.v1",
         "inventory.stock-reserved.v1",
         "inventory.reservation-refused.v1",
         "inventory.stock-released.v1",
         *payment.EVENTS,
+        "customer.customer-found.v1",
+        "customer.customer-unknown.v1",
+        *recommendation.EVENTS,
     }
 )
 
@@ -38,6 +42,8 @@ class OrdersHandler:
     interests: Mapping[str, frozenset[str]] = {
         INVENTORY_EVENTS: REPLIES & inventory.EVENTS.keys(),
         PAYMENT_EVENTS: REPLIES & payment.EVENTS.keys(),
+        CUSTOMER_EVENTS: REPLIES & customer.EVENTS.keys(),
+        RECOMMENDATION_EVENTS: REPLIES & recommendation.EVENTS.keys(),
     }
 
     def __init__(self, store: OrdersStore) -> None:

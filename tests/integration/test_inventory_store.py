@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 from inventory_bench import (
     Bench,
     MemoryBackend,
     PostgresBackend,
+    check,
     completed,
     new_database,
     pieces,
@@ -23,6 +26,8 @@ from contracts.inventory import (
     CommandRejected,
     ReservationRefused,
     StockAdjusted,
+    StockChecked,
+    StockLevel,
     StockReceived,
     StockReleased,
     StockReserved,
@@ -203,3 +208,49 @@ async def test_a_thousand_lines_are_one_reservation(bench: Bench) -> None:
     (answer,) = await bench.ask("o2", reserve("r2", *[(sku, 1) for sku in skus]))
     assert isinstance(answer, ReservationRefused)
     assert all(row == pieces(4, held=4) for row in (await bench.backend.stock()).values())
+
+
+async def test_a_check_tells_the_stock_and_what_its_own_batch_has_changed_so_far(bench: Bench) -> None:
+    await bench.ask("A", receive("A", 5))
+    await bench.ask("o9", reserve("r9", ("A", 1)))
+    known = StockLevel(sku="A", on_hand=4, unit_price_minor=100, currency="GBP")
+    unknown = StockLevel(sku="Z", on_hand=0)
+    assert await bench.ask("o1", check("c1", "Z", "A"), id="m") == [
+        StockChecked(request_id="c1", levels=(unknown, known))
+    ]
+    for question in (check("c2", "A"), reserve("r1", ("A", 3)), check("c3", "A"), release("r1"), check("c4", "A")):
+        bench.send("o1", question, id="m")
+    await bench.drain()
+    told = [said for said in bench.said()["o1"][1:] if isinstance(said, StockChecked)]
+    assert [(said.request_id, said.levels[0].on_hand) for said in told] == [("c2", 4), ("c3", 1), ("c4", 4)]
+    assert await bench.backend.stock() == {"A": pieces(5, held=1)}
+    assert await bench.backend.states() == {("o9", "r9"): "held", ("o1", "r1"): "released"}
+
+
+async def test_a_check_finds_a_sku_that_is_new_in_its_batch(bench: Bench) -> None:
+    bench.send("A", receive("A", 5))
+    bench.send("A", check("c1", "A", "B"))
+    await bench.drain()
+    (told,) = [said for said in bench.said()["A"] if isinstance(said, StockChecked)]
+    assert [row.on_hand for row in told.levels] == [5, 0]
+
+
+async def test_a_check_waits_for_nobody_who_holds_the_stock_and_keeps_nobody_waiting(bench: Bench) -> None:
+    if isinstance(bench.backend, MemoryBackend):
+        pytest.skip("memory has no locks")
+    assert isinstance(bench.backend, PostgresBackend)
+    await bench.ask("A", receive("A", 5))
+    other = await asyncpg.connect(bench.backend.dsn)
+    async with asyncio.timeout(30), other.transaction():
+        await other.execute("UPDATE stock SET received = 9 WHERE sku = 'A'")
+        (told,) = await bench.ask("o1", check("c1", "A"))
+    assert isinstance(told, StockChecked)
+    assert told.levels[0].on_hand == 5
+    store = bench.backend.store()
+    transaction = await store.begin()
+    assert (await bench.backend.inventory().seen_stock(transaction, ["A"]))["A"].on_hand == 9
+    async with asyncio.timeout(30):
+        await other.execute("UPDATE stock SET received = 8 WHERE sku = 'A'")
+    await store.rollback(transaction)
+    await store.close()
+    await other.close()

@@ -12,6 +12,7 @@ from notification_bench import (
     Bench,
     cancelled,
     completed,
+    erased,
     failed,
     fresh_database,
     postgres_server,
@@ -23,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from messaging.http import make_app
 from messaging.memory import MemoryDatabase, MemoryStore
 from messaging.postgres import PostgresStore
-from services.notification.domain import SendOutcome
+from services.notification.domain import ERASED, SendOutcome
 from services.notification.memory import MemoryMails
 from services.notification.queries import routes
 from services.notification.store import PostgresMails
@@ -117,6 +118,67 @@ async def test_a_failed_attempt_is_repeated_with_its_message_id_and_the_newest_a
     await bench.step(bench.ended(second, REFUSED))
     assert await bench.status("O1") == [("confirmation", "undeliverable", 2)]
     assert await bench.later(3600) == []
+
+
+async def test_an_erased_customers_mails_are_undeliverable_whether_they_wait_or_come_later(bench: Bench) -> None:
+    bench.tell("C1", registered())
+    bench.tell("O1", completed())
+    bench.tell("O2", completed("C2"))
+    (first,) = await bench.step()
+    await bench.step(bench.ended(first, FAILED))
+    bench.tell("C1", erased())
+    bench.tell("C2", erased("C2"))
+    bench.tell("O3", cancelled())
+    assert await bench.step() == []
+    assert await bench.later(5) == []
+    for order_id, kind, attempts in (("O1", "confirmation", 1), ("O2", "confirmation", 0), ("O3", "cancellation", 0)):
+        assert await bench.status(order_id) == [(kind, "undeliverable", attempts)]
+    mails = await bench.tables.load_mails(await bench.stores[-1].begin(), ["O1", "O2", "O3"])
+    assert {mail.last_error for mail in mails.values()} == {ERASED}
+    contacts = await bench.tables.load_contacts(await bench.stores[-1].begin(), ["C1", "C2"])
+    assert {(contact.name, contact.email) for contact in contacts.values()} == {("", "")}
+
+
+async def test_an_attempt_under_way_while_its_customer_is_erased_is_the_last(bench: Bench) -> None:
+    bench.tell("C1", registered())
+    bench.tell("O1", completed())
+    (attempt,) = await bench.step()
+    bench.tell("C1", erased())
+    await bench.step()
+    await bench.step(bench.ended(attempt, FAILED))
+    assert await bench.later(5) == []
+    assert await bench.status("O1") == [("confirmation", "undeliverable", 1)]
+
+
+async def test_who_registers_again_gets_mails_again(bench: Bench) -> None:
+    bench.tell("C1", registered())
+    bench.tell("C1", erased())
+    bench.tell("C1", registered(email="two@shop.example"))
+    bench.tell("C1", erased(duplicate=True))
+    bench.tell("O1", completed())
+    (effect,) = await bench.step()
+    assert effect.request.address == "two@shop.example"
+
+
+async def test_nothing_of_an_erased_address_is_left_in_the_database(server_dsn: str) -> None:
+    async with fresh_database(server_dsn) as dsn:
+        bench = Bench(lambda _: PostgresStore(dsn), PostgresMails())
+        await bench.start()
+        bench.tell("C1", registered(name="Canary", email="canary@shop.example"))
+        bench.tell("O1", completed())
+        bench.tell("O2", completed())
+        sent, failing = await bench.step()
+        await bench.step(bench.ended(sent, SENT), bench.ended(failing, FAILED))
+        bench.tell("C1", erased())
+        await bench.step()
+        connection = await asyncpg.connect(dsn)
+        try:
+            for table in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+                rows = await connection.fetch(f"SELECT t::text AS row FROM {table[0]} t")
+                assert not [row for row in rows if "anary" in row["row"]], table[0]
+        finally:
+            await connection.close()
+        await bench.close()
 
 
 async def test_an_attempt_under_way_is_found_by_the_next_owner_as_it_was(bench: Bench) -> None:

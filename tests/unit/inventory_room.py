@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from contracts.inventory import ReleaseStock, ReservationRefused, ReserveStock, StockReleased
+from contracts.inventory import CheckStock, ReleaseStock, ReservationRefused, ReserveStock, StockReleased
 from contracts.orders import OrderCompleted
 from contracts.values import Item, PricedItem
 from messaging.decision import Message, Outgoing
@@ -24,12 +24,13 @@ class Room:
     stock: dict[str, Stock] = field(default_factory=dict)
     reservations: dict[tuple[str, str], Any] = field(default_factory=dict)
     answers: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    seen: dict[str, Stock] = field(default_factory=dict)
     count: int = 0
 
     def tell(self, key: str, data: Any, id: str | None = None, type: str = "t", source: str = "shop") -> list[Any]:
         self.count += 1
         message = Message(type, key, data, id or f"m{self.count}", source, NOW, f"u{self.count}")
-        decision = decide(Ledger(self.stock, self.reservations, self.answers), message, NOW, "GBP")
+        decision = decide(Ledger(self.stock, self.reservations, self.answers, self.seen), message, NOW, "GBP")
         self.stock.update(decision.state.stock)
         self.reservations.update(decision.state.reservations)
         self.answers.update(decision.state.answers)
@@ -55,6 +56,10 @@ def reserve(rid: str = "r1", *items: tuple[str, int], currency: str | None = Non
 
 def release(rid: str = "r1") -> ReleaseStock:
     return ReleaseStock(reservation_id=rid)
+
+
+def check(*skus: str, request_id: str = "enr-1") -> CheckStock:
+    return CheckStock(request_id=request_id, skus=skus)
 
 
 def completed(*rids: str) -> OrderCompleted:

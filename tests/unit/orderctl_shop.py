@@ -103,9 +103,11 @@ class Shop:
         answer = {"command_id": command.id, "command_type": command.type, "duplicate": False}
         service = record.topic.partition(".")[0]
         if service != "orders":
-            event = {"receive-stock": "stock-received", "adjust-stock": "stock-adjusted"}.get(
-                kind, "customer-registered"
-            )
+            event = {
+                "receive-stock": "stock-received",
+                "adjust-stock": "stock-adjusted",
+                "erase-customer": "customer-erased",
+            }.get(kind, "customer-registered")
             self._verdict(f"{service}.{event}.v1", key, {**answer, **command.data.model_dump()}, command.id)
             return
         reason = self._refusal(kind, key)

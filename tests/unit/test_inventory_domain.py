@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from inventory_room import completed, freed, refusals, release, reserve, room
+from inventory_room import check, completed, freed, refusals, release, reserve, room
 
-from contracts.inventory import ReceiveStock, StockReserved, StockShipped
+from contracts.inventory import ReceiveStock, StockChecked, StockLevel, StockReserved, StockShipped
 from contracts.orders import OrderCancelled
 from contracts.values import Item, PricedItem
 from messaging.decision import Note
@@ -168,3 +168,35 @@ def test_shipping_what_is_not_held_moves_nothing_and_leaves_a_note(before: tuple
 def test_a_message_that_is_none_of_its_business_is_an_error() -> None:
     with pytest.raises(TypeError, match="OrderCancelled"):
         room().tell("o", OrderCancelled(reason="customer-request", customer_id="c"))
+
+
+# --- check-stock ------------------------------------------------------------------------------------------------------
+
+
+def level(sku: str, on_hand: int, price: int | None = None, currency: str | None = "GBP") -> StockLevel:
+    return StockLevel(sku=sku, on_hand=on_hand, unit_price_minor=price, currency=currency if price else None)
+
+
+def test_a_check_tells_the_stock_in_the_order_of_the_question_and_holds_nothing() -> None:
+    shop = room(A=5, B=3)
+    shop.tell("o1", reserve("r1", ("B", 3)))
+    levels = (level("B", 0, 101), level("Z", 0), level("A", 5, 100), level("B", 0, 101))
+    assert shop.tell("o2", check("B", "Z", "A", "B")) == [StockChecked(request_id="enr-1", levels=levels)]
+    assert (shop.shelf("A"), shop.shelf("B")) == ((5, 0, 0), (0, 3, 0))
+    assert shop.answers == {}
+    assert set(shop.reservations) == {("o1", "r1")}
+
+
+def test_a_repeated_check_is_told_the_stock_as_it_is_then() -> None:
+    shop = room(A=5)
+    assert shop.tell("o", check("A"), id="c") == [StockChecked(request_id="enr-1", levels=(level("A", 5, 100),))]
+    shop.tell("o", reserve("r1", ("A", 2)))
+    assert shop.tell("o", check("A"), id="c") == [StockChecked(request_id="enr-1", levels=(level("A", 3, 100),))]
+
+
+def test_what_is_only_seen_is_told_and_never_held() -> None:
+    shop = room(A=5)
+    shop.seen = {"A": Stock("A", None, 1, "EUR", received=1), "B": Stock("B", None, 7, "EUR", received=2)}
+    levels = (level("A", 5, 100), level("B", 2, 7, "EUR"))
+    assert shop.tell("o", check("A", "B")) == [StockChecked(request_id="enr-1", levels=levels)]
+    assert refusals(shop.tell("o", reserve("r1", ("B", 1)))) == [("unknown-sku", "B is not in the catalogue.")]

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from contracts.customer import CustomerRegistered
+from contracts.customer import CustomerErased, CustomerRegistered
 from contracts.orders import OrderCancelled, OrderCompleted
 from contracts.values import PricedItem
 from messaging.decision import Decision, EffectDone, Message, SetTimer, TimerFired
 from services.notification.domain import (
+    ERASED,
     LOOKING_UP,
     NO_ADDRESS,
     SENDING,
@@ -195,9 +196,47 @@ def test_a_repeated_answer_does_not_bring_an_old_address_back() -> None:
     )
 
 
+def erased(at: datetime = NOW + timedelta(hours=1), duplicate: bool = False) -> Message:
+    return message(CustomerErased(command_id="e", customer_id="C1", duplicate=duplicate), key="C1", at=at)
+
+
+NOBODY = Contact("C1", "", "", NOW + timedelta(hours=1), erased=True)
+
+
+@pytest.mark.parametrize("known", [ANN, None, replace(NOBODY, registered_at=NOW)])
+def test_an_erased_customer_has_neither_name_nor_address(known: Contact | None) -> None:
+    assert decide(State(None, known), erased(), NOW) == Decision(State(None, NOBODY))
+
+
+def test_a_repeated_erasure_does_not_take_the_new_address_away() -> None:
+    assert decide(State(None, ANN), erased(duplicate=True), NOW) == Decision(State(None, ANN))
+
+
+def test_an_older_registration_does_not_undo_an_erasure_and_a_newer_one_does() -> None:
+    assert decide(State(None, NOBODY), registered("Ann"), NOW) == Decision(State(None, NOBODY))
+    later = NOW + timedelta(hours=2)
+    again = decide(State(None, NOBODY), registered("Ann", later), NOW)
+    assert again.state.contact == Contact("C1", "Ann", "new@shop.example", later)
+
+
+def test_a_mail_to_an_erased_customer_is_undeliverable_at_once_and_never_tried() -> None:
+    decision = ended(NOBODY)
+    mail = mail_of(decision)
+    assert (mail.status, mail.last_error, mail.attempts) == ("undeliverable", ERASED, 0)
+    assert (decision.effects, decision.timers) == ((), ())
+
+
+@pytest.mark.parametrize("before", [ended(contact=None), told(ended(), FAILED)], ids=["waiting", "retrying"])
+def test_a_mail_that_waits_is_undeliverable_once_its_customer_is_erased(before: Decision[State]) -> None:
+    decision = fired(before, NOBODY)
+    assert (mail_of(decision).status, mail_of(decision).last_error) == ("undeliverable", ERASED)
+    assert (decision.effects, decision.timers) == ((), ())
+
+
 def test_which_mail_a_message_is_about() -> None:
     assert mail_key(message(COMPLETED)) == ("O1", "confirmation")
     assert mail_key(message(TimerFired("cancellation", 1, NOW))) == ("O1", "cancellation")
     assert mail_key(registered("Ann")) is None
+    assert mail_key(erased()) is None
     with pytest.raises(TypeError):
         mail_key(message(object()))

@@ -166,7 +166,7 @@ def test_without_waiting_the_command_is_sent_and_nothing_awaited(ctl: Any, shop:
         (("start",), "--item"),
         (("start", "--item", "MUG:x"), "SKU:QUANTITY"),
         (("start", "--item", "MUG:0"), "quantity"),
-        (("start", "--item", "MUG", "--workflow", "greet"), "WORKFLOW_TYPE=order"),
+        (("start", "--item", "MUG", "--workflow", "dance"), "WORKFLOW_TYPE is order or greet"),
         (("start", "--item", "MUG", "--order-id", "x" * 65), "64 printable"),
         (("import", "no-such-file.csv"), "no-such-file.csv"),
         (("load", "--run-id", "x" * 41), "run_id"),
@@ -183,6 +183,22 @@ def test_wrong_arguments_exit_2_and_send_nothing(
 def test_stock_can_be_taken_away_with_a_plain_negative_number(ctl: Any, capsys: Any) -> None:
     assert ctl("adjust-stock", "MUG", "-3", "--reason", "broken", "--json") == Exit.OK
     assert lines(capsys)[0]["data"]["delta"] == -3
+
+
+def test_a_customer_is_erased_by_name_of_an_operator_and_with_a_reason(
+    ctl: Any, shop: Shop, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER_ID", "user-123")
+    # Whom to erase is never taken from the environment.
+    assert ctl("erase-customer", "--operator", "op", "--reason", "asked us to") == Exit.USAGE
+    assert ctl("erase-customer", "C1", "--operator", "op") == Exit.USAGE
+    assert not shop.commands
+    capsys.readouterr()
+    assert ctl("erase-customer", "C1", "--operator", "op", "--reason", "asked us to", "--json") == Exit.OK
+    (verdict,) = lines(capsys)
+    assert (verdict["type"], verdict["key"]) == ("customer.customer-erased.v1", "C1")
+    assert (verdict["data"]["operator"], verdict["data"]["reason"]) == ("op", "asked us to")
+    assert shop.commands == [("erase-customer", "C1")]
 
 
 def test_a_list_is_one_page_or_all_of_them(ctl: Any, api: str, capsys: Any) -> None:

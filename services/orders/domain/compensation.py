@@ -56,6 +56,8 @@ def _first_attempt(order: Order) -> int:
 
 def _held_or_asked_for(order: Order) -> tuple[str, ...]:
     """The reservations that may hold stock, now or when inventory gets to them."""
+    if order.phase is Phase.ENRICHING:
+        return ()  # nothing was asked to be held
     if order.phase is Phase.RESERVING and not order.reservations:
         return (business_id("rsv", order.order_id, "0"),)  # added lines are asked for only after it
     return (*order.reservations, *(line.reservation_id for line in order.pending))
@@ -84,7 +86,7 @@ def _end(order: Order) -> Move:
     if undo is None:
         return Move(order)
     ended = replace(order, phase=Phase(undo.ending), reason=undo.reason, asked_at=None, retry_at=None)
-    customer_id = order.request.customer_id
+    customer_id = order.customer_id
     if undo.ending == "CANCELLED":
         event = Outgoing(order.order_id, orders.OrderCancelled(reason=undo.reason, customer_id=customer_id))
     else:
@@ -175,6 +177,16 @@ def retry(order: Order, now: datetime) -> Move:
     if undo is None:
         return Move(order)
     return ask(replace(order, compensation=replace(undo, attempt=undo.attempt + 1)), now)
+
+
+def give_up_step(order: Order, now: datetime) -> Move:
+    """A person has done by hand what the present step could not; the order goes on to its end without it."""
+    undo = order.compensation
+    if undo is None:
+        return Move(order)
+    if undo.step == "release":
+        return _go_on(replace(order, compensation=replace(undo, waiting_releases=())), now)
+    return _go_on(_with_charge(order, "none"), now)
 
 
 def _step_worked(order: Order, now: datetime) -> Move:

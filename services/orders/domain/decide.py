@@ -1,8 +1,8 @@
-"""The workflow, version 1, as a closed table: for every message, what the order does with it in each phase.
+"""The workflow as a closed table: for every message, what the order does with it in each phase.
 
-    start-order -> RESERVING -> AWAITING_APPROVAL -> PAYING -> COMPLETED
-                       |               |               |
-                       +---------------+---------------+--> COMPENSATING -> CANCELLED | FAILED
+    start-order -> ENRICHING (version 2) -> RESERVING -> AWAITING_APPROVAL -> PAYING -> COMPLETED
+                       |                    |            |               |
+                       +--------------------+------------+---------------+--> COMPENSATING -> CANCELLED | FAILED
 
 A cell that is missing does not exist: `decide` looks every pair up, and a test walks the whole table.
 """
@@ -14,11 +14,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from contracts import inventory, orders, payment
+from contracts import customer, inventory, orders, payment, recommendation
 from contracts.envelope import InvalidCommand
 from contracts.values import CommandData, Item
 from messaging.decision import CancelTimer, Decision, Message, SetTimer, TimerFired
-from services.orders.domain import compensation, replies, signals
+from services.orders.domain import compensation, enrichment, operations, replies, signals
+from services.orders.domain.greet import greet
 from services.orders.domain.move import Move, Situation, patience_over_at, verdict_event
 from services.orders.domain.state import Order, Phase, Verdict, View
 
@@ -36,10 +37,11 @@ def _ignore(situation: Situation) -> Move:
 
 
 def _row(
-    new: Rule, reserving: Rule, awaiting: Rule, paying: Rule, compensating: Rule, ended: Rule
+    new: Rule, enriching: Rule, reserving: Rule, awaiting: Rule, paying: Rule, compensating: Rule, ended: Rule
 ) -> Mapping[Phase, Rule]:
     return {
         Phase.NEW: new,
+        Phase.ENRICHING: enriching,
         Phase.RESERVING: reserving,
         Phase.AWAITING_APPROVAL: awaiting,
         Phase.PAYING: paying,
@@ -50,29 +52,38 @@ def _row(
     }
 
 
-_S, _R, _C = signals, replies, compensation
+_S, _O, _E, _R, _C = signals, operations, enrichment, replies, compensation
 _UNKNOWN, _LATE, _NOTE = signals.unknown_order, signals.too_late, compensation.note_late
 
 # fmt: off
 TABLE: Final[Mapping[type[Any], Mapping[Phase, Rule]]] = {
-    #                                   NEW         RESERVING       AWAITING          PAYING               COMPENSATING                  ended
-    InvalidCommand:               _row(_S.invalid, _S.invalid,     _S.invalid,       _S.invalid,          _S.invalid,                   _S.invalid),
-    orders.StartOrder:            _row(_S.start,   _S.start_again, _S.start_again,   _S.start_again,      _S.start_again,               _S.start_again),
-    orders.ApprovePayment:        _row(_UNKNOWN,   _S.approve,     _S.approve,       _S.approved_already, _LATE,                        _LATE),
-    orders.CancelOrder:           _row(_UNKNOWN,   _S.cancel,      _S.cancel,        _S.cancel,           _S.cancel_while_compensating, _LATE),
-    orders.AddLineItem:           _row(_UNKNOWN,   _S.add_line,    _S.add_line,      _S.not_allowed,      _LATE,                        _LATE),
-    inventory.StockReserved:      _row(_ignore,    _R.reserved,    _R.line_reserved, _ignore,             _ignore,                      _ignore),
-    inventory.ReservationRefused: _row(_ignore,    _R.refused,     _R.line_refused,  _ignore,             _ignore,                      _ignore),
-    inventory.StockReleased:      _row(_ignore,    _ignore,        _ignore,          _ignore,             _C.released,                  _ignore),
-    payment.ChargeCaptured:       _row(_ignore,    _NOTE,          _NOTE,            _R.captured,         _C.captured,                  _NOTE),
-    payment.ChargeDeclined:       _row(_ignore,    _NOTE,          _NOTE,            _R.declined,         _C.declined,                  _NOTE),
-    payment.ChargeFailed:         _row(_ignore,    _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
-    payment.ChargeUnknown:        _row(_ignore,    _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
-    payment.ChargeVoided:         _row(_ignore,    _NOTE,          _NOTE,            _R.voided,           _C.voided,                    _NOTE),
-    payment.VoidFailed:           _row(_ignore,    _NOTE,          _NOTE,            _R.void_failed,      _C.void_failed,               _NOTE),
-    payment.Refunded:             _row(_ignore,    _NOTE,          _NOTE,            _NOTE,               _C.refunded,                  _NOTE),
-    payment.RefundFailed:         _row(_ignore,    _NOTE,          _NOTE,            _NOTE,               _C.refund_failed,             _NOTE),
-    TimerFired:                   _row(_ignore,    _R.time_passed, _R.time_passed,   _R.time_passed,      _R.time_passed,               _ignore),
+    #                                   NEW         ENRICHING            RESERVING       AWAITING          PAYING               COMPENSATING                  ended
+    InvalidCommand:               _row(_S.invalid, _S.invalid,          _S.invalid,     _S.invalid,       _S.invalid,          _S.invalid,                   _S.invalid),
+    orders.StartOrder:            _row(_S.start,   _S.start_again,      _S.start_again, _S.start_again,   _S.start_again,      _S.start_again,               _S.start_again),
+    orders.StartGreet:            _row(greet,      _S.start_again,      _S.start_again, _S.start_again,   _S.start_again,      _S.start_again,               _S.start_again),
+    orders.ApprovePayment:        _row(_UNKNOWN,   _S.approve,          _S.approve,     _S.approve,       _S.approved_already, _LATE,                        _LATE),
+    orders.CancelOrder:           _row(_UNKNOWN,   _S.cancel,           _S.cancel,      _S.cancel,        _S.cancel,           _S.cancel_while_compensating, _LATE),
+    orders.AddLineItem:           _row(_UNKNOWN,   _S.add_line,         _S.add_line,    _S.add_line,      _S.not_allowed,      _LATE,                        _LATE),
+    orders.RetryNow:              _row(_UNKNOWN,   _O.retry_now,        _O.retry_now,   _O.retry_now,     _O.retry_now,        _O.retry_now,                 _LATE),
+    orders.PauseOrder:            _row(_UNKNOWN,   _O.pause,            _O.pause,       _O.pause,         _O.pause,            _O.pause,                     _LATE),
+    orders.ResumeOrder:           _row(_UNKNOWN,   _O.resume,           _O.resume,      _O.resume,        _O.resume,           _O.resume,                    _LATE),
+    orders.ResolveAttention:      _row(_UNKNOWN,   _O.resolve,          _O.resolve,     _O.resolve,       _O.resolve,          _O.resolve,                   _LATE),
+    customer.CustomerFound:       _row(_ignore,    _E.customer_found,   _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
+    customer.CustomerUnknown:     _row(_ignore,    _E.customer_unknown, _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
+    recommendation.Recommended:   _row(_ignore,    _E.recommended,      _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
+    inventory.StockChecked:       _row(_ignore,    _E.stock_checked,    _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
+    inventory.StockReserved:      _row(_ignore,    _ignore,             _R.reserved,    _R.line_reserved, _ignore,             _ignore,                      _ignore),
+    inventory.ReservationRefused: _row(_ignore,    _ignore,             _R.refused,     _R.line_refused,  _ignore,             _ignore,                      _ignore),
+    inventory.StockReleased:      _row(_ignore,    _ignore,             _ignore,        _ignore,          _ignore,             _C.released,                  _ignore),
+    payment.ChargeCaptured:       _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.captured,         _C.captured,                  _NOTE),
+    payment.ChargeDeclined:       _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.declined,         _C.declined,                  _NOTE),
+    payment.ChargeFailed:         _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
+    payment.ChargeUnknown:        _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
+    payment.ChargeVoided:         _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.voided,           _C.voided,                    _NOTE),
+    payment.VoidFailed:           _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.void_failed,      _C.void_failed,               _NOTE),
+    payment.Refunded:             _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _NOTE,               _C.refunded,                  _NOTE),
+    payment.RefundFailed:         _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _NOTE,               _C.refund_failed,             _NOTE),
+    TimerFired:                   _row(_ignore,    _R.time_passed,      _R.time_passed, _R.time_passed,   _R.time_passed,      _R.time_passed,               _ignore),
 }
 # fmt: on
 
@@ -85,7 +96,11 @@ def decide(view: View, message: Message, now: datetime) -> Decision[View]:
             return _repeated(view, known, message)
     before = view.order
     order = before or _nobody(message.key, now)
+    if order.paused_at is not None and isinstance(message.data, TimerFired):
+        return Decision(replace(view, fresh=()))  # deadlines stand still; resuming sets the timer anew
     move = TABLE[type(message.data)][order.phase](Situation(order, message, now))
+    if order.paused_at is not None and move.order.paused_at is not None:
+        move = _stand_still(order.paused_at, order, move, now)
     return _decision(view, before, move, message, now)
 
 
@@ -114,16 +129,28 @@ def _decision(view: View, before: Order | None, move: Move, message: Message, no
     return Decision(View(order, verdicts, fresh), move.says, timers)
 
 
+def _stand_still(paused_at: datetime, before: Order, move: Move, now: datetime) -> Move:
+    """A paused order takes note of what arrives, but asks nobody for anything: what it would have asked for follows from its
+    state when it is resumed. A deadline that was set meanwhile is kept as if it had been set when the order was paused."""
+    order = replace(move.order, asked_at=None)
+    stood = now - paused_at
+    if order.approval_deadline is not None and order.approval_deadline != before.approval_deadline:
+        order = replace(order, approval_deadline=order.approval_deadline - stood)
+    if order.retry_at is not None and order.retry_at != before.retry_at:
+        order = replace(order, retry_at=order.retry_at - stood)
+    says = tuple(said for said in move.says if not isinstance(getattr(said, "data", None), CommandData))
+    return Move(order, says, move.verdicts)
+
+
 def _arm(order: Order, fired: bool) -> tuple[Order, tuple[SetTimer | CancelTimer, ...]]:
     """Keep the one timer no later than the earliest deadline. A timer that is too early is left: moving it costs more than
     letting it fire for nothing. `fired`: the row is gone."""
     standing = None if fired else order.timer_at
-    if order.ended:
+    if order.ended or order.paused_at is not None:
         cancel = () if standing is None else (CancelTimer(order.order_id, TIMER),)
         return replace(order, timer_at=None), cancel
-    needed = min(
-        (at for at in (order.deadline, order.retry_at, patience_over_at(order)) if at is not None), default=None
-    )
+    deadlines = (order.deadline, order.retry_at, patience_over_at(order), order.recommend_by)
+    needed = min((at for at in deadlines if at is not None), default=None)
     if needed is None or (standing is not None and standing <= needed):
         return replace(order, timer_at=standing), ()
     return replace(order, timer_at=needed), (SetTimer(order.order_id, TIMER, 0, needed),)

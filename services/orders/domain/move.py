@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from contracts.inventory import ReleaseStock, ReserveStock
+from contracts.customer import LookUpCustomer
+from contracts.inventory import CheckStock, ReleaseStock, ReserveStock
 from contracts.orders import AttentionNeeded, AttentionResolved, CommandAccepted, CommandRejected, RejectionReason
 from contracts.payment import Charge as ChargeCommand
 from contracts.payment import Refund, VoidCharge
@@ -90,8 +91,10 @@ def settle_pending(order: Order, reservation_id: str, verdict: Verdict) -> Move:
 def awaited(order: Order) -> tuple[Outgoing, ...]:
     """The requests whose answers the order waits for now. They follow from the state alone, so they can be made again."""
     key = order.order_id
+    if order.phase is Phase.ENRICHING:
+        return _enrichment_requests(order)
     if order.phase is Phase.RESERVING:
-        request = order.request
+        request = order.ordered
         held = business_id("rsv", key, "0")
         return (Outgoing(key, ReserveStock(reservation_id=held, items=request.items, currency=request.currency)),)
     if order.phase is Phase.AWAITING_APPROVAL:
@@ -106,6 +109,20 @@ def awaited(order: Order) -> tuple[Outgoing, ...]:
     return ()
 
 
+def _enrichment_requests(order: Order) -> tuple[Outgoing, ...]:
+    """Who the customer is and what is in stock, where it is not answered yet. Recommendations are asked for once."""
+    known, request, key = order.enrichment, order.ordered, order.order_id
+    if known is None:
+        return ()
+    asked: list[Outgoing] = []
+    if known.tier is None:
+        asked.append(Outgoing(key, LookUpCustomer(request_id=known.request_id, customer_id=request.customer_id)))
+    if known.levels is None:
+        skus = tuple(dict.fromkeys(item.sku for item in request.items))
+        asked.append(Outgoing(key, CheckStock(request_id=known.request_id, skus=skus)))
+    return tuple(asked)
+
+
 def _payment_request(order: Order) -> tuple[Outgoing, ...]:
     charge = order.charge
     if charge is None or order.currency is None or order.retry_at is not None:
@@ -116,7 +133,7 @@ def _payment_request(order: Order) -> tuple[Outgoing, ...]:
         charge_id=charge.charge_id,
         amount_minor=charge.amount_minor,
         currency=order.currency,
-        payment_method=order.request.payment_method,
+        payment_method=order.ordered.payment_method,
         attempt=charge.attempt,
     )
     return (Outgoing(order.order_id, request),)
@@ -194,6 +211,7 @@ def answered(order: Order) -> Move:
 def patience_over_at(order: Order) -> datetime | None:
     """When an awaited answer is overdue; None where nothing is awaited."""
     asked = {
+        Phase.ENRICHING: True,
         Phase.RESERVING: True,
         Phase.AWAITING_APPROVAL: bool(order.pending),
         Phase.PAYING: order.retry_at is None,

@@ -33,5 +33,12 @@ COMPENSATION: Final = RetryPolicy(1, 2, 60, None)
 #: A participant that does not answer is asked again: the request is idempotent, and the first one may be lost with its broker.
 NO_ANSWER: Final = RetryPolicy(15, 2, 60, None)
 
+#: Recommendations are nice to have: an order waits no longer for them.
+RECOMMENDATION_PATIENCE_S: Final = 2.0
+
+#: What a customer's tier decides: how long an order of theirs waits for approval, where its start-order does not say.
+#: It never waives the approval.
+APPROVAL_TIMEOUT_S: Final[dict[str, int]] = {"STANDARD": 900, "SILVER": 1_800, "GOLD": 3_600}
+
 #: With so many failures of one compensation, or so many unanswered requests, a person should look.
 ATTENTION_AFTER: Final = 3

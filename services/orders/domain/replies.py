@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from contracts import inventory, orders, payment
@@ -12,6 +12,7 @@ from contracts.values import MAX_TOTAL_MINOR, PricedItem
 from messaging.decision import Outgoing, TimerFired
 from services.orders.domain.compensation import compensate
 from services.orders.domain.compensation import retry as retry_compensation
+from services.orders.domain.enrichment import stop_waiting_for_recommendations
 from services.orders.domain.move import (
     Move,
     Situation,
@@ -24,7 +25,7 @@ from services.orders.domain.move import (
     patience_over_at,
     settle_pending,
 )
-from services.orders.domain.policies import ATTENTION_AFTER, COMPENSATION, PAYMENT
+from services.orders.domain.policies import APPROVAL_TIMEOUT_S, ATTENTION_AFTER, COMPENSATION, PAYMENT
 from services.orders.domain.signals import approval_timed_out, pay_if_settled
 from services.orders.domain.state import Order, PendingLine, Phase, Verdict, business_id
 
@@ -55,7 +56,7 @@ def reserved(situation: Situation) -> Move:
                 message=f"The total of {total} is above {MAX_TOTAL_MINOR}.",
             )
         )
-    deadline = now + timedelta(seconds=order.request.approval_timeout_s)
+    deadline = now + timedelta(seconds=_approval_timeout_s(order))
     waiting = replace(
         held,
         phase=Phase.AWAITING_APPROVAL,
@@ -75,6 +76,13 @@ def reserved(situation: Situation) -> Move:
     if waiting.pending:
         return move.then(lambda o: ask(o, now))
     return move.then(lambda o: pay_if_settled(o, now))
+
+
+def _approval_timeout_s(order: Order) -> int:
+    if order.approval_timeout_s is not None:
+        return order.approval_timeout_s
+    tier = order.enrichment.tier if order.enrichment is not None else None
+    return APPROVAL_TIMEOUT_S[tier] if tier is not None else order.ordered.approval_timeout_s
 
 
 def refused(situation: Situation) -> Move:
@@ -151,7 +159,7 @@ def captured(situation: Situation) -> Move:
         items=order.items,
         total_minor=order.total_minor,
         currency=order.currency,
-        customer_id=order.request.customer_id,
+        customer_id=order.customer_id,
         reservation_ids=order.reservations,
     )
     done = replace(
@@ -203,15 +211,16 @@ def voided(situation: Situation) -> Move:
     assert isinstance(data, payment.ChargeVoided)
     if order.charge is None or data.charge_id != order.charge.charge_id:
         return Move(order)
-    given_up = replace(order, charge=replace(order.charge, state="none"))
-    return attention_over(given_up, _WORKED).then(
-        lambda o: compensate(
-            replace(o, retry_at=None),
-            situation.now,
-            ending="FAILED",
-            reason="payment-failed",
-            message="The payment could not be taken.",
-        )
+    return attention_over(order, _WORKED).then(lambda o: payment_settled(o, situation.now))
+
+
+def payment_settled(order: Order, now: datetime) -> Move:
+    """It is certain that no money was taken: the payment has failed."""
+    if order.charge is None:
+        return Move(order)
+    given_up = replace(order, charge=replace(order.charge, state="none"), retry_at=None)
+    return compensate(
+        given_up, now, ending="FAILED", reason="payment-failed", message="The payment could not be taken."
     )
 
 
@@ -240,16 +249,23 @@ def time_passed(situation: Situation) -> Move:
     """The order's timer fired: see which of its deadlines are over. A timer that fires early, late or twice does no harm."""
     order, fired, now = situation.order, situation.message.data, situation.now
     assert isinstance(fired, TimerFired)
+    recommend_by = order.recommend_by
+    if recommend_by is not None and recommend_by <= now:
+        return stop_waiting_for_recommendations(order, now)
     # Only what was appended before the timer was due is known to be decided. A timer that was set for an earlier moment and fires
     # late, because nobody was there, must not speak for the deadline: a timely approval may stand behind it.
     if order.deadline is not None and order.deadline <= fired.due_at:
         return approval_timed_out(order, now)
     if order.retry_at is not None and order.retry_at <= now:
-        if order.phase is Phase.PAYING and order.charge is not None:
-            again = replace(order.charge, attempt=order.charge.attempt + 1)
-            return ask(replace(order, charge=again), now)
-        return retry_compensation(order, now)
+        return retry_due(order, now)
     return _ask_the_silent(situation)
+
+
+def retry_due(order: Order, now: datetime) -> Move:
+    """The next attempt of what failed: the payment, or a step of the compensation."""
+    if order.phase is Phase.PAYING and order.charge is not None:
+        return ask(replace(order, charge=replace(order.charge, attempt=order.charge.attempt + 1)), now)
+    return retry_compensation(order, now)
 
 
 def _ask_the_silent(situation: Situation) -> Move:

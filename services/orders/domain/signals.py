@@ -11,10 +11,11 @@ from contracts.orders import AddLineItem, ApprovePayment, CancelOrder, OrderStar
 from contracts.values import MAX_LINES, Item, PricedItem
 from messaging.decision import Outgoing
 from services.orders.domain.compensation import compensate
+from services.orders.domain.enrichment import enrich
 from services.orders.domain.move import Move, Situation, accept, ask, awaited, reject
 from services.orders.domain.state import Charge, Order, PendingLine, Phase, business_id
 
-SUPPORTED_VERSIONS: Final = frozenset({1})
+SUPPORTED_VERSIONS: Final = frozenset({1, 2})
 DEFAULT_VERSION: Final = 1
 
 
@@ -49,7 +50,15 @@ def start(situation: Situation) -> Move:
         known = ", ".join(str(number) for number in sorted(SUPPORTED_VERSIONS))
         return reject(situation.order, situation.command, "invalid", f"workflow_version: known versions are {known}")
     items = tuple(PricedItem(sku=item.sku, quantity=item.quantity) for item in data.items)
-    order = replace(situation.order, phase=Phase.RESERVING, request=data, workflow_version=version, items=items)
+    timeout_s = data.approval_timeout_s if "approval_timeout_s" in data.model_fields_set or version == 1 else None
+    order = replace(
+        situation.order,
+        phase=Phase.RESERVING,
+        request=data,
+        workflow_version=version,
+        items=items,
+        approval_timeout_s=timeout_s,
+    )
     started = OrderStarted(
         workflow=order.workflow,
         workflow_version=version,
@@ -60,16 +69,19 @@ def start(situation: Situation) -> Move:
         approval_timeout_s=data.approval_timeout_s,
     )
     move = accept(order, situation.command).then(lambda o: Move(o, (Outgoing(o.order_id, started),)))
-    return move.then(lambda o: ask(o, situation.now))
+    if version == 1:
+        return move.then(lambda o: ask(o, situation.now))
+    return move.then(lambda o: enrich(o, situation.now))
 
 
 def start_again(situation: Situation) -> Move:
     """The same order once more is the same order; another one under its id is a conflict."""
     data, known = situation.message.data, situation.order.request
-    assert isinstance(data, StartOrder)
-    if data == known or _with_defaults(data, DEFAULT_VERSION) == _with_defaults(
-        known, situation.order.workflow_version
-    ):
+    same = data == known
+    if isinstance(data, StartOrder) and isinstance(known, StartOrder):
+        version = situation.order.workflow_version
+        same = same or _with_defaults(data, DEFAULT_VERSION) == _with_defaults(known, version)
+    if same:
         return accept(situation.order, situation.command, duplicate=True)
     return reject(situation.order, situation.command, "conflict", "An order with this id and other content exists.")
 
@@ -89,7 +101,7 @@ def approve(situation: Situation) -> Move:
     assert isinstance(data, ApprovePayment)
     if order.approved_by is not None:
         return accept(order, situation.command, duplicate=True)
-    if order.approval_deadline is not None and situation.message.at > order.approval_deadline:
+    if order.deadline is not None and situation.message.at > order.deadline:
         # It was sent after the deadline, and only reads as if in time because nobody was there to see the deadline pass.
         late = reject(order, situation.command, "too-late", "The time for approval was over.")
         return late.then(lambda o: approval_timed_out(o, situation.now))
@@ -166,7 +178,7 @@ def add_line(situation: Situation) -> Move:
         item=Item(sku=data.sku, quantity=data.quantity),
     )
     adding = replace(order, pending=(*order.pending, line), extra_reservations=number)
-    if order.phase is Phase.RESERVING:
+    if order.phase in {Phase.ENRICHING, Phase.RESERVING}:
         return Move(adding)  # it is asked for once the order itself is held: only then its currency is known
     request = tuple(r for r in awaited(adding) if getattr(r.data, "reservation_id", None) == line.reservation_id)
     return Move(replace(adding, asked_at=situation.now, unanswered=0), request)

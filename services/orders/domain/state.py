@@ -9,7 +9,9 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Literal
 
-from contracts.orders import EndReason, RejectionReason, StartOrder
+from contracts.customer import Tier
+from contracts.inventory import StockLevel
+from contracts.orders import EndReason, RejectionReason, StartGreet, StartOrder
 from contracts.values import Item, PricedItem
 
 
@@ -17,6 +19,7 @@ class Phase(StrEnum):
     """Where the workflow stands. `NEW` is the phase of a key that has no order."""
 
     NEW = "NEW"
+    ENRICHING = "ENRICHING"
     RESERVING = "RESERVING"
     AWAITING_APPROVAL = "AWAITING_APPROVAL"
     PAYING = "PAYING"
@@ -85,6 +88,18 @@ class Compensation:
 
 
 @dataclass(frozen=True, slots=True)
+class Enrichment:
+    """What has been answered so far about an order that is being enriched; None: not yet. `recommend_by`: until when a
+    recommendation is waited for; None once that time is over."""
+
+    request_id: str
+    recommend_by: datetime | None
+    tier: Tier | None = None
+    levels: tuple[StockLevel, ...] | None = None
+    recommendations: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attention:
     """Why the order needs a person."""
 
@@ -95,13 +110,15 @@ class Attention:
 @dataclass(frozen=True, slots=True)
 class Order:
     """One order. `asked_at`: since when an answer is awaited; `retry_at`: when the next attempt is due; `timer_at`: for when the
-    order's one timer is set (never later than the earliest deadline; it may be earlier, then it changes nothing)."""
+    order's one timer is set (never later than the earliest deadline; it may be earlier, then it changes nothing).
+    `approval_timeout_s` None: the customer's tier decides. `paused_at`: since when the order stands still; deadlines are kept as
+    they were then."""
 
     order_id: str
     workflow: str
     workflow_version: int
     phase: Phase
-    request: StartOrder
+    request: StartOrder | StartGreet
     items: tuple[PricedItem, ...]
     created_at: datetime
     updated_at: datetime
@@ -116,6 +133,9 @@ class Order:
     charge: Charge | None = None
     compensation: Compensation | None = None
     attention: Attention | None = None
+    enrichment: Enrichment | None = None
+    approval_timeout_s: int | None = None
+    paused_at: datetime | None = None
     asked_at: datetime | None = None
     unanswered: int = 0
     retry_at: datetime | None = None
@@ -132,8 +152,21 @@ class Order:
         return self.phase in ENDED
 
     @property
+    def ordered(self) -> StartOrder:
+        """What was ordered. Only orders have that: a greeting ends at once, so no rule ever asks it."""
+        assert isinstance(self.request, StartOrder)
+        return self.request
+
+    @property
+    def customer_id(self) -> str:
+        """Whose order it is."""
+        return self.request.customer_id if isinstance(self.request, StartOrder) else self.request.user_id
+
+    @property
     def waiting_for(self) -> str | None:
         """What the order waits for, in the contract's words."""
+        if self.paused_at is not None and not self.ended:
+            return "operator"
         if self.phase is Phase.AWAITING_APPROVAL:
             return "stock" if self.approved_by is not None else "approval"
         if self.phase is Phase.PAYING:
@@ -141,12 +174,17 @@ class Order:
             return "payment-outcome" if unsure else "payment"
         if self.compensation is not None and self.phase is Phase.COMPENSATING:
             return {"void": "payment-outcome", "refund": "refund", "release": "release"}.get(self.compensation.step)
-        return {Phase.RESERVING: "stock"}.get(self.phase)
+        return {Phase.ENRICHING: "enrichment", Phase.RESERVING: "stock"}.get(self.phase)
+
+    @property
+    def recommend_by(self) -> datetime | None:
+        """Until when a recommendation is waited for."""
+        return self.enrichment.recommend_by if self.phase is Phase.ENRICHING and self.enrichment is not None else None
 
     @property
     def deadline(self) -> datetime | None:
         """Until when a person's approval is awaited."""
-        waits = self.phase is Phase.AWAITING_APPROVAL and self.approved_by is None
+        waits = self.phase is Phase.AWAITING_APPROVAL and self.approved_by is None and self.paused_at is None
         return self.approval_deadline if waits else None
 
 

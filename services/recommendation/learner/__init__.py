@@ -1,0 +1,1 @@
+"""The stream processor that learns what is bought together from the orders that completed (Faust)."""

