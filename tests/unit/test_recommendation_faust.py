@@ -51,6 +51,7 @@ async def test_its_clients_are_the_careful_ones(learner: Learner) -> None:
     assert isinstance(producer, CarefulProducer)
     options = {**producer._settings_default(), **producer._settings_extra()}
     assert (options["acks"], options["enable_idempotence"]) == ("all", True)
+    assert options["max_batch_size"] < 1024 * 1024 < options["max_request_size"]
     assert options["bootstrap_servers"] == ["one:9092", "two:9093"]
 
 

@@ -87,16 +87,22 @@ def test_what_is_no_basket_is_seen(key: bytes | None, value: bytes | None) -> No
 P = ("orders.events.v1", 0)
 
 
-def test_records_are_handled_in_order_and_only_what_is_settled_may_be_committed() -> None:
+def test_records_are_taken_in_order_each_once_without_a_hole() -> None:
     progress = Progress()
-    assert not progress.is_next(P, 0)
+    assert not progress.take(P, 0)
     progress.begin({P: 5})
-    progress.done(P, 6)  # 5 was lost on the way: 6 comes again
-    assert progress.committable() == {P: 5}
-    for offset in (5, 5, 6):
+    assert not progress.take(P, 6)  # 5 was lost on the way: 6 comes again
+    assert [progress.take(P, offset) for offset in (5, 5, 6, 8)] == [True, False, True, False]
+
+
+@given(st.permutations(range(5, 12)), st.integers(0, 7))
+def test_only_what_is_settled_without_a_hole_may_be_committed(offsets: list[int], ended: int) -> None:
+    progress = Progress()
+    progress.begin({P: 5})
+    for offset in [*offsets[:ended], *offsets[:ended]]:
         progress.done(P, offset)
-    assert progress.is_next(P, 7)
-    assert progress.committable() == {P: 7}
+    open_ones = set(offsets) - set(offsets[:ended])
+    assert progress.committable() == {P: min(open_ones, default=12)}
 
 
 def test_reading_that_begins_again_stays_where_it_was_until_the_partitions_are_given_out_anew() -> None:
@@ -109,7 +115,7 @@ def test_reading_that_begins_again_stays_where_it_was_until_the_partitions_are_g
     progress.done(P, 6)
     assert progress.committable() == {}
     progress.begin({P: 40})
-    assert progress.is_next(P, 40)
+    assert progress.take(P, 40)
 
 
 def test_a_partition_that_stands_still_with_records_waiting_is_read_again_and_given_up_in_the_end() -> None:
@@ -117,9 +123,13 @@ def test_a_partition_that_stands_still_with_records_waiting_is_read_again_and_gi
     progress.begin({P: 5})
     assert progress.stuck({P: 7}) == {}
     assert progress.stuck({P: 7}) == {P: 5}
+    assert progress.take(P, 5)
+    assert progress.stuck({P: 7}) == {}  # it takes its time
     progress.done(P, 5)
     assert progress.stuck({P: 7}) == {}
+    assert progress.stuck({P: 7}) == {P: 6}
+    progress.take(P, 6)
     progress.done(P, 6)
-    assert [progress.stuck({P: 7}) for _ in range(100)] == [{}] * 100
+    assert [progress.stuck({P: 7}) for _ in range(2 * MOST_LOOKS)] == [{}] * 2 * MOST_LOOKS
     with pytest.raises(NoProgressError):
         [progress.stuck({P: 8}) for _ in range(MOST_LOOKS + 2)]

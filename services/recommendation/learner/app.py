@@ -47,6 +47,8 @@ COMPLETED: Final = TYPE_OF[OrderCompleted][1]
 DEAD_LETTERS: Final = dead_letter_topic(ORDERS_EVENTS, RECOMMENDATION_LEARNER)
 #: What changed is told together after so long: a popular SKU is told twice a second, not with every order.
 TELL_EVERY_S: Final = 0.5
+#: Records whose consequences are on their way to the broker, at most.
+MOST_UNDER_WAY: Final = 100
 LOOK_EVERY_S: Final = 1.0
 UNREADY_MOST_S: Final = 60.0
 TELL_AT_ONCE: Final = 1_000
@@ -71,6 +73,8 @@ class Learner:
         self._progress = Progress()
         self._counts = Counts()
         self._untold: set[str] = set()
+        self._window = asyncio.Semaphore(MOST_UNDER_WAY)
+        self._under_way: set[asyncio.Task[None]] = set()
         self._read_back = False
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.app = _App(settings.group_id, **faust_options(settings))
@@ -110,27 +114,34 @@ class Learner:
     def _agent(self, name: str, topic: str, handle: Handle) -> None:
         async def work(stream: Any) -> None:
             async for event in stream.events():
-                await self._settle(event, handle)
+                await self._take(event, handle)
 
-        # Above one, Faust commits past records in flight; and here the order within a partition counts.
+        # Never above one: the records of a partition are to be taken in their order. What overlaps is the waiting for the broker.
         self.app.agent(self._topic(topic), name=name, concurrency=1)(work)
 
-    async def _settle(self, event: EventT[bytes], handle: Handle) -> None:
-        """Handle one record, if it is the next of its partition. Whatever it throws ends the process, before any later record can
-        be settled."""
+    async def _take(self, event: EventT[bytes], handle: Handle) -> None:
+        """Begin to handle a record, if it is the next of its partition. Faust believes it done then; `Progress` knows better."""
         message: Any = event.message
-        partition = (message.topic, message.partition)
-        if not self._progress.is_next(partition, message.offset):
-            return
+        if self._progress.take((message.topic, message.partition), message.offset):
+            await self._window.acquire()
+            under_way = asyncio.create_task(self._settle(event, handle))
+            self._under_way.add(under_way)
+            under_way.add_done_callback(self._under_way.discard)
+
+    async def _settle(self, event: EventT[bytes], handle: Handle) -> None:
+        """Handle one record. Whatever it throws ends the process, and neither this record nor any after it is ever settled."""
+        message: Any = event.message
         try:
             await handle(event)
         except Exception as error:  # noqa: BLE001 - the boundary: told to the process, which ends
             if not self.failed.done():
                 self.failed.set_result(error)
-            await asyncio.Event().wait()
+            return
+        finally:
+            self._window.release()
         # A record of an earlier assignment may be somebody else's by now.
         if message.generation_id == self.app.consumer_generation_id:
-            self._progress.done(partition, message.offset)
+            self._progress.done((message.topic, message.partition), message.offset)
 
     async def watch(self) -> None:
         """See now and then that what waits on the broker comes, for ever. An error ends the process."""

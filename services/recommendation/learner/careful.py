@@ -22,6 +22,8 @@ from services.recommendation.learner.progress import Progress
 
 #: Faust names these itself, from its settings; the rest of the safe settings is added.
 _FAUSTS_OWN: Final = frozenset({"bootstrap_servers", "client_id", "request_timeout_ms", "metadata_max_age_ms"})
+#: Records that wait are sent as one batch, and the broker refuses a batch above 1 MiB as it does a record.
+BATCH_BYTES: Final = 256 * 1024
 
 
 class CarefulConsumer(driver.Consumer):
@@ -76,7 +78,8 @@ class CarefulProducer(driver.Producer):
 
     def _settings_extra(self) -> Mapping[str, Any]:
         options = producer_options("", "")
-        return {name: value for name, value in options.items() if name not in _FAUSTS_OWN}
+        safe = {name: value for name, value in options.items() if name not in _FAUSTS_OWN}
+        return {**safe, "max_batch_size": BATCH_BYTES}
 
 
 class CarefulTransport(driver.Transport):
