@@ -35,7 +35,8 @@ EXIT_BAD_SETTINGS: Final = 2
 
 @dataclass(frozen=True)
 class Service:
-    """A service, wired: what the runtime needs to run it. `patient`: nobody waits for what it does, so it may read in gulps."""
+    """A service, wired: what the runtime needs to run it. `patient`: nobody waits for what it does, so it may read in gulps.
+    `ready`: whether what it needs beside the runtime is there."""
 
     name: str
     topics: tuple[str, ...]
@@ -46,6 +47,7 @@ class Service:
     performer: Performer = field(default_factory=NoEffects)
     routes: Sequence[web.RouteDef] = ()
     close: Callable[[], Awaitable[None]] | None = None
+    ready: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     state: list[Host] = []
 
     async def ready() -> bool:
-        return bool(state) and state[0].ready
+        return bool(state) and state[0].ready and service.ready()
 
     about = {"service": settings.service, "identity": settings.identity, "task_queue": settings.task_queue}
     app = make_app(service.routes, meters.registry, ready, lambda: not state or state[0].alive, about)
