@@ -18,11 +18,15 @@ ACCEPTED: Final = "orders.command-accepted.v1"
 REJECTED: Final = "orders.command-rejected.v1"
 VERDICTS: Final = frozenset({ACCEPTED, REJECTED})
 
+#: A greeting's outcome: it is complete, and neither stock nor money nor a mail belongs to it.
+GREETED: Final = "orders.greeted.v1"
+
 #: The events that tell an order's outcome, and the status that each of them means.
 OUTCOMES: Final[Mapping[str, str]] = {
     "orders.order-completed.v1": COMPLETED,
     "orders.order-cancelled.v1": "CANCELLED",
     "orders.order-failed.v1": "FAILED",
+    GREETED: COMPLETED,
 }
 
 

@@ -9,29 +9,34 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from audit.facts import ACCEPTED, OUTCOMES, HistoryEntry, Line
+from audit.facts import ACCEPTED, COMPLETED, GREETED, OUTCOMES, HistoryEntry, Line
 
+ENRICHING: Final = "ENRICHING"
 RESERVING: Final = "RESERVING"
 COMPENSATING: Final = "COMPENSATING"
 CANCEL: Final = "orders.cancel-order.v1"
+#: The first version of the workflow that asks around before it reserves.
+ENRICHING_SINCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
     """What the history tells. `going_back`: it tells that a compensation has begun. The beginning of one is not always told by
     an event, so an open order may also be compensating where this is false. `currency` and `total_minor` are None before
-    they were told."""
+    they were told; `customer_id` is None for a greeting, whose history does not tell it apart from the words. `paused`: it
+    stands still."""
 
     status: str
     workflow: str
     workflow_version: int
-    customer_id: str
+    customer_id: str | None
     items: tuple[Line, ...]
     currency: str | None = None
     total_minor: int | None = None
     reason: str | None = None
     attention: bool = False
     going_back: bool = False
+    paused: bool = False
     outcome: HistoryEntry | None = None
 
     @property
@@ -49,6 +54,8 @@ def fold(history: Iterable[HistoryEntry]) -> Folded | None:
     draft: _Draft | None = None
     for entry in history:
         if draft is None:
+            if entry.type == GREETED:
+                return Folded(COMPLETED, "greet", 1, None, (), outcome=entry)
             draft = _Draft(entry.data) if entry.type == "orders.order-started.v1" else None
         elif entry.type in OUTCOMES:
             draft.end(entry)
@@ -70,12 +77,12 @@ class _Draft:
 
     def __init__(self, started: Mapping[str, Any]) -> None:
         self.started = started
-        self.status = RESERVING
+        self.status = ENRICHING if started["workflow_version"] >= ENRICHING_SINCE else RESERVING
         self.items = lines_of(started["items"])
         self.currency: str | None = None
         self.total_minor: int | None = None
         self.reason: str | None = None
-        self.attention = self.going_back = False
+        self.attention = self.going_back = self.paused = False
         self.outcome: HistoryEntry | None = None
 
     def price(self, data: Mapping[str, Any]) -> None:
@@ -85,7 +92,7 @@ class _Draft:
     def end(self, entry: HistoryEntry) -> None:
         """The outcome."""
         self.status, self.reason, self.outcome = OUTCOMES[entry.type], entry.data.get("reason"), entry
-        self.attention = False
+        self.attention = self.paused = False
         if "total_minor" in entry.data:
             self.price(entry.data)
 
@@ -102,8 +109,13 @@ class _Draft:
             reason=self.reason,
             attention=self.attention,
             going_back=self.going_back,
+            paused=self.paused,
             outcome=self.outcome,
         )
+
+
+def _enriched(draft: _Draft, data: Mapping[str, Any]) -> None:
+    draft.status = RESERVING
 
 
 def _reserved(draft: _Draft, data: Mapping[str, Any]) -> None:
@@ -136,9 +148,18 @@ def _attention_over(draft: _Draft, data: Mapping[str, Any]) -> None:
     draft.attention = False
 
 
+def _paused(draft: _Draft, data: Mapping[str, Any]) -> None:
+    draft.paused = True
+
+
+def _resumed(draft: _Draft, data: Mapping[str, Any]) -> None:
+    draft.paused = False
+
+
 #: What each event changes; an event that is not here changes nothing that a row shows.
 _STEPS: Final[Mapping[str, Callable[[_Draft, Mapping[str, Any]], None]]] = {
     ACCEPTED: _accepted,
+    "orders.order-enriched.v1": _enriched,
     "orders.stock-reserved.v1": _reserved,
     "orders.line-item-added.v1": _line_added,
     "orders.payment-approved.v1": _approved,
@@ -146,4 +167,6 @@ _STEPS: Final[Mapping[str, Callable[[_Draft, Mapping[str, Any]], None]]] = {
     "orders.payment-refunded.v1": _given_back,
     "orders.attention-needed.v1": _attention,
     "orders.attention-resolved.v1": _attention_over,
+    "orders.order-paused.v1": _paused,
+    "orders.order-resumed.v1": _resumed,
 }

@@ -96,7 +96,8 @@ def encode(
     sequence: int | None = None,
     traceparent: str | None = None,
 ) -> bytes:
-    """The message as structured JSON. Attributes that are None are left out."""
+    """The message as structured JSON. Attributes that are None are left out, and so is what a command does not say: its reader
+    knows the defaults, and some of them depend on more than the command."""
     envelope: dict[str, object] = {
         "specversion": "1.0",
         "id": id,
@@ -111,7 +112,8 @@ def encode(
     }
     attributes = {name: value for name, value in envelope.items() if value is not None}
     attributes["datacontenttype"] = "application/json"
-    attributes["data"] = data
+    says_all = isinstance(data, EventData) or len(data.model_fields_set) == len(data.__class__.model_fields)
+    attributes["data"] = data if says_all else data.model_dump(exclude_unset=True)
     return to_json(attributes)
 
 

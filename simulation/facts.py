@@ -99,11 +99,12 @@ def _row(order: Order) -> OrderRow:
         status=order.status,
         workflow=order.workflow,
         workflow_version=order.workflow_version,
-        customer_id=order.request.customer_id,
+        customer_id=order.customer_id,
         items=_lines(order.items),
         currency=order.currency,
         total_minor=order.total_minor,
         reason=order.reason,
+        paused=order.paused_at is not None,
     )
 
 

@@ -25,12 +25,14 @@ from services.payment.gateway.simulated import SimulatedGateway
 from services.payment.handlers import PaymentHandler
 from services.payment.memory import MemoryCharges
 from services.payment.performer import GatewayPerformer
+from services.recommendation.handlers import RecommendationHandler
+from services.recommendation.pairs import Pair
 from simulation.clock import finish
 from simulation.mailbox import Mailbox
 
 A = TypeVar("A")
 
-SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification")
+SERVICES: Final = ("orders", "inventory", "payment", "customer", "recommendation", "notification")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Parts:
         self.charges = MemoryCharges()
         self.customers = MemoryCustomers()
         self.notification = MemoryMails()
+        #: What is bought together. Here nobody learns it: a test says it.
+        self.pairs: dict[str, tuple[Pair, ...]] = {}
         self.ledger = OpenLedger()
         self.gateway = SimulatedGateway(self.ledger, clock, failure_rate)
         self.mailbox = Mailbox()
@@ -86,5 +90,6 @@ class Parts:
                 MemoryDatabase(clock), lambda: PaymentHandler(self.charges), lambda: GatewayPerformer(self.gateway)
             ),
             "customer": Part(MemoryDatabase(clock), lambda: CustomerHandler(self.customers)),
+            "recommendation": Part(MemoryDatabase(clock), lambda: RecommendationHandler(self.pairs)),
             "notification": Part(MemoryDatabase(clock), lambda: MailHandler(self.notification), lambda: self.mailbox),
         }

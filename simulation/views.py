@@ -56,7 +56,7 @@ def verdicts_of(events: Iterable[Event]) -> list[ToldVerdict]:
 
 
 def order_view(order: Order) -> dict[str, Any]:
-    """As `GET /orders/{id}` reads. Workflow version 1 has no pause."""
+    """As `GET /orders/{id}` reads."""
     return {
         "order_id": order.order_id,
         "workflow": order.workflow,
@@ -65,8 +65,8 @@ def order_view(order: Order) -> dict[str, Any]:
         "reason": order.reason,
         "waiting_for": order.waiting_for,
         "deadline": order.deadline,
-        "paused": False,
-        "customer_id": order.request.customer_id,
+        "paused": order.paused_at is not None,
+        "customer_id": order.customer_id,
         "currency": order.currency,
         "total_minor": order.total_minor,
         "items": [item.model_dump() for item in order.items],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from audit.facts import COMPLETED, Charge, GatewayEntry, MoneyFacts, OrderFacts
+from audit.facts import COMPLETED, GREETED, Charge, GatewayEntry, MoneyFacts, OrderFacts
 from audit.rules.breach import Finding
 
 #: In these the payment service does not know, or has not recorded, what the gateway has done: the gateway may be ahead.
@@ -22,7 +22,8 @@ def order_is_paid(order: OrderFacts) -> Iterator[Finding]:
     net: dict[str | None, int] = {}
     for charge in order.charges:
         net[charge.currency] = net.get(charge.currency, 0) + charge.captured_minor - charge.refunded_minor
-    due = {row.currency: row.total_minor or 0} if row is not None and row.status == COMPLETED else {}
+    sold = row is not None and row.status == COMPLETED and all(entry.type != GREETED for entry in order.history)
+    due = {row.currency: row.total_minor or 0} if row is not None and sold else {}
     if net == due:
         return
     for currency in sorted(net.keys() | due.keys(), key=str):

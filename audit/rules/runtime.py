@@ -12,7 +12,7 @@ from audit.facts import OUTCOMES, OrderFacts, PartitionFacts, SentElsewhere, Unr
 from audit.rules.breach import Finding, Terms
 
 #: Which outcome each kind of mail tells of.
-MAIL_OF: Final = {"confirmation": "COMPLETED", "cancellation": "CANCELLED"}
+MAIL_OF: Final = {"confirmation": "orders.order-completed.v1", "cancellation": "orders.order-cancelled.v1"}
 
 
 def outbox_is_drained(partition: PartitionFacts, terms: Terms) -> Iterator[Finding]:
@@ -67,7 +67,7 @@ def one_mail_per_cause(order: OrderFacts) -> Iterator[Finding]:
             yield Finding(f"one {kind}", f"{times} of cause {cause}", kind)
     if len({mail.message_id for mail in order.mails}) != len(kinds):
         yield Finding("a Message-ID for each mail", ", ".join(sorted(mail.message_id for mail in order.mails)))
-    outcomes = {entry.event_id: OUTCOMES[entry.type] for entry in order.history if entry.type in OUTCOMES}
+    outcomes = {entry.event_id: entry.type for entry in order.history if entry.type in OUTCOMES}
     for kind, cause in kinds:
         if cause not in outcomes or outcomes[cause] != MAIL_OF.get(kind):
             found = f"{kind} caused by {cause} ({outcomes.get(cause, 'no outcome of this order')})"

@@ -13,7 +13,7 @@ AFTER_THE_END = VERDICTS
 
 
 def history_folds_to_state(order: OrderFacts) -> Iterator[Finding]:
-    """An order's row says what its history tells: status, reason, lines, total, currency, customer, workflow."""
+    """An order's row says what its history tells: status, reason, lines, total, currency, customer, workflow, pause."""
     told, row = fold(order.history), order.row
     if told is None or row is None:
         if told is not None or row is not None:
@@ -35,12 +35,13 @@ def _compared(told: Folded, row: OrderRow) -> Mapping[str, tuple[object, object]
         "reason": (told.reason, row.reason),
         "items": (_lines(told), [(line.sku, line.quantity, line.unit_price_minor) for line in row.items]),
         "total_minor": (told.total_minor, row.total_minor),
-        "customer_id": (told.customer_id, row.customer_id),
         "workflow": (f"{told.workflow} v{told.workflow_version}", f"{row.workflow} v{row.workflow_version}"),
+        "paused": (told.paused, row.paused),
     }
-    if (
-        told.currency is not None
-    ):  # the row may know it before it is told: an order too large fails before stock-reserved
+    if told.customer_id is not None:
+        compared["customer_id"] = (told.customer_id, row.customer_id)
+    # The row may know it before it is told: an order too large fails before stock-reserved.
+    if told.currency is not None:
         compared["currency"] = (told.currency, row.currency)
     return compared
 

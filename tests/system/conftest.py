@@ -1,4 +1,4 @@
-"""Every conversation is held three times: with everything in turn, and twice in an order that a seed decides."""
+"""Every conversation is held with both versions of the workflow, with everything in turn and in an order that a seed decides."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from conversation import Shop
 
 from simulation import System
 
+HELD = [(2, None), (2, 1), (2, 2), (1, None), (1, 1)]
 
-@pytest.fixture(params=[None, 1, 2], ids=["in-turn", "seed-1", "seed-2"])
+
+@pytest.fixture(
+    params=HELD, ids=[f"v{version}-{'in-turn' if seed is None else f'seed-{seed}'}" for version, seed in HELD]
+)
 def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
     """An open shop. When the test is over, what is down comes up, everything ends, and the promises must hold."""
-    shop = Shop(System(seed=request.param)).open()
+    version, seed = request.param
+    shop = Shop(System(seed=seed), version).open()
     yield shop
     for service in shop.system.parts.of:
         shop.system.up(service)

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from contracts.customer import RegisterCustomer
 from contracts.inventory import ReceiveStock
-from contracts.orders import AddLineItem, ApprovePayment, CancelOrder, StartOrder
+from contracts.orders import (
+    AddLineItem,
+    ApprovePayment,
+    CancelOrder,
+    PauseOrder,
+    ResolveAttention,
+    ResumeOrder,
+    RetryNow,
+    StartGreet,
+    StartOrder,
+)
 from contracts.values import CommandData, Item
 from simulation import System
 
@@ -21,6 +32,8 @@ class Shop:
     either with ` again` for a duplicate, or `undecided`."""
 
     system: System = field(default_factory=System)
+    #: The version of the workflow that orders are started with; None: the default.
+    version: int | None = None
 
     def open(self) -> Shop:
         for sku, (pieces, price, currency) in SHELVES.items():
@@ -52,11 +65,19 @@ class Shop:
         order: str = "O",
         items: tuple[tuple[str, int], ...] = (("tea", 2),),
         method: str = "pm_card_visa",
-        timeout_s: int = 900,
+        timeout_s: int | None = 900,
         currency: str | None = None,
         id: str | None = None,
+        customer: str = "ann",
     ) -> str:
-        return self.say(order, an_order(items, method, timeout_s, currency), id)
+        return self.say(order, an_order(items, method, timeout_s, currency, self.version, customer), id)
+
+    def start_until(self, status: str, order: str = "O", **changes: Any) -> str:
+        """Start an order and stop as soon as it stands there, before anything that follows from that."""
+        command = self.system.command(order, an_order(version=self.version, **changes))
+        while order not in self.system.parts.orders.states or self.status(order) != status:
+            assert self.system.step(), f"it never got to {status}"
+        return command
 
     def approve(self, order: str = "O", id: str | None = None) -> str:
         return self.say(order, ApprovePayment(approved_by="boss"), id)
@@ -66,6 +87,21 @@ class Shop:
 
     def add(self, order: str = "O", sku: str = "mug", quantity: int = 1, id: str | None = None) -> str:
         return self.say(order, AddLineItem(sku=sku, quantity=quantity), id)
+
+    def greet(self, order: str = "O", user: str = "ann", id: str | None = None) -> str:
+        return self.say(order, StartGreet(user_id=user), id)
+
+    def pause(self, order: str = "O", id: str | None = None) -> str:
+        return self.say(order, PauseOrder(operator="op", reason="looking into it"), id)
+
+    def resume(self, order: str = "O", id: str | None = None) -> str:
+        return self.say(order, ResumeOrder(operator="op", reason="looked into it"), id)
+
+    def retry_now(self, order: str = "O", id: str | None = None) -> str:
+        return self.say(order, RetryNow(operator="op", reason="it is up again"), id)
+
+    def resolve(self, resolution: Literal["retry", "settled"], order: str = "O", id: str | None = None) -> str:
+        return self.say(order, ResolveAttention(operator="op", reason="receipt 7", resolution=resolution), id)
 
     def status(self, order: str = "O") -> str:
         return str(self.system.order(order)["status"])
@@ -97,10 +133,13 @@ class Shop:
 def an_order(
     items: tuple[tuple[str, int], ...] = (("tea", 2),),
     method: str = "pm_card_visa",
-    timeout_s: int = 900,
+    timeout_s: int | None = 900,
     currency: str | None = None,
+    version: int | None = None,
+    customer: str = "ann",
 ) -> StartOrder:
+    """What is None is not said."""
     lines = tuple(Item(sku=sku, quantity=quantity) for sku, quantity in items)
-    return StartOrder(
-        customer_id="ann", items=lines, payment_method=method, approval_timeout_s=timeout_s, currency=currency
-    )
+    said = {"approval_timeout_s": timeout_s, "currency": currency, "workflow_version": version}
+    asked = {name: value for name, value in said.items() if value is not None}
+    return StartOrder(customer_id=customer, items=lines, payment_method=method, **asked)  # type: ignore[arg-type]

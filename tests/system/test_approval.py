@@ -19,6 +19,7 @@ def test_an_approved_order_is_charged_once_shipped_and_confirmed_by_one_mail(sho
     assert shop.mails() == ["confirmation"]
     assert [word for word in shop.system.told("O") if not word.startswith("command")] == [
         "order-started",
+        *(["order-enriched"] if shop.version == 2 else []),
         "stock-reserved",
         "payment-approved",
         "payment-captured",
@@ -38,8 +39,8 @@ def test_an_order_that_nobody_approves_is_cancelled_and_its_stock_comes_back(sho
 
 
 def test_the_approval_s_time_runs_from_the_moment_the_stock_is_held(shop: Shop) -> None:
+    shop.start_until("RESERVING", timeout_s=10)
     shop.system.down("inventory")
-    shop.start(timeout_s=10)
     shop.system.skip(60)
     assert shop.status() == "RESERVING"
     shop.system.up("inventory")

@@ -16,10 +16,13 @@ from simulation.parts import SERVICES
 def test_a_participant_that_is_silent_for_long_needs_attention_until_it_answers(
     shop: Shop, service: str, waiting_for: str
 ) -> None:
-    shop.system.down(service)
-    shop.start()
     if service == "payment":
+        shop.system.down(service)
+        shop.start()
         shop.approve()
+    else:
+        shop.start_until("RESERVING")
+        shop.system.down(service)
     shop.system.skip(104)
     assert attention(shop) == []
     shop.system.skip(2)
@@ -46,8 +49,8 @@ def test_a_release_that_is_not_answered_for_long_needs_attention_and_ends_when_i
 
 
 def test_an_order_cancelled_while_it_needs_attention_is_cancelled(shop: Shop) -> None:
+    shop.start_until("RESERVING")
     shop.system.down("inventory")
-    shop.start()
     shop.system.skip(200)
     assert shop.cancel() == "accepted"
     assert shop.status() == "NEEDS_ATTENTION"
@@ -58,8 +61,8 @@ def test_an_order_cancelled_while_it_needs_attention_is_cancelled(shop: Shop) ->
 
 
 def test_an_order_cancelled_before_its_stock_is_held_gives_back_what_is_held_after_all(shop: Shop) -> None:
+    shop.start_until("RESERVING")
     shop.system.down("inventory")
-    shop.start()
     assert shop.cancel() == "accepted"
     assert shop.status() == "COMPENSATING"
     shop.system.up("inventory")

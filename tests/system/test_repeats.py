@@ -75,8 +75,14 @@ def test_a_rejection_is_repeated_even_when_the_command_would_be_accepted_now(sho
 
 def test_an_equal_order_under_a_new_id_is_a_duplicate_with_or_without_the_defaults(shop: Shop) -> None:
     shop.start()
-    spelled_out = an_order().model_copy(update={"workflow_version": 1})
+    spelled_out = an_order(currency="GBP", version=shop.version)
     assert shop.say("O", spelled_out) == "accepted again"
+    left_out = an_order(timeout_s=None, version=shop.version)
+    assert shop.say("O", left_out) == "accepted again"
+    other_version = an_order(version=3 - (shop.version or 2))
+    assert shop.say("O", other_version) == "conflict"
+    assert shop.say("O", an_order(currency="EUR", version=shop.version)) == "conflict"
+    assert shop.say("O", an_order(timeout_s=901, version=shop.version)) == "conflict"
     assert shop.start(items=(("tea", 1), ("tea", 1))) == "conflict"
     assert shop.shelf("tea") == (98, 2, 0)
 

@@ -12,9 +12,18 @@ def nothing(shop: Shop) -> None:
     """There is no order."""
 
 
-def reserving(shop: Shop) -> None:
-    shop.system.down("inventory")
+def enriching(shop: Shop) -> None:
+    if shop.version == 1:
+        pytest.skip("version 1 asks nobody")
+    shop.system.down("customer")
     shop.start()
+    assert (shop.status(), shop.waiting_for()) == ("ENRICHING", "enrichment")
+
+
+def reserving(shop: Shop) -> None:
+    shop.start_until("RESERVING")
+    shop.system.down("inventory")
+    shop.system.run()
     assert (shop.status(), shop.waiting_for()) == ("RESERVING", "stock")
 
 
@@ -81,6 +90,7 @@ AGAIN = "accepted again"
 #                                   equal start, other start, approve,       cancel,     add a line
 VERDICTS = {
     nothing: ("accepted", "accepted", "unknown-order", "unknown-order", "unknown-order"),
+    enriching: (AGAIN, "conflict", "accepted", "accepted", "undecided"),
     reserving: (AGAIN, "conflict", "accepted", "accepted", "undecided"),
     awaiting: (AGAIN, "conflict", "accepted", "accepted", "accepted"),
     approved_with_an_undecided_line: (AGAIN, "conflict", AGAIN, "accepted", "not-allowed"),

@@ -20,7 +20,7 @@ from contracts.values import CommandData, Item
 from messaging.decision import CancelTimer, Decision, Message, SetTimer, TimerFired
 from services.orders.domain import compensation, enrichment, operations, replies, signals
 from services.orders.domain.greet import greet
-from services.orders.domain.move import Move, Situation, patience_over_at, verdict_event
+from services.orders.domain.move import Move, Situation, awaited, patience_over_at, verdict_event
 from services.orders.domain.state import Order, Phase, Verdict, View
 
 Rule = Callable[[Situation], Move]
@@ -131,14 +131,18 @@ def _decision(view: View, before: Order | None, move: Move, message: Message, no
 
 def _stand_still(paused_at: datetime, before: Order, move: Move, now: datetime) -> Move:
     """A paused order takes note of what arrives, but asks nobody for anything: what it would have asked for follows from its
-    state when it is resumed. A deadline that was set meanwhile is kept as if it had been set when the order was paused."""
+    state when it is resumed. (What does not, it says: the stock of a line that cannot be added is given back at once.) A deadline
+    that was set meanwhile is kept as if it had been set when the order was paused. An order that ends does not stand still."""
+    if move.order.ended:
+        return replace(move, order=replace(move.order, paused_at=None))
     order = replace(move.order, asked_at=None)
     stood = now - paused_at
     if order.approval_deadline is not None and order.approval_deadline != before.approval_deadline:
         order = replace(order, approval_deadline=order.approval_deadline - stood)
     if order.retry_at is not None and order.retry_at != before.retry_at:
         order = replace(order, retry_at=order.retry_at - stood)
-    says = tuple(said for said in move.says if not isinstance(getattr(said, "data", None), CommandData))
+    later = awaited(order)
+    says = tuple(said for said in move.says if said not in later)
     return Move(order, says, move.verdicts)
 
 

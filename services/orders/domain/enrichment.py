@@ -71,7 +71,8 @@ def _learned(situation: Situation, learn: Callable[[Enrichment], Enrichment]) ->
     if order.enrichment is None or situation.message.data.request_id != order.enrichment.request_id:
         return Move(order)
     learned = replace(order, enrichment=learn(order.enrichment))
-    return answered(learned).then(lambda o: go_on_if_known(o, situation.now))
+    # One answer says nothing about the others' silence: whoever worries about it goes on until all is known.
+    return go_on_if_known(learned, situation.now)
 
 
 def stop_waiting_for_recommendations(order: Order, now: datetime) -> Move:

@@ -25,8 +25,8 @@ from services.orders.domain.move import (
     patience_over_at,
     settle_pending,
 )
-from services.orders.domain.policies import APPROVAL_TIMEOUT_S, ATTENTION_AFTER, COMPENSATION, PAYMENT
-from services.orders.domain.signals import approval_timed_out, pay_if_settled
+from services.orders.domain.policies import ATTENTION_AFTER, COMPENSATION, PAYMENT
+from services.orders.domain.signals import approval_timed_out, approval_timeout_s, pay_if_settled
 from services.orders.domain.state import Order, PendingLine, Phase, Verdict, business_id
 
 _WORKED: Final = "The answer came."
@@ -56,7 +56,7 @@ def reserved(situation: Situation) -> Move:
                 message=f"The total of {total} is above {MAX_TOTAL_MINOR}.",
             )
         )
-    deadline = now + timedelta(seconds=_approval_timeout_s(order))
+    deadline = now + timedelta(seconds=approval_timeout_s(order))
     waiting = replace(
         held,
         phase=Phase.AWAITING_APPROVAL,
@@ -76,13 +76,6 @@ def reserved(situation: Situation) -> Move:
     if waiting.pending:
         return move.then(lambda o: ask(o, now))
     return move.then(lambda o: pay_if_settled(o, now))
-
-
-def _approval_timeout_s(order: Order) -> int:
-    if order.approval_timeout_s is not None:
-        return order.approval_timeout_s
-    tier = order.enrichment.tier if order.enrichment is not None else None
-    return APPROVAL_TIMEOUT_S[tier] if tier is not None else order.ordered.approval_timeout_s
 
 
 def refused(situation: Situation) -> Move:

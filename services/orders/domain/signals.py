@@ -13,10 +13,11 @@ from messaging.decision import Outgoing
 from services.orders.domain.compensation import compensate
 from services.orders.domain.enrichment import enrich
 from services.orders.domain.move import Move, Situation, accept, ask, awaited, reject
+from services.orders.domain.policies import APPROVAL_TIMEOUT_S
 from services.orders.domain.state import Charge, Order, PendingLine, Phase, business_id
 
 SUPPORTED_VERSIONS: Final = frozenset({1, 2})
-DEFAULT_VERSION: Final = 1
+DEFAULT_VERSION: Final = 2
 
 
 def invalid(situation: Situation) -> Move:
@@ -79,17 +80,44 @@ def start_again(situation: Situation) -> Move:
     data, known = situation.message.data, situation.order.request
     same = data == known
     if isinstance(data, StartOrder) and isinstance(known, StartOrder):
-        version = situation.order.workflow_version
-        same = same or _with_defaults(data, DEFAULT_VERSION) == _with_defaults(known, version)
+        same = _asks_the_same(situation.order, known, data)
     if same:
         return accept(situation.order, situation.command, duplicate=True)
     return reject(situation.order, situation.command, "conflict", "An order with this id and other content exists.")
 
 
-def _with_defaults(request: StartOrder, version: int) -> StartOrder:
-    if request.workflow_version is not None:
-        return request
-    return request.model_copy(update={"workflow_version": version})
+def _asks_the_same(order: Order, known: StartOrder, data: StartOrder) -> bool:
+    """Compared after defaults, which are the order's own: its version, the currency that it turned out to have, and the time for
+    approval that its customer's tier gives it."""
+    version = data.workflow_version
+    if version is None:
+        version = order.workflow_version if known.workflow_version is None else DEFAULT_VERSION
+    said = "approval_timeout_s" in data.model_fields_set
+    timeout_s = data.approval_timeout_s if said else default_approval_timeout_s(order)
+    return _spelled_out(data, version, data.currency or order.currency, timeout_s) == _spelled_out(
+        known, order.workflow_version, known.currency or order.currency, approval_timeout_s(order)
+    )
+
+
+def _spelled_out(request: StartOrder, version: int, currency: str | None, timeout_s: int) -> StartOrder:
+    return request.model_copy(
+        update={"workflow_version": version, "currency": currency, "approval_timeout_s": timeout_s}
+    )
+
+
+def default_approval_timeout_s(order: Order) -> int:
+    """How long an approval is waited for where the start-order does not say: in version 2 the customer's tier decides, once it is
+    known."""
+    tier = order.enrichment.tier if order.enrichment is not None else None
+    return APPROVAL_TIMEOUT_S["STANDARD" if tier is None else tier]
+
+
+def approval_timeout_s(order: Order) -> int:
+    """How long an approval of this order is waited for."""
+    if order.approval_timeout_s is not None:
+        return order.approval_timeout_s
+    # An order that was started before there were tiers has what its request says.
+    return order.ordered.approval_timeout_s if order.enrichment is None else default_approval_timeout_s(order)
 
 
 # --- approve ----------------------------------------------------------------------------------------------------------
