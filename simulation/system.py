@@ -155,6 +155,7 @@ class System:
 
     def finish(self, within_s: float = 3_000_000) -> None:
         """Let time pass until nothing is left to happen: every order has ended. Raises `TimeoutError`."""
+        self.run()
         while self._next_at() is not None:
             self.until(lambda: self._next_at() is None, within_s)
             # Where it is not heard of that a publish was recorded, it is done again.

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts import inventory, payment
+from contracts import customer, inventory, payment, recommendation
+from contracts.customer import Tier
 from contracts.envelope import InvalidCommand
 from contracts.orders import (
     AddLineItem,
@@ -17,6 +18,10 @@ from contracts.orders import (
     OrderCancelled,
     OrderCompleted,
     OrderFailed,
+    PauseOrder,
+    ResolveAttention,
+    ResumeOrder,
+    RetryNow,
     StartOrder,
 )
 from contracts.values import Item, PricedItem
@@ -29,15 +34,21 @@ FIRST = business_id("rsv", "O", "0")
 EXTRA = business_id("rsv", "O", "1")
 CHARGE = business_id("ch", "O")
 REFUND = business_id("rf", "O")
+ENRICHMENT = business_id("enr", "O")
 TERMINAL = (OrderCompleted, OrderCancelled, OrderFailed)
 
 
 def start(**changes: Any) -> StartOrder:
-    return StartOrder(**{"customer_id": "ann", "items": (Item(sku="tea", quantity=2),), **changes})
+    """An order of version 1, unless it says otherwise: what the versions have in common is tried there."""
+    asked = {"customer_id": "ann", "items": (Item(sku="tea", quantity=2),), "workflow_version": 1}
+    return StartOrder(**{**asked, **changes})
 
 
 APPROVE, CANCEL = ApprovePayment(approved_by="boss"), CancelOrder(reason="no")
 ADD = AddLineItem(sku="mug", quantity=1)
+BY: dict[str, Any] = {"operator": "op", "reason": "because"}
+RETRY_NOW, PAUSE, RESUME = RetryNow(**BY), PauseOrder(**BY), ResumeOrder(**BY)
+SETTLED = ResolveAttention(**BY, resolution="settled")
 INVALID = InvalidCommand("bad", "test", "orders.nonsense.v1", "O", "This is nonsense.")
 
 
@@ -52,6 +63,22 @@ def refused(reservation_id: str = FIRST, reason: Any = "out-of-stock") -> invent
 
 def released(reservation_id: str = FIRST) -> inventory.StockReleased:
     return inventory.StockReleased(reservation_id=reservation_id, items=(Item(sku="tea", quantity=2),))
+
+
+def found(tier: Tier = "STANDARD") -> customer.CustomerFound:
+    return customer.CustomerFound(request_id=ENRICHMENT, customer_id="ann", tier=tier)
+
+
+def nobody() -> customer.CustomerUnknown:
+    return customer.CustomerUnknown(request_id=ENRICHMENT, customer_id="ann")
+
+
+def checked() -> inventory.StockChecked:
+    return inventory.StockChecked(request_id=ENRICHMENT, levels=())
+
+
+def recommended(*skus: str) -> recommendation.Recommended:
+    return recommendation.Recommended(request_id=ENRICHMENT, skus=skus)
 
 
 def captured(amount: int = 500, attempt: int = 1) -> payment.ChargeCaptured:
@@ -163,6 +190,7 @@ def in_phase(phase: Phase, **request: Any) -> Talk:
     talk = Talk()
     steps: dict[Phase, tuple[Any, ...]] = {
         Phase.NEW: (),
+        Phase.ENRICHING: (start(**{**request, "workflow_version": 2}),),
         Phase.RESERVING: (start(**request),),
         Phase.AWAITING_APPROVAL: (start(**request), held()),
         Phase.PAYING: (start(**request), held(), APPROVE),
