@@ -14,6 +14,7 @@ from audit.facts import ACCEPTED, COMPLETED, GREETED, OUTCOMES, HistoryEntry, Li
 ENRICHING: Final = "ENRICHING"
 RESERVING: Final = "RESERVING"
 COMPENSATING: Final = "COMPENSATING"
+RESOLVED: Final = "orders.attention-resolved.v1"
 CANCEL: Final = "orders.cancel-order.v1"
 #: The first version of the workflow that asks around before it reserves.
 ENRICHING_SINCE: Final = 2
@@ -65,6 +66,12 @@ def fold(history: Iterable[HistoryEntry]) -> Folded | None:
             if step is not None:
                 step(draft, entry.data)
     return None if draft is None else draft.folded()
+
+
+def settled_by_hand(history: Iterable[HistoryEntry]) -> bool:
+    """Whether a person, named in the history, has done what a step of the compensation could not: then payment, the gateway or
+    inventory have on record what they last did, and the person's reason says the rest."""
+    return any(entry.type == RESOLVED and entry.data.get("operator") for entry in history)
 
 
 def lines_of(items: Iterable[Mapping[str, Any]]) -> tuple[Line, ...]:
@@ -166,7 +173,7 @@ _STEPS: Final[Mapping[str, Callable[[_Draft, Mapping[str, Any]], None]]] = {
     "orders.stock-released.v1": _given_back,
     "orders.payment-refunded.v1": _given_back,
     "orders.attention-needed.v1": _attention,
-    "orders.attention-resolved.v1": _attention_over,
+    RESOLVED: _attention_over,
     "orders.order-paused.v1": _paused,
     "orders.order-resumed.v1": _resumed,
 }

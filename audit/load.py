@@ -180,12 +180,12 @@ def _stock(row: asyncpg.Record) -> StockFacts:
 
 
 async def _money(cut: Cut) -> tuple[MoneyFacts, ...]:
-    """Each party's own sums, over all orders that are not open."""
+    """Each party's own sums, over all orders that are not open and were not settled by hand."""
     orders, payment, gateway = (cut.databases[name] for name in ("orders", "payment", "gateway"))
-    still_open = [row["order_id"] for row in await orders.fetch(sql.OPEN_ORDERS)]
+    uncounted = [row["order_id"] for row in await orders.fetch(sql.UNCOUNTED_ORDERS)]
     completed = {row["currency"]: row["total"] for row in await orders.fetch(sql.COMPLETED_SUMS)}
-    paid = {row["currency"]: row for row in await payment.fetch(sql.PAYMENT_SUMS, still_open)}
-    moved = {row["currency"]: row for row in await gateway.fetch(sql.GATEWAY_SUMS, gateway.as_of, still_open)}
+    paid = {row["currency"]: row for row in await payment.fetch(sql.PAYMENT_SUMS, uncounted)}
+    moved = {row["currency"]: row for row in await gateway.fetch(sql.GATEWAY_SUMS, gateway.as_of, uncounted)}
     return tuple(
         MoneyFacts(
             currency=currency,

@@ -38,7 +38,12 @@ SELECT order_id, source, id, type, accepted, reason FROM command ORDER BY order_
 
 ORDER_TIMERS: Final = 'SELECT key AS order_id, due_at FROM timer ORDER BY key COLLATE "C", due_at'
 
-OPEN_ORDERS: Final = "SELECT order_id FROM orders WHERE status NOT IN ('COMPLETED', 'CANCELLED', 'FAILED')"
+#: Open ones, and those of which a person has settled by hand what had to be given back.
+UNCOUNTED_ORDERS: Final = """
+SELECT order_id FROM orders WHERE status NOT IN ('COMPLETED', 'CANCELLED', 'FAILED')
+UNION
+SELECT order_id FROM history WHERE type = 'orders.attention-resolved.v1' AND data ->> 'operator' IS NOT NULL
+"""
 
 COMPLETED_SUMS: Final = """
 SELECT currency, sum(total_minor)::bigint AS total FROM orders WHERE status = 'COMPLETED' GROUP BY currency

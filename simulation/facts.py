@@ -32,6 +32,7 @@ from audit.facts import (
     StockRow,
     Timer,
 )
+from audit.fold import settled_by_hand
 from contracts.envelope import InvalidCommand, Unreadable, decode_command, decode_event, event_type
 from contracts.inventory import StockAdjusted, StockReceived
 from contracts.topics import ORDERS_COMMANDS, ORDERS_EVENTS
@@ -228,11 +229,11 @@ def _partitions(parts: Parts, clock: Clock, partitions: int) -> Iterable[Partiti
 
 
 def _money(orders: Iterable[OrderFacts]) -> tuple[MoneyFacts, ...]:
-    """Each party's own sums over all orders that are not open."""
+    """Each party's own sums over all orders that are not open and were not settled by hand."""
     sums: dict[str, Counter[str]] = defaultdict(Counter)
     for order in orders:
         row = order.row
-        if row is not None and not row.ended:
+        if (row is not None and not row.ended) or settled_by_hand(order.history):
             continue
         if row is not None and row.status == "COMPLETED" and row.currency is not None:
             sums[row.currency]["completed"] += row.total_minor or 0

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from audit.facts import COMPLETED, GREETED, Charge, GatewayEntry, MoneyFacts, OrderFacts
+from audit.fold import settled_by_hand
 from audit.rules.breach import Finding
 
 #: In these the payment service does not know, or has not recorded, what the gateway has done: the gateway may be ahead.
@@ -15,9 +16,11 @@ BEFORE_PAYMENT = frozenset({"ENRICHING", "RESERVING", "AWAITING_APPROVAL"})
 
 def order_is_paid(order: OrderFacts) -> Iterator[Finding]:
     """What payment has captured and not refunded is an order's total if it completed, and nothing if it ended otherwise, if
-    nobody has approved it, or if there is no such order."""
+    nobody has approved it, or if there is no such order; unless it was settled by hand."""
     row = order.row
     if row is not None and not row.ended and row.status not in BEFORE_PAYMENT:
+        return
+    if settled_by_hand(order.history):
         return
     net: dict[str | None, int] = {}
     for charge in order.charges:
@@ -101,7 +104,8 @@ def _refunds_at_gateway(entries: tuple[GatewayEntry, ...]) -> Iterator[Finding]:
 
 
 def money_adds_up(money: MoneyFacts) -> Iterator[Finding]:
-    """In every currency the totals of all completed orders are the sum of captures less refunds, at payment and at the gateway."""
+    """In every currency the totals of all completed orders are the sum of captures less refunds, at payment and at the gateway;
+    orders that were settled by hand are left out."""
     payment = money.payment_captured_minor - money.payment_refunded_minor
     gateway = money.gateway_charged_minor - money.gateway_refunded_minor
     if payment != money.completed_minor:

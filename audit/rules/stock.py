@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from audit.facts import COMPLETED, OUTCOMES, Irregularity, Line, OrderFacts, Reservation, StockFacts
+from audit.fold import settled_by_hand
 from audit.rules.breach import Finding
 
 HOLDING = frozenset({"AWAITING_APPROVAL", "PAYING"})
@@ -57,8 +58,8 @@ def nothing_irregular(irregularity: Irregularity) -> Iterator[Finding]:
 
 
 def no_hold_after_end(order: OrderFacts) -> Iterator[Finding]:
-    """An order that has ended holds no stock, and neither does an id that is no order's."""
-    if order.row is not None and not order.ended:
+    """An order that has ended holds no stock, unless it was settled by hand, and neither does an id that is no order's."""
+    if (order.row is not None and not order.ended) or settled_by_hand(order.history):
         return
     completed = _shipping(order)
     for reservation in order.reservations:

@@ -72,9 +72,13 @@ class Shop:
     ) -> str:
         return self.say(order, an_order(items, method, timeout_s, currency, self.version, customer), id)
 
+    def asking(self, **changes: Any) -> StartOrder:
+        """An order in this conversation's version."""
+        return an_order(version=self.version, **changes)
+
     def start_until(self, status: str, order: str = "O", **changes: Any) -> str:
         """Start an order and stop as soon as it stands there, before anything that follows from that."""
-        command = self.system.command(order, an_order(version=self.version, **changes))
+        command = self.system.command(order, self.asking(**changes))
         while order not in self.system.parts.orders.states or self.status(order) != status:
             assert self.system.step(), f"it never got to {status}"
         return command

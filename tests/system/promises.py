@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from contracts.envelope import Unreadable, decode_command
-from contracts.topics import COMMAND_TOPICS, ORDERS_COMMANDS, ORDERS_EVENTS
+from contracts.topics import COMMAND_TOPICS, ORDERS_COMMANDS, ORDERS_EVENTS, ORDERS_OPERATIONS
 from messaging.partitioner import partition_of
 from simulation import System
 
-ENDS = {"order-completed", "order-cancelled", "order-failed"}
+ENDS = {"order-completed", "order-cancelled", "order-failed", "greeted"}
 
 
 def check(system: System) -> None:
@@ -31,7 +31,8 @@ def every_order_has_one_outcome(system: System) -> None:
         told = system.told(order["order_id"])
         ends = [word for word in told if word in ENDS]
         assert len(ends) == 1, f"{order['order_id']} ended as {ends}"
-        assert ends == [f"order-{order['status'].lower()}"]
+        assert ends == ["greeted" if order["workflow"] == "greet" else f"order-{order['status'].lower()}"]
+        assert not order["paused"]
         assert told.count("attention-needed") == told.count("attention-resolved")
         assert (order["waiting_for"], order["deadline"]) == (None, None)
 
@@ -39,7 +40,7 @@ def every_order_has_one_outcome(system: System) -> None:
 def every_command_is_answered_each_time(system: System) -> None:
     asked: Counter[tuple[str, str]] = Counter()
     firsts: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for record in system.records(ORDERS_COMMANDS):
+    for record in (*system.records(ORDERS_COMMANDS), *system.records(ORDERS_OPERATIONS)):
         try:
             command = decode_command(record.topic, record.key, record.value, record.headers)
         except Unreadable:

@@ -41,7 +41,7 @@ def pause(situation: Situation) -> Move:
     if order.paused_at is not None:
         return accept(order, situation.command, duplicate=True)
     # As from the moment it was asked for: a deadline that passed while nobody was there to read it has not passed.
-    asked_at = min(max(situation.message.at, order.updated_at), situation.now)
+    asked_at = min(situation.message.at, situation.now)
     paused = replace(order, paused_at=asked_at)
     event = OrderPaused(
         reason=data.reason, message="The order stands still until it is resumed.", operator=data.operator
