@@ -22,7 +22,14 @@ async def test_an_auto_approved_order_completes_with_its_stock_shipped_one_charg
     done = await orderctl(shop.place, "start", "--item", f"{sku}:3", env=env)
     assert done.returncode == 0, done.output
     told = [kind for kind in shop.kinds(order_id) if kind != "command-accepted"]
-    assert told == ["order-started", "stock-reserved", "payment-approved", "payment-captured", "order-completed"]
+    assert told == [
+        "order-started",
+        "order-enriched",
+        "stock-reserved",
+        "payment-approved",
+        "payment-captured",
+        "order-completed",
+    ]
     end = await shop.ended(order_id)
     assert end.data["items"] == [{"sku": sku, "quantity": 3, "unit_price_minor": 250}]
     assert (end.data["total_minor"], end.data["currency"], end.data["customer_id"]) == (750, "GBP", customer)

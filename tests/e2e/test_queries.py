@@ -29,7 +29,7 @@ def moment(text: str) -> datetime:
 
 
 async def test_an_order_reads_as_the_contract_says_while_it_waits_and_after_its_end(shop: Shop) -> None:
-    sku, customer = await shop.shelf(5, 99), shop.new_id("customer")
+    sku, customer = await shop.shelf(5, 99), await shop.customer()
     order_id = await shop.held({sku: 2}, customer_id=customer)
     order = await shop.order(order_id)
     assert set(order) >= ORDER_FIELDS
@@ -74,7 +74,7 @@ async def test_the_history_has_an_entry_for_every_published_event_with_what_caus
 
 
 async def test_the_list_of_orders_is_filtered_newest_first_and_comes_in_pages(shop: Shop) -> None:
-    sku, customer = await shop.shelf(20), shop.new_id("customer")
+    sku, customer = await shop.shelf(20), await shop.customer()
     made = [await shop.held({sku: 1}, customer_id=customer) for _ in range(5)]
     cancelled = made[1]
     await shop.cancel(cancelled)

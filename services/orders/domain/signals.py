@@ -80,7 +80,7 @@ def start_again(situation: Situation) -> Move:
     data, known = situation.message.data, situation.order.request
     same = data == known
     if isinstance(data, StartOrder) and isinstance(known, StartOrder):
-        same = _asks_the_same(situation.order, known, data)
+        same = same or _asks_the_same(situation.order, known, data)
     if same:
         return accept(situation.order, situation.command, duplicate=True)
     return reject(situation.order, situation.command, "conflict", "An order with this id and other content exists.")
