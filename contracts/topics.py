@@ -86,9 +86,10 @@ def all_topics(partitions: int = DEFAULT_PARTITIONS) -> list[TopicSpec]:
     """Every topic of the system, dead letters included.
 
     The broker stamps each record when it appends it (`LogAppendTime`): a timer is compared with the time at which a
-    record was appended, and a client's clock must have no say in that.
+    record was appended, and a client's clock must have no say in that. And it stores what came compressed as it reads: our
+    readers know gzip alone of the codecs that others use, and what only fits compressed is refused at its sender's.
     """
-    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
+    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1", "compression.type": "uncompressed"}
     names = sorted(COMMAND_TOPICS | EVENT_TOPICS)
     dead = sorted(dead_letter_topic(topic, service) for service, topics in SUBSCRIPTIONS.items() for topic in topics)
     dead.append(dead_letter_topic(ORDERS_EVENTS, RECOMMENDATION_LEARNER))

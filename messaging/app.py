@@ -98,8 +98,8 @@ def _guarded(load: Callable[[], Settings], main: Callable[[Settings], Coroutine[
 
 
 async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Service]]) -> int:
-    print(f"{settings.identity} on task queue {settings.task_queue}, group {settings.group_id}", flush=True)
     stopped = _on_signals()
+    print(f"{settings.identity} on task queue {settings.task_queue}, group {settings.group_id}", flush=True)
     meters = Meters(settings.service)
     service = await build(settings)
     state: list[Host] = []
@@ -140,8 +140,6 @@ async def _until_stopped(host: Host, stopped: asyncio.Event) -> int:
     if working.done():
         working.result()
         return 1
-    # Whatever is down, the process is gone in time: what is not finished is in the database.
-    asyncio.get_running_loop().call_later(STOP_DEADLINE_S, _give_up)
     await host.stop()
     await working
     return 0
@@ -155,8 +153,17 @@ def _give_up() -> None:
 async def _migrated(settings: Settings, migrations: Path, stopped: asyncio.Event) -> bool:
     """Bring the database up to date, waiting for it where it is not there yet. False: stopped meanwhile."""
     while not stopped.is_set():
+        migrating, waiting = (
+            asyncio.create_task(migrate(settings.database_url, migrations)),
+            asyncio.create_task(stopped.wait()),
+        )
+        await asyncio.wait({migrating, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not migrating.done():
+            migrating.cancel()
+            return False
         try:
-            applied = await migrate(settings.database_url, migrations)
+            applied = migrating.result()
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
             log.warning("the database is not there yet: %r", error)
             await asyncio.sleep(0.5)
@@ -170,8 +177,8 @@ async def _migrated(settings: Settings, migrations: Path, stopped: asyncio.Event
 
 
 async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitable[QueryService]]) -> int:
-    print(f"{settings.identity} answers queries on {settings.http_host}:{settings.http_port}", flush=True)
     stopped = _on_signals()
+    print(f"{settings.identity} answers queries on {settings.http_host}:{settings.http_port}", flush=True)
     meters = Meters(settings.service)
     service = await build(settings)
     try:
@@ -190,7 +197,13 @@ async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitab
 
 
 def _on_signals() -> asyncio.Event:
-    stopped = asyncio.Event()
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopped.set()
+        # Whatever is down, the process is gone in time: what is not finished is in the database.
+        loop.call_later(STOP_DEADLINE_S, _give_up)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop)
     return stopped

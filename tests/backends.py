@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -12,16 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 
+from devstack.errors import DevstackError
 from devstack.ports import free_offset
 from devstack.postgres import SUPERUSER
 from devstack.settings import DATABASES
 from devstack.stack import Stack
 
 Name = Literal["kafka", "postgres"]
+NAMES: Final[tuple[Name, ...]] = ("kafka", "postgres")
 
 
 class Backends(ABC):
@@ -52,6 +55,12 @@ class Backends(ABC):
     def wait_until_ready(self) -> None:
         """Wait until both answer."""
 
+    def heal(self) -> None:
+        """Thaw what is frozen, wait for what crashed: as if nothing had been."""
+        for name in NAMES:
+            self.thaw(name)
+        self.wait_until_ready()
+
 
 class DevstackBackends(Backends):
     """Local processes."""
@@ -68,7 +77,8 @@ class DevstackBackends(Backends):
         self._stack.kill(name, signal.SIGSTOP)
 
     def thaw(self, name: Name) -> None:
-        self._stack.kill(name, signal.SIGCONT)
+        with contextlib.suppress(DevstackError):  # it crashed, and is not there yet
+            self._stack.kill(name, signal.SIGCONT)
 
     def wait_until_ready(self) -> None:
         self._stack.wait_until_ready(60)
@@ -91,7 +101,10 @@ class DockerBackends(Backends):
         self._containers[name].get_wrapped_container().pause()
 
     def thaw(self, name: Name) -> None:
-        self._containers[name].get_wrapped_container().unpause()
+        container = self._containers[name].get_wrapped_container()
+        container.reload()
+        if container.status == "paused":
+            container.unpause()
 
     def wait_until_ready(self) -> None:
         for address in (self.bootstrap, self.postgres.rpartition("@")[2].partition("/")[0]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 from backends import Backends
 from tally import MIGRATIONS
-from tally_world import MemoryWorld, World, real_world
+from tally_real import real_world
+from tally_world import MemoryWorld, World
 
 from contracts.topics import DEFAULT_PARTITIONS
 from devstack.topics import ensure_topics
@@ -72,15 +73,6 @@ async def _databases(backends: Backends, templates: dict[Path, str]) -> AsyncIte
         for name in made:
             await admin.execute(f'drop database "{name}" with (force)')
         await admin.close()
-
-
-@pytest.fixture
-def healthy_again(backends: Backends) -> Iterator[None]:
-    """For tests that crash or freeze a backend: the next one finds it as if nothing had been."""
-    yield
-    for name in ("kafka", "postgres"):
-        backends.thaw(name)
-    backends.wait_until_ready()
 
 
 @pytest.fixture(params=["memory", "postgres", "locking"])

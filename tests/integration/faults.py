@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tally_world import RealWorld
+from tally_real import RealWorld
 
 from messaging.errors import PublishUnknownError, TransientStoreError
 from messaging.ports import Publisher, Wire

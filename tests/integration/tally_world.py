@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-import asyncpg
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from tally import SERVICE, TOPICS, MemoryTally, PostgresTally, Tally, TallyHandler
+from tally import SERVICE, TOPICS, MemoryTally, Tally, TallyHandler
 
 from contracts.envelope import decode_event, encode, event_type, headers_for
 from contracts.inventory import AdjustStock, CommandRejected, StockAdjusted
@@ -20,15 +16,11 @@ from contracts.orders import OrderCancelled
 from contracts.registry import TYPE_OF
 from contracts.topics import DEFAULT_PARTITIONS, INVENTORY_EVENTS, dead_letter_topic
 from contracts.values import CommandData, EventData
-from messaging.clients import make_producer, make_reader
-from messaging.kafka import KafkaPublisher, _record
 from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
 from messaging.meters import Meters
 from messaging.partitioner import partition_of
 from messaging.ports import Headers, Publisher, Record, Store
-from messaging.postgres import PostgresStore
 from messaging.schedule import Barrier
-from messaging.settings import Settings, load_settings
 from messaging.worker import PartitionWorker
 
 PARTITIONS = DEFAULT_PARTITIONS
@@ -105,108 +97,6 @@ class MemoryWorld:
         return 0
 
 
-def settings_for(bootstrap: str, dsn: str = "postgresql://unused", **environment: str) -> Settings:
-    env = {
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-        "INVENTORY_DATABASE_URL": dsn,
-        "IDENTITY": "tally",
-        "OUTBOX_GRACE_S": "30",
-        **environment,
-    }
-    return load_settings(SERVICE, env=env)
-
-
-class RealWorld:
-    def __init__(self, bootstrap: str, dsn: str, locking: bool) -> None:
-        self.name = "locking" if locking else "postgres"
-        self._bootstrap, self._dsn, self._locking = bootstrap, dsn, locking
-        self._stores: list[PostgresStore] = []
-        self._publishers: list[KafkaPublisher] = []
-        self._producer: AIOKafkaProducer
-        self._reader: AIOKafkaConsumer
-        self._begins: dict[tuple[str, int], int] = {}
-        self._seen: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
-
-    async def start(self) -> None:
-        self._connection = await asyncpg.connect(self._dsn)
-        self._producer = make_producer(self._bootstrap, "test")
-        # Named at the start, the topics' metadata comes at once; else it is asked for topic by topic, 0.1 s each.
-        self._reader = make_reader(self._bootstrap, "test", WRITTEN)
-        await asyncio.gather(self._producer.start(), self._reader.start())
-        self._reader.unsubscribe()
-        everywhere = [TopicPartition(topic, p) for topic in WRITTEN for p in range(PARTITIONS)]
-        ends = await self._reader.end_offsets(everywhere)
-        self._begins = {(tp.topic, tp.partition): end for tp, end in ends.items()}
-        # One assignment for all: changing it costs a wait of 0.1 s for the fetch that is under way.
-        self._reader.assign(everywhere)
-        for tp, end in ends.items():
-            self._reader.seek(tp, end)
-
-    async def stop(self) -> None:
-        await asyncio.gather(*(publisher.close() for publisher in self._publishers))
-        await asyncio.gather(*(store.close() for store in self._stores))
-        await asyncio.gather(self._producer.stop(), self._reader.stop(), self._connection.close())
-
-    def store(self) -> Store:
-        self._stores.append(PostgresStore(self._dsn, self._locking))
-        return self._stores[-1]
-
-    def handler(self) -> TallyHandler:
-        return TallyHandler(PostgresTally())
-
-    def publisher(self) -> Publisher:
-        self._publishers.append(KafkaPublisher(settings_for(self._bootstrap)))
-        return self._publishers[-1]
-
-    async def execute(self, query: str, *arguments: Any) -> None:
-        await self._connection.execute(query, *arguments)
-
-    async def rows(self) -> dict[str, Tally]:
-        rows = await self._connection.fetch("select key, total, version from tally")
-        return {row["key"]: Tally(row["total"], row["version"]) for row in rows}
-
-    async def put(self, key: str, row: Tally) -> None:
-        await self.execute(
-            "insert into tally values ($1, $2, $3) on conflict (key) do update set total = $2, version = $3",
-            key,
-            row.total,
-            row.version,
-        )
-
-    async def append(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int
-    ) -> Record:
-        done = await self._producer.send_and_wait(topic, value, key, partition, headers=list(headers))
-        at = datetime.fromtimestamp(done.timestamp / 1000, UTC)
-        return Record(topic, partition, done.offset, key, value, headers, at)
-
-    async def read(self, topic: str, partition: int, offset: int = 0) -> list[Record]:
-        tp = TopicPartition(topic, partition)
-        end = await self.end(topic, partition)
-        async with asyncio.timeout(20):
-            while await self._reader.position(tp) < end:
-                for found, raws in (await self._reader.getmany(timeout_ms=1000)).items():
-                    self._seen[found.topic, found.partition].extend(_record(raw) for raw in raws)
-        return [record for record in self._seen[topic, partition] if record.offset >= offset]
-
-    async def end(self, topic: str, partition: int) -> int:
-        tp = TopicPartition(topic, partition)
-        return int((await self._reader.end_offsets([tp]))[tp])
-
-    def begin(self, topic: str, partition: int) -> int:
-        return self._begins[topic, partition]
-
-
-@asynccontextmanager
-async def real_world(bootstrap: str, dsn: str, locking: bool) -> AsyncIterator[RealWorld]:
-    world = RealWorld(bootstrap, dsn, locking)
-    await world.start()
-    try:
-        yield world
-    finally:
-        await world.stop()
-
-
 class Process:
     """One process that owns one partition, moved by hand."""
 
@@ -264,6 +154,13 @@ class Sender:
         self, key: str, data: CommandData | EventData, id: str | None = None, partition: int | None = None
     ) -> Record:
         """Append a message."""
+        where = self.partition if partition is None else partition
+        return await self.world.append(*self.message(key, data, id), where)
+
+    def message(
+        self, key: str, data: CommandData | EventData, id: str | None = None
+    ) -> tuple[str, bytes, bytes, Headers]:
+        """A message as topic, key, value and headers."""
         self.sent += 1
         topic, named = TYPE_OF[type(data)]
         value = encode(
@@ -275,8 +172,7 @@ class Sender:
             time=datetime.now(UTC),
             correlationid=key,
         )
-        where = self.partition if partition is None else partition
-        return await self.world.append(topic, key.encode(), value, headers_for(named), where)
+        return topic, key.encode(), value, headers_for(named)
 
     async def add(self, key: str, delta: int = 1, words: str = "add", id: str | None = None) -> Record:
         """Ask for `delta` more."""

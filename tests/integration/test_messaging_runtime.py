@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from faults import Cut, Faulty
 from tally import Ask, Tally
-from tally_world import HOME, Process, RealWorld, Sender, Totals, World
+from tally_real import RealWorld
+from tally_world import HOME, Process, Sender, Totals, World
 
 from contracts.topics import INVENTORY_COMMANDS, ORDERS_EVENTS
 from messaging.decision import Effect

@@ -17,6 +17,8 @@ CLIENTS = {"AIOKafkaProducer", "AIOKafkaConsumer"}
 #: Who may make a client elsewhere, and why. Each of them says its safe settings itself, which is tested here.
 EXCEPTIONS = {
     "tests/integration/test_devstack_backends.py": "devstack is tested without the code that runs on it",
+    "tests/integration/test_messaging_foreign.py": "a foreign client that compresses",
+    "tests/integration/tally_real.py": "a foreign client that writes in transactions",
     "tests/e2e/shop.py": "a foreign client, which knows the public contract alone",
     "tests/e2e/journal.py": "a foreign client, which knows the public contract alone",
 }

@@ -1,0 +1,33 @@
+"""The tally as a process of its own, wired like any service; for tests that end it as operating systems do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tally import MIGRATIONS, SERVICE, TOPICS, Ask, PostgresTally, TallyHandler
+
+from messaging.app import Service, run
+from messaging.settings import Settings
+
+
+class Asker:
+    """Answers after a while; whoever died meanwhile has not answered."""
+
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
+
+    def read(self, kind: str, request: bytes) -> Ask:
+        return Ask.model_validate_json(request)
+
+    async def perform(self, kind: str, request: Any, resumed: bool) -> str:
+        await asyncio.sleep(self._after_s)
+        return "resumed" if resumed else "done"
+
+
+async def build(settings: Settings) -> Service:
+    return Service(SERVICE, TOPICS, MIGRATIONS, TallyHandler(PostgresTally()), performer=Asker(60))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(SERVICE, build))
