@@ -39,6 +39,9 @@ def bench(
     ] = "20,50,200",
     seconds: Annotated[int, typer.Option(help="Length of an open-loop run.")] = 20,
     output: Annotated[Path, typer.Option(help="Where the result goes as JSON.")] = HOME / "result.json",
+    workflow_version: Annotated[
+        int | None, typer.Option(help="1 leaves out the enrichment. Default: the newest.")
+    ] = None,
     keep: Annotated[bool, typer.Option(help="Leave the stack running.")] = False,
 ) -> None:
     """Measure completed orders per second, latency from the intended time, and CPU per order of everything that runs."""
@@ -57,7 +60,9 @@ def bench(
         stack.up()
         pids = {process.name: process.pid for process in stack.status().processes if process.pid is not None}
         os.environ.update(stack.environment())
-        found = asyncio.run(_measure_all([Run("warm-up", WARM_UP_ORDERS, 0.0, 200), *opened, closed], pids, console))
+        found = asyncio.run(
+            _measure_all([Run("warm-up", WARM_UP_ORDERS, 0.0, 200), *opened, closed], pids, workflow_version, console)
+        )
         _print(found, console)
         output.parent.mkdir(parents=True, exist_ok=True)
         facts = {"at": datetime.now(UTC).isoformat(), "cpus": os.cpu_count(), "runs": [asdict(m) for m in found]}
@@ -73,11 +78,13 @@ def bench(
     raise typer.Exit(audited)
 
 
-async def _measure_all(runs: Sequence[Run], pids: dict[str, int], console: Console) -> list[Measurement]:
+async def _measure_all(
+    runs: Sequence[Run], pids: dict[str, int], workflow_version: int | None, console: Console
+) -> list[Measurement]:
     found = []
     for run in runs:
         console.print(f"{run.name}: {run.orders} orders")
-        found.append(await measure(run, pids))
+        found.append(await measure(run, pids, workflow_version))
     return found[1:]
 
 

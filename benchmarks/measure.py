@@ -43,7 +43,7 @@ class Measurement:
     rss_mb: Mapping[str, float]
 
 
-async def measure(run: Run, pids: Mapping[str, int]) -> Measurement:
+async def measure(run: Run, pids: Mapping[str, int], workflow_version: int | None = None) -> Measurement:
     """Raises `RuntimeError` where an order did not complete: a figure over lost orders is worth nothing."""
     everyone = {**pids, LOAD: os.getpid()}
     target = Target(os.environ["KAFKA_BOOTSTRAP_SERVERS"], os.environ["ORDERS_API_URL"])
@@ -54,6 +54,7 @@ async def measure(run: Run, pids: Mapping[str, int]) -> Measurement:
         max_open=run.max_open,
         skus=50,
         timeout_s=120,
+        workflow_version=workflow_version,
         target=target,
     )
     before = usages(everyone)
