@@ -74,6 +74,11 @@ class OrdersBatch:
         self._verdicts: list[tuple[str, Verdict]] = []
         self._at = datetime.min.replace(tzinfo=UTC)
 
+    @property
+    def views(self) -> Mapping[str, View]:
+        """What is known now of each order in the batch."""
+        return self._views
+
     def decide(self, message: Message, now: datetime) -> Decision[View]:
         """See `Batch.decide`."""
         decision = decide(self._views[message.key], message, now)

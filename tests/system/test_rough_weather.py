@@ -9,12 +9,30 @@ import pytest
 from conversation import Shop, an_order
 from test_simulation import METHODS, Forgets, LosesAnswers
 
-from contracts.orders import AddLineItem, ApprovePayment, CancelOrder
+from contracts.orders import (
+    AddLineItem,
+    ApprovePayment,
+    CancelOrder,
+    PauseOrder,
+    ResolveAttention,
+    ResumeOrder,
+    RetryNow,
+    StartGreet,
+)
 from contracts.values import CommandData
 from simulation import System
 from simulation.parts import SERVICES
 from simulation.system import Outside
 
+BY = {"operator": "op", "reason": "because"}
+OPERATIONS: tuple[CommandData, ...] = (
+    PauseOrder(**BY),
+    PauseOrder(**BY),
+    ResumeOrder(**BY),
+    RetryNow(**BY),
+    ResolveAttention(**BY, resolution="retry"),
+    ResolveAttention(**BY, resolution="settled"),
+)
 FAULTY = Outside(
     store=lambda service, store: LosesAnswers(store),  # type: ignore[arg-type, return-value]
     publisher=lambda service, publisher: Forgets(publisher),
@@ -24,15 +42,21 @@ FAULTY = Outside(
 def anything(random: Random) -> tuple[str, CommandData]:
     """A command, and an id that an earlier one may have had."""
     number = random.randrange(60)
-    match random.choice("sssaappppc"):
+    match random.choice("sssaappppcoog"):
         case "s":
             items = (("nut", random.randint(1, 3)), ("mug", 1))[: random.randint(1, 2)]
-            return f"s{number}", an_order(items, random.choice(METHODS), random.choice([1, 5, 30, 900]))
+            method, timeout_s = random.choice(METHODS), random.choice([None, 1, 5, 30, 900])
+            version, customer = random.choice([None, 1, 2]), random.choice(["ann", "ann", "ann", "nobody"])
+            return f"s{number}", an_order(items, method, timeout_s, version=version, customer=customer)
         case "a":
             sku = random.choice(["nut", "mug", "ghost", "pie"])
             return f"a{number}", AddLineItem(sku=sku, quantity=random.randint(1, 4))
         case "p":
             return f"p{number}", ApprovePayment(approved_by="boss")
+        case "o":
+            return f"o{number}", random.choice(OPERATIONS)
+        case "g":
+            return f"g{number}", StartGreet(user_id="ann")
         case _:
             return f"c{number}", CancelOrder(reason="no")
 
@@ -72,5 +96,9 @@ def test_in_the_end_every_promise_holds(seed: int) -> None:
     for service in down:
         system.up(service)
     system.gateway.away = False
+    system.run()
+    for order in system.orders():
+        if order["paused"]:
+            system.command(order["order_id"], ResumeOrder(**BY))
     system.finish()
     promises.check(system)
