@@ -112,8 +112,9 @@ def encode(
     }
     attributes = {name: value for name, value in envelope.items() if value is not None}
     attributes["datacontenttype"] = "application/json"
-    says_all = isinstance(data, EventData) or len(data.model_fields_set) == len(data.__class__.model_fields)
-    attributes["data"] = data if says_all else data.model_dump(exclude_unset=True)
+    # What a command does not say is left out: a default spelled out would read as a wish.
+    silent = isinstance(data, CommandData) and len(data.model_fields_set) < len(data.__class__.model_fields)
+    attributes["data"] = data.model_dump(exclude_unset=True) if silent else data
     return to_json(attributes)
 
 

@@ -104,7 +104,9 @@ async def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     await shop.eventually("inventory", "SELECT received FROM stock WHERE sku = 'A'", 1_000)
     for name in [f"done-{n:02}" for n in range(20)] + ["cancelled", "failed", "waiting"]:
         method = "pm_card_declined" if name == "failed" else "pm_card_visa"
-        await shop.send((name, StartOrder(customer_id="k1", items=(Item(sku="A", quantity=2),), payment_method=method)))
+        wanted = (Item(sku="A", quantity=2),)
+        start = StartOrder(customer_id="k1", items=wanted, payment_method=method, workflow_version=1)
+        await shop.send((name, start))
         if name == "cancelled":
             await shop.send((name, CancelOrder(reason="no more")))
         elif name != "waiting":
