@@ -21,10 +21,11 @@ from aiohttp import web
 from messaging.errors import MessagingError, SettingsError, TopicMismatchError
 from messaging.handler import Handler, NoEffects, Performer
 from messaging.host import Host
-from messaging.http import make_app, serve
+from messaging.http import json_response, make_app, serve
 from messaging.meters import Meters
 from messaging.migrate import migrate
 from messaging.postgres import PostgresStore
+from messaging.progress import ProcessProgress, failure
 from messaging.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -107,11 +108,17 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     async def ready() -> bool:
         return bool(state) and state[0].ready and service.ready()
 
+    told = ProcessProgress(settings, service.topics)
+
+    async def progress(_: web.Request) -> web.Response:
+        return json_response(await _progress(told, state[0] if state else None, await ready()))
+
     about = {"service": settings.service, "identity": settings.identity, "task_queue": settings.task_queue}
-    app = make_app(service.routes, meters.registry, ready, lambda: not state or state[0].alive, about)
+    routes = [*service.routes, web.get("/progress", progress)]
+    app = make_app(routes, meters.registry, ready, lambda: not state or state[0].alive, about)
     http = await serve(app, settings.http_host, settings.http_port)
     try:
-        if not await _migrated(settings, service.migrations, stopped):
+        if not await _migrated(settings, service.migrations, stopped, told):
             return 0
         host = Host(
             settings,
@@ -132,6 +139,15 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
             await service.close()
 
 
+async def _progress(told: ProcessProgress, host: Host | None, ready: bool) -> dict[str, Any]:
+    """What `/progress` says; before there is a host, why there is none yet."""
+    if host is None:
+        return told.tell("starting", ready, [], datetime.now(UTC))
+    told.last_error = host.last_error
+    partitions = await host.progress()
+    return told.tell("working" if host.joined else "joining", ready, partitions, datetime.now(UTC))
+
+
 async def _until_stopped(host: Host, stopped: asyncio.Event) -> int:
     working = asyncio.create_task(host.run())
     waiting = asyncio.create_task(stopped.wait())
@@ -150,8 +166,10 @@ def _give_up() -> None:
     os._exit(0)
 
 
-async def _migrated(settings: Settings, migrations: Path, stopped: asyncio.Event) -> bool:
-    """Bring the database up to date, waiting for it where it is not there yet. False: stopped meanwhile."""
+async def _migrated(
+    settings: Settings, migrations: Path, stopped: asyncio.Event, told: ProcessProgress | None = None
+) -> bool:
+    """Bring the database up to date, waiting for it where it is not there yet, and saying so. False: stopped meanwhile."""
     while not stopped.is_set():
         migrating, waiting = (
             asyncio.create_task(migrate(settings.database_url, migrations)),
@@ -166,6 +184,8 @@ async def _migrated(settings: Settings, migrations: Path, stopped: asyncio.Event
             applied = migrating.result()
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
             log.warning("the database is not there yet: %r", error)
+            if told is not None:
+                told.last_error = failure(error, datetime.now(UTC), "the database is not there yet")
             await asyncio.sleep(0.5)
             continue
         except asyncpg.PostgresError as error:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
@@ -17,6 +17,7 @@ from messaging.handler import Handler, Performer
 from messaging.kafka import GroupReader, KafkaPublisher
 from messaging.meters import Meters
 from messaging.ports import Clock, Record, Store
+from messaging.progress import Ends, Failure, failure, partition_progress
 from messaging.runner import PartitionRunner
 from messaging.settings import Settings
 from messaging.worker import PartitionWorker
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 5.0
 DRAIN_S: Final = 3.0
+#: Ends that were asked for within this time are told again; who asks for `/progress` every 10 ms asks no broker.
+ENDS_FRESH_S: Final = 1.0
+ENDS_TIMEOUT_S: Final = 1.0
 REJOIN_FIRST_S: Final = 0.2
 REJOIN_MOST_S: Final = 5.0
 
@@ -60,6 +64,14 @@ class Host:
         self._standing: dict[int, tuple[dict[str, int], datetime]] = {}
         self._stalls: dict[int, int] = {}
         self._reader: GroupReader | None = None
+        self._ends: dict[int, Ends] = {}
+        self._asking = asyncio.Lock()
+        self.last_error: Failure | None = None
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has given it partitions."""
+        return self._joined
 
     @property
     def ready(self) -> bool:
@@ -92,6 +104,7 @@ class Host:
             except (TopicMismatchError, TooManyDeadLettersError):
                 raise
             except (KafkaError, MessagingError, OSError, TimeoutError) as error:
+                self.last_error = failure(error, self._clock.now(), "no session with the broker")
                 log.warning("no session with the broker: %r; trying again in %.1f s", error, backoff_s)
                 await self._pause(backoff_s)
                 backoff_s = min(backoff_s * 2, REJOIN_MOST_S)
@@ -142,6 +155,7 @@ class Host:
             await reader.stop()
             self._reader = None
         if not self._stop.is_set():
+            self.last_error = Failure(self._clock.now(), f"the session ended: {self._why}")
             log.warning("the session ended: %s; joining the group again", self._why)
             self._meters.happened("rebuilt")
 
@@ -187,6 +201,8 @@ class Host:
         await self._release(partitions)
 
     async def _release(self, partitions: set[int]) -> None:
+        for partition in partitions:
+            self._ends.pop(partition, None)
         runners = [self._runners.pop(partition) for partition in partitions if partition in self._runners]
         await asyncio.gather(*(runner.stop(DRAIN_S) for runner in runners))
 
@@ -200,7 +216,7 @@ class Host:
             offsets = dict(runner.worker.offsets)
             try:
                 async with asyncio.timeout(2):
-                    lag = await self._lag(reader, runner.worker)
+                    lag = (await self._ask_ends(reader, runner.worker)).lag(runner.worker.offsets)
                     await reader.commit(partition, offsets)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.info("the broker does not answer: %r", error)
@@ -214,12 +230,37 @@ class Host:
                     f"partition {partition} received nothing for {still_s:.0f} s with {lag} records waiting"
                 )
 
-    @staticmethod
-    async def _lag(reader: GroupReader, worker: PartitionWorker) -> int:
-        """How many records wait. Offsets without a record (a transaction's markers) were read when nothing is buffered."""
+    async def _ask_ends(self, reader: GroupReader, worker: PartitionWorker) -> Ends:
+        """Where the partition ends now. Offsets without a record (a transaction's markers) were read when nothing is buffered."""
         ends = await reader.ends(worker.partition)
         read = {} if len(worker.buffers) else await reader.positions(worker.partition)
-        return sum(max(0, ends[topic] - max(offset, read.get(topic, 0))) for topic, offset in worker.offsets.items())
+        self._ends[worker.partition] = Ends(self._clock.now(), ends, read)
+        return self._ends[worker.partition]
+
+    async def progress(self) -> list[dict[str, Any]]:
+        """How each owned partition stands. Never raises, and never waits longer than `ENDS_TIMEOUT_S` for the broker: the ends are
+        then as old as they say, and so they are for whoever asks while somebody else is asking."""
+        if not self._asking.locked():
+            async with self._asking:
+                await self._refresh_ends()
+        now = self._clock.now()
+        return [partition_progress(r.view, self._ends.get(p), now) for p, r in sorted(self._runners.items())]
+
+    async def _refresh_ends(self) -> None:
+        reader, now = self._reader, self._clock.now()
+        stale = [
+            runner.worker
+            for partition, runner in self._runners.items()
+            if runner.ready
+            and (partition not in self._ends or (now - self._ends[partition].at).total_seconds() > ENDS_FRESH_S)
+        ]
+        if reader is None or not stale:
+            return
+        try:
+            async with asyncio.timeout(ENDS_TIMEOUT_S):
+                await asyncio.gather(*(self._ask_ends(reader, worker) for worker in stale))
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.info("the broker did not tell its ends: %r", error)
 
     def _still_s(self, partition: int, offsets: dict[str, int], lag: int, now: datetime) -> float:
         """For how long records have been waiting on the partition while nothing moved."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.errors import KafkaError
 
@@ -22,8 +22,10 @@ from messaging.handler import Performer
 from messaging.kafka import GroupReader
 from messaging.meters import Meters
 from messaging.ports import Clock, PendingEffect, Publisher, Record, Store
+from messaging.progress import Notes, PartitionView, failure
 from messaging.schedule import Barrier
 from messaging.settings import Settings
+from messaging.waiting import until
 from messaging.worker import PartitionWorker
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class PartitionRunner:
         self.worker = worker
         self.ready = False
         self.failing = False
+        self.notes = Notes()
         self._store = store
         self._reader = reader
         self._publisher = publisher
@@ -82,6 +85,11 @@ class PartitionRunner:
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def view(self) -> PartitionView:
+        """How it stands now."""
+        return PartitionView(self.worker, self.notes, self.ready, self.failing, len(self._under_way))
+
     def start(self) -> None:
         """Begin to work on the partition."""
         self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._publish_loop())]
@@ -102,7 +110,7 @@ class PartitionRunner:
             await asyncio.wait(self._tasks[:1], timeout=drain_s)
         if self.worker.unpublished and not self.failing:
             self._to_publish.set()
-            await _until(lambda: not self.worker.unpublished, self._published, drain_s)
+            await until(lambda: not self.worker.unpublished, self._published, drain_s)
         self._listening = False
         pending = [*self._tasks, *self._under_way.values()]
         for task in pending:
@@ -128,6 +136,7 @@ class PartitionRunner:
         begun = False
         while not self._stopping:
             self._listening = False
+            self.notes.busy_since = self._clock.now()
             try:
                 resumed = await (self.worker.reload() if begun else self.worker.take_over())
                 begun = True
@@ -150,6 +159,7 @@ class PartitionRunner:
 
     def _note_failure(self, error: Exception) -> None:
         self.failing = True
+        self.notes.busy_since, self.notes.last_error = None, failure(error, self._clock.now())
         self._meters.happened("stale-row" if isinstance(error, StaleRowError) else "store-error")
         log.warning("partition %d stands still for now: %s", self.worker.partition, error)
 
@@ -173,7 +183,8 @@ class PartitionRunner:
 
     async def _turn(self) -> None:
         worker, now = self.worker, self._clock.now()
-        barrier = None
+        notes, barrier = self.notes, None
+        notes.busy_since = now
         if worker.next_due is not None and worker.next_due <= now:
             ends = await self._reader.ends(worker.partition)
             barrier = Barrier(now, ends, await self._reader.positions(worker.partition))
@@ -183,14 +194,18 @@ class PartitionRunner:
         for effect in worker.launch:
             self._launch(effect, resumed=False)
         worker.launch.clear()
+        if handled:
+            notes.progressed_at = now
         if worker.unpublished:
+            notes.outbox_since = notes.outbox_since or now
             self._to_publish.set()
         if self._tidied_at is None or (now - self._tidied_at).total_seconds() >= TIDY_EVERY_S:
             self._tidied_at = now
             await worker.tidy(now, self._settings.outbox_grace_s)
             self._meters.state(worker.partition, "outbox-waiting", len(worker.unpublished))
         if len(worker.unpublished) > MAX_UNPUBLISHED:
-            await _until(lambda: len(worker.unpublished) <= MAX_UNPUBLISHED, self._published, IDLE_S)
+            await until(lambda: len(worker.unpublished) <= MAX_UNPUBLISHED, self._published, IDLE_S)
+        notes.busy_since = None
         await self._gather(handled)
 
     def deliver(self, records: list[Record]) -> None:
@@ -248,9 +263,11 @@ class PartitionRunner:
                 try:
                     await self.worker.publish(self._publisher)
                     backoff_s = BACKOFF_FIRST_S
+                    self.notes.outbox_since = self._clock.now() if self.worker.unpublished else None
                     self._published.set()
                 except PublishUnknownError as error:
                     self._meters.happened("publish-unknown")
+                    self.notes.last_error = failure(error, self._clock.now(), "publishing")
                     log.warning("partition %d could not publish: %s", self.worker.partition, error)
                     await self._clock.sleep(backoff_s)
                     backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
@@ -266,7 +283,8 @@ class PartitionRunner:
             try:
                 result = await self._performer.perform(effect.kind, effect.request, resumed)
                 break
-            except Exception:  # whatever it was, the effect is still asked for
+            except Exception as error:  # whatever it was, the effect is still asked for
+                self.notes.last_error = failure(error, self._clock.now(), f"an effect of kind {effect.kind}")
                 self._meters.happened("effect-failed")
                 log.exception("an effect of kind %s failed unforeseen; it is tried again", effect.kind)
                 await self._clock.sleep(backoff_s)
@@ -274,21 +292,3 @@ class PartitionRunner:
         self._outcomes.append(self.worker.outcome(effect, result, self._clock.now()))
         self._under_way.pop(effect.id, None)
         self._wake.set()
-
-
-async def _until(fact: Callable[[], bool], signal: asyncio.Event, timeout_s: float) -> None:
-    """Wait until the fact holds, looking whenever the signal comes; give up after the timeout."""
-
-    async def watch() -> None:
-        while not fact():
-            signal.clear()
-            await signal.wait()
-
-    await _quietly(asyncio.wait_for(watch(), timeout_s))
-
-
-async def _quietly(waiting: Coroutine[Any, Any, None]) -> None:
-    try:
-        await waiting
-    except TimeoutError:
-        log.debug("the wait ended by its deadline")

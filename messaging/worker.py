@@ -61,6 +61,7 @@ class PartitionWorker:
         # Timers that were set, cancelled or fired since the due ones were claimed: what was claimed of them is over.
         self._touched: set[tuple[str, str]] = set()
         self._ownership: Ownership
+        self.epoch = 0
         # How far was read, and how far of that stands in the database: records of no interest are not worth a commit of their own.
         self.offsets: dict[str, int] = {}
         self._stored: dict[str, int] = {}
@@ -87,6 +88,7 @@ class PartitionWorker:
         self.buffers.clear()
         self.launch.clear()
         self._ownership = ownership
+        self.epoch = ownership.epoch
         self.offsets = dict(ownership.offsets)
         self._stored = dict(ownership.offsets)
         self._next_seq = ownership.next_seq
