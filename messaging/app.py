@@ -36,15 +36,15 @@ EXIT_BAD_SETTINGS: Final = 2
 
 @dataclass(frozen=True)
 class Service:
-    """A service, wired: what the runtime needs to run it. `patient`: nobody waits for what it does, so it may read in gulps.
-    `ready`: whether what it needs beside the runtime is there."""
+    """A service, wired: what the runtime needs to run it. `patient`: the topics for whose records nobody waits, so that they may
+    be read in gulps. `ready`: whether what it needs beside the runtime is there."""
 
     name: str
     topics: tuple[str, ...]
     migrations: Path
     handler: Handler
     locking: bool = False
-    patient: bool = False
+    patient: frozenset[str] = frozenset()
     performer: Performer = field(default_factory=NoEffects)
     routes: Sequence[web.RouteDef] = ()
     close: Callable[[], Awaitable[None]] | None = None

@@ -62,13 +62,10 @@ def make_group_consumer(
     group_id: str,
     instance_id: str | None,
     session_timeout_ms: int,
-    patient: bool = False,
 ) -> AIOKafkaConsumer:
-    """A member of a consumer group, not started and not subscribed yet. A `patient` one lets the broker gather records for a
-    quarter of a second: nobody waits for what it does, and every fetch costs the broker and the reader."""
-    gathering = {"fetch_min_bytes": 64 * 1024, "fetch_max_wait_ms": 250} if patient else {}
+    """A member of a consumer group, not started and not subscribed yet."""
     return AIOKafkaConsumer(
-        **{**consumer_options(bootstrap_servers, client_id), **gathering},
+        **consumer_options(bootstrap_servers, client_id),
         group_id=group_id,
         group_instance_id=instance_id,
         session_timeout_ms=session_timeout_ms,

@@ -44,7 +44,7 @@ class Host:
         make_store: Callable[[], Store],
         clock: Clock,
         meters: Meters,
-        patient: bool = False,
+        patient: frozenset[str] = frozenset(),
     ) -> None:
         self._patient = patient
         self._settings = settings

@@ -34,8 +34,9 @@ IDLE_S: Final = 1.0
 TIDY_EVERY_S: Final = 1.0
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MOST_S: Final = 5.0
-#: Batches less than this apart are close, and then so long is waited for more to come.
-BUSY_S: Final = 0.015
+#: Batches less than this apart are close, and then so long is waited for more to come. (With 15 ms, at 50 orders/s one in
+#: ten batches was saved, and every order was 30 ms later.)
+BUSY_S: Final = 0.006
 GATHER_S: Final = 0.005
 #: With so many records waiting the partition is not fetched from.
 MAX_BUFFERED: Final = 5_000
@@ -186,6 +187,7 @@ class PartitionRunner:
         notes, barrier = self.notes, None
         notes.busy_since = now
         if worker.next_due is not None and worker.next_due <= now:
+            self._reader.hurry()
             ends = await self._reader.ends(worker.partition)
             barrier = Barrier(now, ends, await self._reader.positions(worker.partition))
         outcomes = list(self._outcomes)

@@ -7,6 +7,7 @@ from typing import Final
 
 import asyncpg
 
+from contracts.topics import ORDERS_EVENTS
 from messaging.app import Service
 from messaging.settings import Settings
 from services.customer.handlers import SERVICE, CustomerHandler
@@ -20,4 +21,12 @@ async def build(settings: Settings) -> Service:
     """The service for these settings. Its queries read through a pool of their own."""
     pool = await asyncpg.create_pool(settings.database_url, min_size=0, max_size=4, command_timeout=5)
     handler = CustomerHandler(PostgresCustomers())
-    return Service(SERVICE, handler.topics, MIGRATIONS, handler, routes=routes(pool), close=pool.close)
+    return Service(
+        SERVICE,
+        handler.topics,
+        MIGRATIONS,
+        handler,
+        patient=frozenset({ORDERS_EVENTS}),
+        routes=routes(pool),
+        close=pool.close,
+    )

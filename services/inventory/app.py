@@ -11,6 +11,7 @@ from typing import Final
 import asyncpg
 
 from contracts import values
+from contracts.topics import ORDERS_EVENTS
 from messaging.app import Service
 from messaging.errors import SettingsError
 from messaging.settings import Settings, text
@@ -42,6 +43,7 @@ async def build(settings: Settings) -> Service:
         migrations=MIGRATIONS,
         handler=handler,
         locking=True,
+        patient=frozenset({ORDERS_EVENTS}),
         routes=routes(pool),
         close=pool.close,
     )

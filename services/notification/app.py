@@ -33,7 +33,7 @@ async def build(settings: Settings) -> Service:
         handler.topics,
         MIGRATIONS,
         handler,
-        patient=True,
+        patient=frozenset(handler.topics),
         performer=performer,
         routes=routes(pool),
         close=close,

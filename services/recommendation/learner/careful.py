@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
+import aiokafka
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.transports import ConsumerT, ProducerT
@@ -24,12 +25,30 @@ from services.recommendation.learner.progress import Progress
 _FAUSTS_OWN: Final = frozenset({"bootstrap_servers", "client_id", "request_timeout_ms", "metadata_max_age_ms"})
 #: Records that wait are sent as one batch, and the broker refuses a batch above 1 MiB as it does a record.
 BATCH_BYTES: Final = 256 * 1024
+#: The broker answers a fetch when so much is there, or after so long.
+GATHER_BYTES: Final = 64 * 1024
+GATHER_MS: Final = 500
+
+
+class PatientThread(driver.AIOKafkaConsumerThread):
+    """Lets the broker gather records for a moment. Every step of every order stands on the topic that is followed, and each
+    fetch costs Faust's threads and the broker more than the records in it."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust has no settings for these; the client reads them when it starts.
+        consumer._fetch_min_bytes = GATHER_BYTES
+        consumer._fetch_max_wait_ms = GATHER_MS
+        return consumer
 
 
 class CarefulConsumer(driver.Consumer):
     """Commits what `Progress` says is settled, and nothing else."""
 
     progress: Progress
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return PatientThread(self, loop=self.loop, beacon=self.beacon)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """See the driver. Where nothing was committed, reading begins with what there is."""
