@@ -1,4 +1,7 @@
-"""Commands from the orchestrator to the payment service, and its events. Each answer names the request it answers."""
+"""Commands from the orchestrator to the payment service, and its events. Each answer names the request it answers.
+
+An answer that something did not work says in `failure` of which kind it was; null where it was told before there were kinds.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from contracts.values import AmountMinor, CommandData, Currency, EventData, Id
+from contracts.values import AmountMinor, CommandData, Currency, EventData, FailureKind, Id
 
 Attempt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -54,6 +57,7 @@ class ChargeDeclined(EventData):
     charge_id: str
     attempt: int
     message: str
+    failure: FailureKind | None = None
 
 
 class ChargeFailed(EventData):
@@ -62,6 +66,7 @@ class ChargeFailed(EventData):
     charge_id: str
     attempt: int
     message: str
+    failure: FailureKind | None = None
 
 
 class ChargeUnknown(EventData):
@@ -70,6 +75,7 @@ class ChargeUnknown(EventData):
     charge_id: str
     attempt: int
     message: str
+    failure: FailureKind | None = None
 
 
 class ChargeVoided(EventData):
@@ -85,6 +91,7 @@ class VoidFailed(EventData):
     charge_id: str
     attempt: int
     message: str
+    failure: FailureKind | None = None
 
 
 class Refunded(EventData):
@@ -104,6 +111,7 @@ class RefundFailed(EventData):
     charge_id: str
     attempt: int
     message: str
+    failure: FailureKind | None = None
 
 
 COMMANDS: Final[dict[str, type[CommandData]]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -26,6 +26,11 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 PriceMinor = Annotated[int, Field(ge=1, le=MAX_TOTAL_MINOR)]
 AmountMinor = Annotated[int, Field(ge=0, le=MAX_TOTAL_MINOR)]
+
+#: What kind of failure it was, as told by whoever failed and never guessed from a text. `permanent`: trying again cannot help;
+#: `validation`: what was asked makes no sense to who was asked; `transient`: the next attempt may work; `unknown`: it is not even
+#: known whether it was done. The list is closed.
+FailureKind = Literal["permanent", "validation", "transient", "unknown"]
 
 _ID: Final[TypeAdapter[str]] = TypeAdapter(Id)
 

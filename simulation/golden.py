@@ -23,6 +23,7 @@ from contracts.envelope import InvalidCommand
 from contracts.registry import COMMANDS, EVENT_MODELS, TYPE_OF
 from messaging.decision import Decision, Message, Note, SetTimer, TimerFired
 from services.orders.domain import Order, Verdict, View, decide
+from services.orders.domain.policies import DEFAULTS, Policies
 from services.orders.handlers import OrdersBatch, OrdersHandler
 from services.orders.store import dump_order, parse_order
 from simulation.parts import Part
@@ -142,15 +143,15 @@ def _said(said: Any) -> Step:
 # --- deciding again ---------------------------------------------------------------------------------------------------
 
 
-def replay(steps: Sequence[Step]) -> Iterator[tuple[int, View, Message, Step]]:
+def replay(steps: Sequence[Step], policies: Policies = DEFAULTS) -> Iterator[tuple[int, View, Message, Step]]:
     """Decide every step again, each from the state that was recorded before it: its number, that state, the message, and what
-    is decided now."""
+    is decided now, under these policies."""
     state: dict[str, Any] = {}
     verdicts: dict[tuple[str, str], Verdict] = {}
     for number, step in enumerate(steps):
         order = parse_order(json.dumps(state)) if state else None
         before, message = View(order, dict(verdicts)), read_message(step["message"])
-        decision = decide(before, message, datetime.fromisoformat(step["now"]))
+        decision = decide(before, message, datetime.fromisoformat(step["now"]), policies)
         yield number, before, message, outcome_of(before, decision)
         state |= step.get("state", {})
         state = {name: value for name, value in state.items() if value is not None}
@@ -174,10 +175,10 @@ def read_message(told: Mapping[str, Any]) -> Message:
     return Message(told["type"], ORDER, data, told["id"], told["source"], at, told["id"])
 
 
-def differences(steps: Sequence[Step]) -> list[str]:
-    """What is decided otherwise today than when the steps were recorded, in words."""
+def differences(steps: Sequence[Step], policies: Policies = DEFAULTS) -> list[str]:
+    """What is decided otherwise today, or under these policies, than when the steps were recorded, in words."""
     found: list[str] = []
-    for number, before, message, today in replay(steps):
+    for number, before, message, today in replay(steps, policies):
         recorded = {name: value for name, value in steps[number].items() if name not in {"message", "now"}}
         for name in sorted(recorded.keys() | today.keys()):
             was, is_ = recorded.get(name), today.get(name)

@@ -12,6 +12,7 @@ from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, 
 from messaging.decision import Decision, Message
 from messaging.stamp import Stamped
 from services.orders.domain import Verdict, View, decide
+from services.orders.domain.policies import DEFAULTS, Policies
 from services.orders.store import Changes, OrdersStore
 
 #: What a reply can be that the workflow reads; other events on the participants' topics are for others.
@@ -46,8 +47,9 @@ class OrdersHandler:
         RECOMMENDATION_EVENTS: REPLIES & recommendation.EVENTS.keys(),
     }
 
-    def __init__(self, store: OrdersStore) -> None:
+    def __init__(self, store: OrdersStore, policies: Policies = DEFAULTS) -> None:
         self._store = store
+        self._policies = policies
         self._caches: dict[int, Cache] = defaultdict(OrderedDict)
 
     async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> OrdersBatch:
@@ -56,7 +58,8 @@ class OrdersHandler:
         keys = dict.fromkeys(message.key for message in messages)
         missing = [key for key in keys if key not in cache]
         loaded = await self._store.load(transaction, missing) if missing else {}
-        return OrdersBatch(self._store, cache, {key: loaded[key] if key in loaded else cache[key] for key in keys})
+        rows = {key: loaded[key] if key in loaded else cache[key] for key in keys}
+        return OrdersBatch(self._store, self._policies, cache, rows)
 
     def forget(self, partition: int) -> None:
         """See `Handler.forget`."""
@@ -66,8 +69,9 @@ class OrdersHandler:
 class OrdersBatch:
     """See `messaging.handler.Batch`."""
 
-    def __init__(self, store: OrdersStore, cache: Cache, rows: dict[str, tuple[View, int]]) -> None:
+    def __init__(self, store: OrdersStore, policies: Policies, cache: Cache, rows: dict[str, tuple[View, int]]) -> None:
         self._store = store
+        self._policies = policies
         self._cache = cache
         self._rows = rows
         self._views = {key: view for key, (view, _) in rows.items()}
@@ -81,7 +85,7 @@ class OrdersBatch:
 
     def decide(self, message: Message, now: datetime) -> Decision[View]:
         """See `Batch.decide`."""
-        decision = decide(self._views[message.key], message, now)
+        decision = decide(self._views[message.key], message, now, self._policies)
         self._views[message.key] = decision.state
         self._verdicts.extend((message.key, verdict) for verdict in decision.state.fresh)
         self._at = now

@@ -7,7 +7,7 @@ from typing import Any, Final
 from contracts import payment as words
 from messaging.decision import Decision, Effect, Note, Outgoing, SetTimer
 from messaging.stamp import derived_id
-from services.payment.state import Charge, End, Status
+from services.payment.state import Charge, End, Status, Why
 
 Deciding = Decision[Charge | None]
 
@@ -38,14 +38,19 @@ def charge_answer(state: Charge, attempt: int) -> Outgoing:
         case Status.CAPTURED:
             return captured(state, attempt)
         case Status.DECLINED:
-            return declined(state, attempt, state.call.message or state.void.message or "The charge was declined.")
+            return declined(state, attempt, _declined_by(state))
         case Status.VOIDED | Status.RETURNING | Status.RETURNED:
             return voided(state, attempt)
         case _ if state.call.end is End.FAILED:
-            failed = words.ChargeFailed(charge_id=state.charge_id, attempt=attempt, message=state.call.message)
-            return Outgoing(state.order_id, failed)
+            return failed(state, attempt, state.call.why)
         case _:
-            return unknown(state, attempt, state.call.message)
+            return unknown(state, attempt, state.call.why)
+
+
+def _declined_by(state: Charge) -> Why:
+    """What the call tells that found the charge declined; one that was given up by then has left nothing but that."""
+    found = [line.why for line in (state.call, state.void) if line.end is End.DECLINED]
+    return found[0] if found else Why("The charge was declined.", "permanent")
 
 
 def void_answer(state: Charge, attempt: int) -> Outgoing:
@@ -54,7 +59,7 @@ def void_answer(state: Charge, attempt: int) -> Outgoing:
         return captured(state, attempt)
     if state.status in NEVER_TAKEN:
         return voided(state, attempt)
-    return void_failed(state, attempt, state.void.message)
+    return void_failed(state, attempt, state.void.why)
 
 
 def captured(state: Charge, attempt: int) -> Outgoing:
@@ -70,16 +75,25 @@ def voided(state: Charge, attempt: int) -> Outgoing:
     return Outgoing(state.order_id, words.ChargeVoided(charge_id=state.charge_id, attempt=attempt))
 
 
-def declined(state: Charge, attempt: int, message: str) -> Outgoing:
+def declined(state: Charge, attempt: int, why: Why) -> Outgoing:
     """Refused for good."""
-    return Outgoing(state.order_id, words.ChargeDeclined(charge_id=state.charge_id, attempt=attempt, message=message))
+    event = words.ChargeDeclined(charge_id=state.charge_id, attempt=attempt, message=why.message, failure=why.failure)
+    return Outgoing(state.order_id, event)
 
 
-def unknown(state: Charge, attempt: int, message: str) -> Outgoing:
+def failed(state: Charge, attempt: int, why: Why) -> Outgoing:
+    """Nothing was taken by this attempt."""
+    event = words.ChargeFailed(charge_id=state.charge_id, attempt=attempt, message=why.message, failure=why.failure)
+    return Outgoing(state.order_id, event)
+
+
+def unknown(state: Charge, attempt: int, why: Why) -> Outgoing:
     """It may have been taken, or may yet be: ask again."""
-    return Outgoing(state.order_id, words.ChargeUnknown(charge_id=state.charge_id, attempt=attempt, message=message))
+    event = words.ChargeUnknown(charge_id=state.charge_id, attempt=attempt, message=why.message, failure=why.failure)
+    return Outgoing(state.order_id, event)
 
 
-def void_failed(state: Charge, attempt: int, message: str) -> Outgoing:
+def void_failed(state: Charge, attempt: int, why: Why) -> Outgoing:
     """Not settled: ask again."""
-    return Outgoing(state.order_id, words.VoidFailed(charge_id=state.charge_id, attempt=attempt, message=message))
+    event = words.VoidFailed(charge_id=state.charge_id, attempt=attempt, message=why.message, failure=why.failure)
+    return Outgoing(state.order_id, event)

@@ -35,14 +35,16 @@ from services.payment.answers import (
     void_failed,
 )
 from services.payment.refunds import refund_asked, refund_ended, return_timer_fired
-from services.payment.state import Charge, ChargeCall, End, Line, Outcome, RefundCall, Status, VoidCall
+from services.payment.state import Charge, ChargeCall, End, Line, Outcome, RefundCall, Status, VoidCall, Why
 
-CONFLICT: Final = "The charge id belongs to a charge with other content."
-STILL_CALLING: Final = "Another attempt is still under way; ask again."
-OVERTAKEN: Final = "A later attempt has been made; ask again with the next number."
-BEING_VOIDED: Final = "The charge is being voided; nothing new is charged."
-NOT_OURS: Final = "The gateway captured a charge of this id that was never asked for here; somebody must look at it."
-NOTHING_TO_CHARGE: Final = "The amount must be at least 1."
+CONFLICT: Final = Why("The charge id belongs to a charge with other content.", "validation")
+STILL_CALLING: Final = Why("Another attempt is still under way; ask again.", "transient")
+OVERTAKEN: Final = Why("A later attempt has been made; ask again with the next number.", "transient")
+BEING_VOIDED: Final = Why("The charge is being voided; nothing new is charged.", "transient")
+NOT_OURS: Final = Why(
+    "The gateway captured a charge of this id that was never asked for here; somebody must look at it.", "permanent"
+)
+NOTHING_TO_CHARGE: Final = Why("The amount must be at least 1.", "validation")
 
 S: Final = Status
 
@@ -243,7 +245,7 @@ def _charge_ended(state: Charge, request: ChargeCall, outcome: Outcome) -> Decid
     if not current and outcome.end in {End.FAILED, End.UNKNOWN}:
         return decision(state)
     if current:
-        state = replace(state, call=replace(state.call, end=outcome.end, message=outcome.message))
+        state = replace(state, call=state.call.ended(outcome))
     settled, effects, notes = _enter(state, AFTER_CHARGE[state.status].get(outcome.end, state.status))
     answers = (charge_answer(settled, request.attempt),) if current else ()
     return decision(settled, *answers, *notes, effects=effects)
@@ -252,11 +254,11 @@ def _charge_ended(state: Charge, request: ChargeCall, outcome: Outcome) -> Decid
 def _void_ended(state: Charge, request: VoidCall, outcome: Outcome) -> Deciding:
     current = state.void.under_way and state.void.attempt == request.attempt
     if outcome.end is End.CAPTURED and state.call.attempt == 0:
-        outcome = Outcome(End.FAILED, NOT_OURS)
+        outcome = Outcome(End.FAILED, NOT_OURS.message, NOT_OURS.failure)
     if not current and outcome.end is End.FAILED:
         return decision(state)
     if current:
-        state = replace(state, void=replace(state.void, end=outcome.end, message=outcome.message))
+        state = replace(state, void=state.void.ended(outcome))
     settled, effects, notes = _enter(state, AFTER_VOID[state.status].get(outcome.end, state.status))
     answers = (void_answer(settled, request.attempt),) if current else ()
     return decision(settled, *answers, *notes, effects=effects)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from contracts.values import FailureKind
 from services.payment.gateway.port import (
     CancelOutcome,
     ChargeAnswer,
@@ -26,29 +27,34 @@ MAX_MESSAGE: Final = 500
 
 REQUESTS: Final[Mapping[str, type[BaseModel]]] = {"charge": ChargeCall, "void": VoidCall, "refund": RefundCall}
 
-CHARGE_ENDS: Final[Mapping[ChargeOutcome, End]] = {
-    ChargeOutcome.CAPTURED: End.CAPTURED,
-    ChargeOutcome.DECLINED: End.DECLINED,
-    ChargeOutcome.FAILED: End.FAILED,
-    ChargeOutcome.CANCELLED: End.VOIDED,
+Meaning = tuple[End, FailureKind | None]
+
+CHARGE_ENDS: Final[Mapping[ChargeOutcome, Meaning]] = {
+    ChargeOutcome.CAPTURED: (End.CAPTURED, None),
+    ChargeOutcome.DECLINED: (End.DECLINED, "permanent"),
+    ChargeOutcome.INVALID: (End.DECLINED, "validation"),
+    ChargeOutcome.FAILED: (End.FAILED, "transient"),
+    ChargeOutcome.CANCELLED: (End.VOIDED, "permanent"),
     # The key is taken by a charge that this order never made: for this one, nothing ever will be taken.
-    ChargeOutcome.CONFLICT: End.DECLINED,
-    ChargeOutcome.PENDING: End.UNKNOWN,
-    ChargeOutcome.NOT_FOUND: End.UNKNOWN,
+    ChargeOutcome.CONFLICT: (End.DECLINED, "validation"),
+    ChargeOutcome.PENDING: (End.UNKNOWN, "unknown"),
+    ChargeOutcome.NOT_FOUND: (End.UNKNOWN, "unknown"),
 }
 
+_BEFORE: Final = "The charge was declined before it was voided."
+_UNDER_WAY: Final = "The charge is under way and cannot be cancelled now; ask again."
 CANCEL_ENDS: Final[Mapping[CancelOutcome, Outcome]] = {
     CancelOutcome.CANCELLED: Outcome(End.VOIDED),
     CancelOutcome.CAPTURED: Outcome(End.CAPTURED),
-    CancelOutcome.DECLINED: Outcome(End.DECLINED, "The charge was declined before it was voided."),
-    CancelOutcome.UNDER_WAY: Outcome(End.FAILED, "The charge is under way and cannot be cancelled now; ask again."),
+    CancelOutcome.DECLINED: Outcome(End.DECLINED, _BEFORE, "permanent"),
+    CancelOutcome.UNDER_WAY: Outcome(End.FAILED, _UNDER_WAY, "transient"),
 }
 
-REFUND_ENDS: Final[Mapping[RefundOutcome, End]] = {
-    RefundOutcome.REFUNDED: End.REFUNDED,
-    RefundOutcome.FAILED: End.FAILED,
-    RefundOutcome.REFUSED: End.REFUSED,
-    RefundOutcome.CONFLICT: End.REFUSED,
+REFUND_ENDS: Final[Mapping[RefundOutcome, Meaning]] = {
+    RefundOutcome.REFUNDED: (End.REFUNDED, None),
+    RefundOutcome.FAILED: (End.FAILED, "transient"),
+    RefundOutcome.REFUSED: (End.REFUSED, "permanent"),
+    RefundOutcome.CONFLICT: (End.REFUSED, "validation"),
 }
 
 
@@ -90,25 +96,27 @@ class GatewayPerformer:
             asked = ChargeRequest(call.charge_id, call.order_id, call.amount_minor, call.currency, call.payment_method)
             return _charged(await self._gateway.charge(asked, self._timeout_s))
         except GatewayError as error:
-            return Outcome(End.UNKNOWN, _why(error))
+            return Outcome(End.UNKNOWN, _why(error), error.failure)
 
     async def _void(self, call: VoidCall) -> Outcome:
         try:
             return CANCEL_ENDS[(await self._gateway.cancel(call.charge_id, self._timeout_s)).outcome]
         except GatewayError as error:
-            return Outcome(End.FAILED, _why(error))
+            return Outcome(End.FAILED, _why(error), error.failure)
 
     async def _refund(self, call: RefundCall) -> Outcome:
         asked = RefundRequest(call.refund_id, call.charge_id, call.order_id, call.amount_minor, call.currency)
         try:
             answer = await self._gateway.refund(asked, self._timeout_s)
         except GatewayError as error:
-            return Outcome(End.FAILED, _why(error))
-        return Outcome(REFUND_ENDS[answer.outcome], answer.message)
+            return Outcome(End.FAILED, _why(error), error.failure)
+        end, failure = REFUND_ENDS[answer.outcome]
+        return Outcome(end, answer.message, failure)
 
 
 def _charged(answer: ChargeAnswer) -> Outcome:
-    return Outcome(CHARGE_ENDS[answer.outcome], answer.message)
+    end, failure = CHARGE_ENDS[answer.outcome]
+    return Outcome(end, answer.message, failure)
 
 
 def _why(error: GatewayError) -> str:

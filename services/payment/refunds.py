@@ -11,19 +11,21 @@ from contracts import payment as words
 from messaging.decision import Effect, Note, Outgoing, SetTimer, TimerFired
 from messaging.stamp import derived_id
 from services.payment.answers import Deciding, decision, effect
-from services.payment.state import Charge, End, Line, Outcome, Refund, RefundCall, Status
+from services.payment.state import Charge, End, Line, Outcome, Refund, RefundCall, Status, Why
 
-STILL_REFUNDING: Final = "Another attempt is still under way; ask again."
-OVERTAKEN: Final = "A later attempt has been made; ask again with the next number."
-OTHER_REFUND: Final = "The refund id belongs to a refund with other content."
-NOTHING_TO_REFUND: Final = "The amount must be at least 1."
-NOT_SETTLED: Final = "Nothing was captured under this charge id so far."
-NEVER_CAPTURED: Final = "Nothing was captured under this charge id, and never will be."
-GIVEN_BACK: Final = "What was captured after the void is given back without being asked."
+STILL_REFUNDING: Final = Why("Another attempt is still under way; ask again.", "transient")
+OVERTAKEN: Final = Why("A later attempt has been made; ask again with the next number.", "transient")
+OTHER_REFUND: Final = Why("The refund id belongs to a refund with other content.", "validation")
+NOTHING_TO_REFUND: Final = Why("The amount must be at least 1.", "validation")
+NOT_KNOWN: Final = Why("No charge is known under this id.", "transient")
+OTHER_CURRENCY: Final = Why("The charge has another currency.", "validation")
+NOT_SETTLED: Final = Why("Nothing was captured under this charge id so far.", "transient")
+NEVER_CAPTURED: Final = Why("Nothing was captured under this charge id, and never will be.", "permanent")
+GIVEN_BACK: Final = Why("What was captured after the void is given back without being asked.", "permanent")
 
 #: Why there is nothing to refund; only a captured charge has no reason.
-REFUSALS: Final[Mapping[Status | None, str | None]] = {
-    None: "No charge is known under this id.",
+REFUSALS: Final[Mapping[Status | None, Why | None]] = {
+    None: NOT_KNOWN,
     Status.CALLING: NOT_SETTLED,
     Status.FAILED: NOT_SETTLED,
     Status.UNKNOWN: NOT_SETTLED,
@@ -65,24 +67,25 @@ def _repeat(state: Charge, known: Refund, asked: words.Refund) -> Deciding:
     if line.end is End.REFUNDED:
         return decision(state, _refunded(state, known, asked.attempt))
     if asked.attempt == line.attempt:
-        return decision(state) if line.under_way else decision(state, _failed(state.order_id, asked, line.message))
+        return decision(state) if line.under_way else decision(state, _failed(state.order_id, asked, line.why))
     return decision(state, _failed(state.order_id, asked, STILL_REFUNDING if line.under_way else OVERTAKEN))
 
 
-def _problem(state: Charge, asked: words.Refund) -> str | None:
+def _problem(state: Charge, asked: words.Refund) -> Why | None:
     """Why the gateway is not even asked. A refund that failed may have been made all the same, and is asked for again under its
     id, so it takes its share until the gateway has refused it."""
     if asked.amount_minor < 1:
         return NOTHING_TO_REFUND
     if asked.currency != state.currency:
-        return "The charge has another currency."
+        return OTHER_CURRENCY
     taken = sum(
         refund.amount_minor
         for refund in state.refunds
         if refund.refund_id != asked.refund_id and refund.line.end is not End.REFUSED
     )
     if taken + asked.amount_minor > state.captured_minor:
-        return f"Only {state.captured_minor - taken} of {state.captured_minor} can still be refunded."
+        left = state.captured_minor - taken
+        return Why(f"Only {left} of {state.captured_minor} can still be refunded.", "permanent")
     return None
 
 
@@ -108,11 +111,15 @@ def refund_ended(state: Charge, request: RefundCall, outcome: Outcome, now: date
 
 def _not_refunded(state: Charge, known: Refund, outcome: Outcome, now: datetime) -> Deciding:
     attempt = known.line.attempt
-    failed = replace(known, line=Line(attempt, outcome.end, outcome.message))
+    failed = replace(known, line=known.line.ended(outcome))
     stands = _with(state, failed)
     if not known.own:
         event = words.RefundFailed(
-            refund_id=known.refund_id, charge_id=state.charge_id, attempt=attempt, message=outcome.message
+            refund_id=known.refund_id,
+            charge_id=state.charge_id,
+            attempt=attempt,
+            message=outcome.message,
+            failure=outcome.failure,
         )
         return decision(stands, Outgoing(state.order_id, event))
     due_at = now + timedelta(seconds=return_delay_s(attempt))
@@ -179,8 +186,12 @@ def _refunded(state: Charge, refund: Refund, attempt: int) -> Outgoing:
     return Outgoing(state.order_id, event)
 
 
-def _failed(order_id: str, asked: words.Refund, message: str) -> Outgoing:
+def _failed(order_id: str, asked: words.Refund, why: Why) -> Outgoing:
     event = words.RefundFailed(
-        refund_id=asked.refund_id, charge_id=asked.charge_id, attempt=asked.attempt, message=message
+        refund_id=asked.refund_id,
+        charge_id=asked.charge_id,
+        attempt=asked.attempt,
+        message=why.message,
+        failure=why.failure,
     )
     return Outgoing(order_id, event)

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from contracts.values import FailureKind
+
 
 class Status(StrEnum):
     """What is known of the money. The last three promise that the order will not be charged."""
@@ -38,12 +40,31 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """Why something did not work, in words and by its kind."""
+
+    message: str
+    failure: FailureKind | None
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One kind of request about a charge: the last attempt that was made, and how it ended (None: it is under way)."""
+    """One kind of request about a charge: the last attempt that was made, and how it ended (None: it is under way). `failure` and
+    `message` say of which kind it was and why, where it did not work."""
 
     attempt: int = 0
     end: End | None = None
     message: str = ""
+    failure: FailureKind | None = None
+
+    def ended(self, outcome: Outcome) -> Line:
+        """The same attempt with its outcome."""
+        return Line(self.attempt, outcome.end, outcome.message, outcome.failure)
+
+    @property
+    def why(self) -> Why:
+        """Why the attempt did not work."""
+        return Why(self.message, self.failure)
 
     @property
     def under_way(self) -> bool:
@@ -123,7 +144,8 @@ class RefundCall(_Request):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended. `message` says why, where it did not work."""
+    """How a call ended. `failure` and `message` say of which kind it was and why, where it did not work."""
 
     end: End
     message: str = ""
+    failure: FailureKind | None = None

@@ -10,27 +10,28 @@ from messaging.postgres import PostgresTransaction
 from services.payment.state import Charge, End, Line, Refund, Status
 
 CHARGES: Final = """
-SELECT order_id, charge_id, status, amount_minor, currency, payment_method, attempt, attempt_end, message,
-       void_attempt, void_end, void_message, captured_minor, refunded_minor, version
+SELECT order_id, charge_id, status, amount_minor, currency, payment_method, attempt, attempt_end, message, failure,
+       void_attempt, void_end, void_message, void_failure, captured_minor, refunded_minor, version
 FROM charge WHERE order_id = ANY ($1::text[])
 """
 
 REFUNDS: Final = """
-SELECT order_id, charge_id, refund_id, amount_minor, currency, own, attempt, attempt_end, message
+SELECT order_id, charge_id, refund_id, amount_minor, currency, own, attempt, attempt_end, message, failure
 FROM refund WHERE order_id = ANY ($1::text[]) ORDER BY created_at, refund_id
 """
 
 # A row that is not as it was read is not written, and is missed in the count.
 WRITE_CHARGES: Final = """
 INSERT INTO charge AS c (order_id, charge_id, status, amount_minor, currency, payment_method, attempt, attempt_end, message,
-                         void_attempt, void_end, void_message, captured_minor, refunded_minor, version)
+                         failure, void_attempt, void_end, void_message, void_failure, captured_minor, refunded_minor, version)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::integer[], $8::text[],
-                     $9::text[], $10::integer[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[])
+                     $9::text[], $10::text[], $11::integer[], $12::text[], $13::text[], $14::text[], $15::bigint[],
+                     $16::bigint[], $17::bigint[])
 ON CONFLICT (order_id, charge_id) DO UPDATE
 SET status = excluded.status, amount_minor = excluded.amount_minor, currency = excluded.currency,
     payment_method = excluded.payment_method, attempt = excluded.attempt, attempt_end = excluded.attempt_end,
-    message = excluded.message, void_attempt = excluded.void_attempt, void_end = excluded.void_end,
-    void_message = excluded.void_message, captured_minor = excluded.captured_minor,
+    message = excluded.message, failure = excluded.failure, void_attempt = excluded.void_attempt, void_end = excluded.void_end,
+    void_message = excluded.void_message, void_failure = excluded.void_failure, captured_minor = excluded.captured_minor,
     refunded_minor = excluded.refunded_minor, version = excluded.version, updated_at = now()
 WHERE c.version = excluded.version - 1
 RETURNING 1
@@ -38,11 +39,12 @@ RETURNING 1
 
 # Guarded by the version of the charge, which is always written with them.
 WRITE_REFUNDS: Final = """
-INSERT INTO refund (order_id, charge_id, refund_id, amount_minor, currency, own, attempt, attempt_end, message)
+INSERT INTO refund (order_id, charge_id, refund_id, amount_minor, currency, own, attempt, attempt_end, message, failure)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::boolean[], $7::integer[], $8::text[],
-                     $9::text[])
+                     $9::text[], $10::text[])
 ON CONFLICT (order_id, charge_id, refund_id) DO UPDATE
-SET attempt = excluded.attempt, attempt_end = excluded.attempt_end, message = excluded.message, updated_at = now()
+SET attempt = excluded.attempt, attempt_end = excluded.attempt_end, message = excluded.message, failure = excluded.failure,
+    updated_at = now()
 """
 
 
@@ -99,8 +101,8 @@ def _charge(row: Any, refunds: tuple[Refund, ...]) -> Charge:
         amount_minor=row["amount_minor"],
         currency=row["currency"],
         payment_method=row["payment_method"],
-        call=Line(row["attempt"], _end(row["attempt_end"]), row["message"]),
-        void=Line(row["void_attempt"], _end(row["void_end"]), row["void_message"]),
+        call=Line(row["attempt"], _end(row["attempt_end"]), row["message"], row["failure"]),
+        void=Line(row["void_attempt"], _end(row["void_end"]), row["void_message"], row["void_failure"]),
         captured_minor=row["captured_minor"],
         refunded_minor=row["refunded_minor"],
         refunds=refunds,
@@ -109,7 +111,7 @@ def _charge(row: Any, refunds: tuple[Refund, ...]) -> Charge:
 
 
 def _refund(row: Any) -> Refund:
-    line = Line(row["attempt"], _end(row["attempt_end"]), row["message"])
+    line = Line(row["attempt"], _end(row["attempt_end"]), row["message"], row["failure"])
     return Refund(row["refund_id"], row["amount_minor"], row["currency"], line, row["own"])
 
 
@@ -130,5 +132,5 @@ def _refund_values(charge: Charge, refund: Refund) -> tuple[Any, ...]:
     return (charge.order_id, charge.charge_id, *what, *_line_values(refund.line))
 
 
-def _line_values(line: Line) -> tuple[int, str | None, str]:
-    return line.attempt, None if line.end is None else line.end.value, line.message
+def _line_values(line: Line) -> tuple[int, str | None, str, str | None]:
+    return line.attempt, None if line.end is None else line.end.value, line.message, line.failure

@@ -88,6 +88,14 @@ def test_an_event_may_grow_and_its_old_readers_do_not_mind(name: str) -> None:
     assert parse(name, json.dumps(grown).encode()) == parse(name, read(name))
 
 
+@pytest.mark.parametrize("name", TYPES)
+def test_what_a_message_has_grown_by_may_be_missing(name: str) -> None:
+    document = json.loads(read(name))
+    fields = type(parse(name, read(name)).data).model_fields
+    document["data"] = {field: value for field, value in document["data"].items() if fields[field].is_required()}
+    assert parse(name, json.dumps(document).encode()).type == name
+
+
 @pytest.mark.parametrize("name", sorted(TOPIC_OF_COMMAND))
 def test_a_command_with_an_unknown_field_is_invalid(name: str) -> None:
     document = json.loads(read(name))

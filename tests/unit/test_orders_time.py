@@ -31,7 +31,7 @@ from orders_talk import (
 from contracts.payment import Charge, VoidCharge
 from messaging.decision import Note, Outgoing
 from services.orders.domain.move import awaited
-from services.orders.domain.policies import COMPENSATION, NO_ANSWER, PAYMENT
+from services.orders.domain.policies import DEFAULTS
 from services.orders.domain.state import Phase
 
 
@@ -40,11 +40,12 @@ def seconds(delays: list[timedelta]) -> list[float]:
 
 
 def test_the_policies_wait_as_the_contract_says() -> None:
-    assert seconds([PAYMENT.delay(n) for n in range(1, 8)]) == [1, 2, 4, 8, 16, 30, 30]
-    assert [PAYMENT.exhausted(n) for n in range(1, 7)] == [False] * 4 + [True] * 2
-    assert seconds([COMPENSATION.delay(n) for n in range(1, 9)]) == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert not COMPENSATION.exhausted(10**6)
-    assert seconds([COMPENSATION.delay(10**6), NO_ANSWER.delay(10**6)]) == [60, 60]
+    assert seconds([DEFAULTS.charge.delay(n) for n in range(1, 8)]) == [1, 2, 4, 8, 16, 30, 30]
+    assert [DEFAULTS.charge.exhausted(n) for n in range(1, 7)] == [False] * 4 + [True] * 2
+    for compensation in (DEFAULTS.void, DEFAULTS.refund):
+        assert seconds([compensation.delay(n) for n in range(1, 9)]) == [1, 2, 4, 8, 16, 32, 60, 60]
+        assert not compensation.exhausted(10**6)
+    assert seconds([DEFAULTS.refund.delay(10**6), DEFAULTS.no_answer.delay(10**6)]) == [60, 60]
 
 
 def test_an_order_that_is_not_approved_ends_when_its_deadline_fires() -> None:
@@ -99,7 +100,9 @@ def test_a_payment_is_tried_five_times_with_back_off_and_then_voided_before_it_i
         assert isinstance(again, Charge)
         assert again.attempt == attempt + 1
     assert waits == [1, 2, 4, 8]
-    assert talk.tell(charge_failed(5)) == [VoidCharge(charge_id=again.charge_id, attempt=1)]
+    note, void = talk.tell(charge_failed(5))
+    assert (note.type, note.data["failed_attempt"], note.data["next_attempt_at"]) == ("orders.attempt-failed", 5, None)
+    assert void == VoidCharge(charge_id=again.charge_id, attempt=1)
     assert talk.order.waiting_for == "payment-outcome"
     assert names(talk.tell(voided())) == ["ReleaseStock"]
     talk.tell(released())
@@ -160,6 +163,7 @@ def test_a_cancellation_goes_on_with_a_void_that_was_begun_while_paying(failures
 def test_who_does_not_answer_is_asked_again_and_with_the_third_time_a_person_is(phase: Phase) -> None:
     talk = in_phase(phase)
     (asked,) = awaited(talk.order)
+    waiting_for = talk.order.waiting_for
     talk.timer = talk.timer or NOW
     heard: list[list[str]] = []
     gaps = []
@@ -169,7 +173,9 @@ def test_who_does_not_answer_is_asked_again_and_with_the_third_time_a_person_is(
         if said:
             heard.append(names(said))
             gaps.append((talk.now - before).total_seconds())
-            assert said[0] == asked.data
+            note, request = said[:2]
+            assert (note.type, note.data["error"]) == ("orders.asked-again", f"There is no answer about {waiting_for}.")
+            assert request == asked.data
     assert [("AttentionNeeded" in said) for said in heard] == [False, False, True, False]
     assert gaps == [15, 30, 60, 60]
 

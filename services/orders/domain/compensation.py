@@ -15,12 +15,10 @@ from services.orders.domain.move import (
     Situation,
     answered,
     ask,
-    ask_again_later,
     attention_over,
-    need_attention,
     settle_pending,
 )
-from services.orders.domain.policies import ATTENTION_AFTER, COMPENSATION
+from services.orders.domain.retries import FailedPayment, keep_trying, noted, told_by
 from services.orders.domain.state import Compensation, Order, Phase, Undo, Verdict, business_id
 
 
@@ -135,9 +133,15 @@ def captured(situation: Situation) -> Move:
     return told.then(lambda o: _step_worked(o, situation.now))
 
 
-def declined(situation: Situation) -> Move:
-    """The charge came to nothing by itself. That is not a promise for the future, so the void is still waited for."""
-    return Move(situation.order)
+def charge_failed(situation: Situation) -> Move:
+    """The attempt that was under way when the order was given up came to nothing. That is no promise for the future, so the void is
+    still waited for."""
+    order, data = situation.order, situation.message.data
+    assert isinstance(data, FailedPayment)
+    charge = order.charge
+    if charge is None or charge.state == "none" or (data.charge_id, data.attempt) != (charge.charge_id, charge.attempt):
+        return Move(order)
+    return Move(order, (noted(order, told_by("charge", data)),))
 
 
 def void_failed(situation: Situation) -> Move:
@@ -146,7 +150,8 @@ def void_failed(situation: Situation) -> Move:
     assert isinstance(data, payment.VoidFailed)
     if undo is None or undo.step != "void" or data.attempt != undo.attempt or not _names_charge(situation):
         return Move(situation.order)
-    return _step_failed(situation, undo, "void-failing", data.message)
+    policy, failure = situation.policies.void, told_by("void", data)
+    return answered(situation.order).then(lambda o: keep_trying(o, situation.now, policy, failure, "void-failing"))
 
 
 def refunded(situation: Situation) -> Move:
@@ -168,15 +173,8 @@ def refund_failed(situation: Situation) -> Move:
     assert isinstance(data, payment.RefundFailed)
     if undo is None or undo.step != "refund" or data.attempt != undo.attempt or not _names_charge(situation):
         return Move(situation.order)
-    return _step_failed(situation, undo, "refund-failing", data.message)
-
-
-def retry(order: Order, now: datetime) -> Move:
-    """The wait before the next attempt of a compensation is over."""
-    undo = order.compensation
-    if undo is None:
-        return Move(order)
-    return ask(replace(order, compensation=replace(undo, attempt=undo.attempt + 1)), now)
+    policy, failure = situation.policies.refund, told_by("refund", data)
+    return answered(situation.order).then(lambda o: keep_trying(o, situation.now, policy, failure, "refund-failing"))
 
 
 def give_up_step(order: Order, now: datetime) -> Move:
@@ -191,15 +189,6 @@ def give_up_step(order: Order, now: datetime) -> Move:
 
 def _step_worked(order: Order, now: datetime) -> Move:
     return attention_over(order, "It worked when it was tried again.").then(lambda o: _go_on(o, now))
-
-
-def _step_failed(situation: Situation, undo: Compensation, reason: str, error: str) -> Move:
-    move = answered(situation.order)
-    delay = COMPENSATION.delay(undo.attempt)
-    move = move.then(lambda o: ask_again_later(o, situation.now, delay, undo.attempt, error))
-    if undo.attempt < ATTENTION_AFTER:
-        return move
-    return move.then(lambda o: need_attention(o, reason, error))
 
 
 def _names_charge(situation: Situation) -> bool:

@@ -20,7 +20,9 @@ from contracts.values import CommandData, Item
 from messaging.decision import CancelTimer, Decision, Message, SetTimer, TimerFired
 from services.orders.domain import compensation, enrichment, operations, replies, signals
 from services.orders.domain.greet import greet
-from services.orders.domain.move import Move, Situation, awaited, patience_over_at, verdict_event
+from services.orders.domain.move import Move, Situation, awaited, verdict_event
+from services.orders.domain.policies import DEFAULTS, Policies
+from services.orders.domain.retries import patience_over_at
 from services.orders.domain.state import Order, Phase, Verdict, View
 
 Rule = Callable[[Situation], Move]
@@ -76,9 +78,9 @@ TABLE: Final[Mapping[type[Any], Mapping[Phase, Rule]]] = {
     inventory.ReservationRefused: _row(_ignore,    _ignore,             _R.refused,     _R.line_refused,  _ignore,             _ignore,                      _ignore),
     inventory.StockReleased:      _row(_ignore,    _ignore,             _ignore,        _ignore,          _ignore,             _C.released,                  _ignore),
     payment.ChargeCaptured:       _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.captured,         _C.captured,                  _NOTE),
-    payment.ChargeDeclined:       _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.declined,         _C.declined,                  _NOTE),
-    payment.ChargeFailed:         _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
-    payment.ChargeUnknown:        _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.failed,           _ignore,                      _NOTE),
+    payment.ChargeDeclined:       _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.declined,         _C.charge_failed,             _NOTE),
+    payment.ChargeFailed:         _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.failed,           _C.charge_failed,             _NOTE),
+    payment.ChargeUnknown:        _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.failed,           _C.charge_failed,             _NOTE),
     payment.ChargeVoided:         _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.voided,           _C.voided,                    _NOTE),
     payment.VoidFailed:           _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.void_failed,      _C.void_failed,               _NOTE),
     payment.Refunded:             _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _NOTE,               _C.refunded,                  _NOTE),
@@ -88,8 +90,8 @@ TABLE: Final[Mapping[type[Any], Mapping[Phase, Rule]]] = {
 # fmt: on
 
 
-def decide(view: View, message: Message, now: datetime) -> Decision[View]:
-    """What one message does to one order. Pure: the same view, message and time always decide the same."""
+def decide(view: View, message: Message, now: datetime, policies: Policies = DEFAULTS) -> Decision[View]:
+    """What one message does to one order. Pure: the same view, message, time and policies always decide the same."""
     if isinstance(message.data, (CommandData, InvalidCommand)):
         known = view.verdicts.get((message.source, message.id))
         if known is not None:
@@ -98,10 +100,10 @@ def decide(view: View, message: Message, now: datetime) -> Decision[View]:
     order = before or _nobody(message.key, now)
     if order.paused_at is not None and isinstance(message.data, TimerFired):
         return Decision(replace(view, fresh=()))  # deadlines stand still; resuming sets the timer anew
-    move = TABLE[type(message.data)][order.phase](Situation(order, message, now))
+    move = TABLE[type(message.data)][order.phase](Situation(order, message, now, policies))
     if order.paused_at is not None and move.order.paused_at is not None:
         move = _stand_still(order.paused_at, order, move, now)
-    return _decision(view, before, move, message, now)
+    return _decision(view, before, move, message, now, policies)
 
 
 def _repeated(view: View, known: Verdict, message: Message) -> Decision[View]:
@@ -114,7 +116,9 @@ def _repeated(view: View, known: Verdict, message: Message) -> Decision[View]:
     return Decision(View(order, view.verdicts, ()))
 
 
-def _decision(view: View, before: Order | None, move: Move, message: Message, now: datetime) -> Decision[View]:
+def _decision(
+    view: View, before: Order | None, move: Move, message: Message, now: datetime, policies: Policies
+) -> Decision[View]:
     fresh = move.verdicts
     pending = {line.command for line in move.order.pending} - {
         line.command for line in (before.pending if before else ())
@@ -123,7 +127,7 @@ def _decision(view: View, before: Order | None, move: Move, message: Message, no
     verdicts = {**view.verdicts, **{(v.command.source, v.command.id): v for v in fresh}} if fresh else view.verdicts
     if move.order.phase is Phase.NEW:
         return Decision(View(None, verdicts, fresh), move.says)
-    order, timers = _arm(move.order, isinstance(message.data, TimerFired))
+    order, timers = _arm(move.order, isinstance(message.data, TimerFired), policies)
     # The very same object says that there is nothing to write: a reply that was overtaken costs no row.
     order = before if before is not None and order == before else replace(order, updated_at=now)
     return Decision(View(order, verdicts, fresh), move.says, timers)
@@ -146,14 +150,14 @@ def _stand_still(paused_at: datetime, before: Order, move: Move, now: datetime) 
     return Move(order, says, move.verdicts)
 
 
-def _arm(order: Order, fired: bool) -> tuple[Order, tuple[SetTimer | CancelTimer, ...]]:
+def _arm(order: Order, fired: bool, policies: Policies) -> tuple[Order, tuple[SetTimer | CancelTimer, ...]]:
     """Keep the one timer no later than the earliest deadline. A timer that is too early is left: moving it costs more than
     letting it fire for nothing. `fired`: the row is gone."""
     standing = None if fired else order.timer_at
     if order.ended or order.paused_at is not None:
         cancel = () if standing is None else (CancelTimer(order.order_id, TIMER),)
         return replace(order, timer_at=None), cancel
-    deadlines = (order.deadline, order.retry_at, patience_over_at(order), order.recommend_by)
+    deadlines = (order.deadline, order.retry_at, patience_over_at(order, policies), order.recommend_by)
     needed = min((at for at in deadlines if at is not None), default=None)
     if needed is None or (standing is not None and standing <= needed):
         return replace(order, timer_at=standing), ()

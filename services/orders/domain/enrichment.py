@@ -7,24 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from contracts import customer, inventory, orders, recommendation
 from messaging.decision import Outgoing
 from services.orders.domain.compensation import compensate
 from services.orders.domain.move import Move, Situation, answered, ask, attention_over
-from services.orders.domain.policies import RECOMMENDATION_PATIENCE_S
+from services.orders.domain.policies import RetryPolicy
+from services.orders.domain.retries import Failure, Next, noted
 from services.orders.domain.state import Enrichment, Order, Phase, business_id
 
 
-def enrich(order: Order, now: datetime) -> Move:
-    """Ask customer, inventory and recommendation."""
-    request_id = business_id("enr", order.order_id)
-    waiting = Enrichment(request_id, now + timedelta(seconds=RECOMMENDATION_PATIENCE_S))
-    skus = tuple(dict.fromkeys(item.sku for item in order.ordered.items))
-    question = recommendation.Recommend(request_id=request_id, skus=skus)
+def enrich(order: Order, now: datetime, patience: RetryPolicy) -> Move:
+    """Ask customer, inventory and recommendation; the last one has its own `patience`."""
+    waiting = Enrichment(business_id("enr", order.order_id), now + patience.delay(1))
     move = ask(replace(order, phase=Phase.ENRICHING, enrichment=waiting), now)
-    return move.then(lambda o: Move(o, (Outgoing(o.order_id, question),)))
+    return move.then(lambda o: Move(o, (_question(o, waiting),)))
+
+
+def _question(order: Order, enrichment: Enrichment) -> Outgoing:
+    skus = tuple(dict.fromkeys(item.sku for item in order.ordered.items))
+    return Outgoing(order.order_id, recommendation.Recommend(request_id=enrichment.request_id, skus=skus))
 
 
 def customer_found(situation: Situation) -> Move:
@@ -75,11 +78,21 @@ def _learned(situation: Situation, learn: Callable[[Enrichment], Enrichment]) ->
     return go_on_if_known(learned, situation.now)
 
 
-def stop_waiting_for_recommendations(order: Order, now: datetime) -> Move:
-    """They had their time."""
-    if order.enrichment is None:
+def recommendation_missing(order: Order, now: datetime, patience: RetryPolicy) -> Move:
+    """It had its time. Unless it may have some more, the order goes on without."""
+    known = order.enrichment
+    if known is None:
         return Move(order)
-    return go_on_if_known(replace(order, enrichment=replace(order.enrichment, recommend_by=None)), now)
+    without = replace(order, enrichment=replace(known, recommend_by=None))
+    if known.recommendations is not None:
+        return Move(without)  # it has come; the order waits for the other answers
+    attempt = known.recommend_attempt
+    failure = Failure("recommend", attempt, "unknown", "There is no recommendation.")
+    if patience.exhausted(attempt):
+        return Move(without, (noted(order, failure),)).then(lambda o: go_on_if_known(o, now))
+    again = replace(known, recommend_by=now + patience.delay(attempt + 1), recommend_attempt=attempt + 1)
+    asked = (noted(order, failure, "orders.asked-again", Next(now)), _question(order, again))
+    return Move(replace(order, enrichment=again), asked)
 
 
 def go_on_if_known(order: Order, now: datetime) -> Move:

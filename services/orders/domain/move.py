@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from contracts.customer import LookUpCustomer
 from contracts.inventory import CheckStock, ReleaseStock, ReserveStock
@@ -12,7 +12,7 @@ from contracts.orders import AttentionNeeded, AttentionResolved, CommandAccepted
 from contracts.payment import Charge as ChargeCommand
 from contracts.payment import Refund, VoidCharge
 from messaging.decision import Message, Note, Outgoing
-from services.orders.domain.policies import NO_ANSWER
+from services.orders.domain.policies import Policies
 from services.orders.domain.state import Attention, Command, Order, Phase, Verdict, business_id
 
 Said = Outgoing | Note
@@ -39,6 +39,7 @@ class Situation:
     order: Order
     message: Message
     now: datetime
+    policies: Policies
 
     @property
     def command(self) -> Command:
@@ -165,22 +166,6 @@ def ask(order: Order, now: datetime) -> Move:
     return Move(asking, awaited(asking))
 
 
-def ask_again_later(order: Order, now: datetime, delay: timedelta, attempt: int, error: str) -> Move:
-    """Wait before the next attempt, and note in the history why and until when."""
-    due = now + delay
-    note = Note(
-        "orders.retry-scheduled",
-        {
-            "waiting_for": order.waiting_for,
-            "failed_attempt": attempt,
-            "error": error,
-            "delay_s": delay.total_seconds(),
-            "next_attempt_at": due.isoformat(),
-        },
-    )
-    return Move(replace(order, retry_at=due, asked_at=None, unanswered=0), (note,))
-
-
 # --- attention --------------------------------------------------------------------------------------------------------
 
 
@@ -206,17 +191,3 @@ def answered(order: Order) -> Move:
     if order.attention is not None and order.attention.reason == "no-answer":
         return attention_over(heard, "The answer came.")
     return Move(heard)
-
-
-def patience_over_at(order: Order) -> datetime | None:
-    """When an awaited answer is overdue; None where nothing is awaited."""
-    asked = {
-        Phase.ENRICHING: True,
-        Phase.RESERVING: True,
-        Phase.AWAITING_APPROVAL: bool(order.pending),
-        Phase.PAYING: order.retry_at is None,
-        Phase.COMPENSATING: order.retry_at is None,
-    }
-    if order.asked_at is None or not asked.get(order.phase, False):
-        return None
-    return order.asked_at + NO_ANSWER.delay(order.unanswered + 1)

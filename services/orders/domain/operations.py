@@ -17,7 +17,8 @@ from contracts.orders import (
 from messaging.decision import Note, Outgoing
 from services.orders.domain.compensation import give_up_step
 from services.orders.domain.move import Move, Situation, accept, ask, awaited, reject
-from services.orders.domain.replies import payment_settled, retry_due
+from services.orders.domain.replies import payment_settled
+from services.orders.domain.retries import can_be_retried, retry
 from services.orders.domain.state import Order, Phase
 
 
@@ -27,11 +28,11 @@ def retry_now(situation: Situation) -> Move:
     assert isinstance(data, RetryNow)
     if order.paused_at is not None:
         return reject(order, situation.command, "not-allowed", "The order is paused; resume it first.")
-    if order.retry_at is None:
+    if not can_be_retried(order):
         return reject(order, situation.command, "not-allowed", "The order is not waiting to try anything again.")
     note = Note("orders.retried-now", {"operator": data.operator, "reason": data.reason})
     move = accept(order, situation.command).then(lambda o: Move(o, (note,)))
-    return move.then(lambda o: retry_due(o, situation.now))
+    return move.then(lambda o: retry(o, situation.now))
 
 
 def pause(situation: Situation) -> Move:
@@ -90,7 +91,7 @@ def resolve(situation: Situation) -> Move:
     if data.resolution == "retry":
         note = Note("orders.retried-now", {"operator": data.operator, "reason": data.reason})
         again = accepted.then(lambda o: Move(o, (note,)))
-        return again.then(lambda o: retry_due(o, now) if o.retry_at is not None else ask(o, now))
+        return again.then(lambda o: retry(o, now) if can_be_retried(o) else ask(o, now))
     voiding = order.phase is Phase.PAYING and order.charge is not None and order.charge.state == "voiding"
     if order.phase is not Phase.COMPENSATING and not voiding:
         told = "Nothing is being given back that could have been settled by hand; cancel the order instead."

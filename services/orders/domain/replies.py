@@ -11,21 +11,16 @@ from contracts.orders import EndReason
 from contracts.values import MAX_TOTAL_MINOR, PricedItem
 from messaging.decision import Outgoing, TimerFired
 from services.orders.domain.compensation import compensate
-from services.orders.domain.compensation import retry as retry_compensation
-from services.orders.domain.enrichment import stop_waiting_for_recommendations
+from services.orders.domain.enrichment import recommendation_missing
 from services.orders.domain.move import (
     Move,
     Situation,
     answered,
     ask,
-    ask_again_later,
     attention_over,
-    awaited,
-    need_attention,
-    patience_over_at,
     settle_pending,
 )
-from services.orders.domain.policies import ATTENTION_AFTER, COMPENSATION, PAYMENT
+from services.orders.domain.retries import ask_again_later, ask_the_silent, keep_trying, noted, retry, told_by
 from services.orders.domain.signals import approval_timed_out, approval_timeout_s, pay_if_settled
 from services.orders.domain.state import Order, PendingLine, Phase, Verdict, business_id
 
@@ -172,9 +167,12 @@ def declined(situation: Situation) -> Move:
     assert isinstance(data, payment.ChargeDeclined)
     if order.charge is None or data.charge_id != order.charge.charge_id:
         return Move(order)
-    refused_charge = replace(order, charge=replace(order.charge, state="none"))
-    return attention_over(replace(refused_charge, retry_at=None), _WORKED).then(
-        lambda o: compensate(o, situation.now, ending="FAILED", reason="payment-declined", message=data.message)
+    note = noted(order, told_by("charge", data))
+    refused_charge = replace(order, charge=replace(order.charge, state="none"), retry_at=None)
+    return (
+        Move(refused_charge, (note,))
+        .then(lambda o: attention_over(o, _WORKED))
+        .then(lambda o: compensate(o, situation.now, ending="FAILED", reason="payment-declined", message=data.message))
     )
 
 
@@ -186,16 +184,16 @@ def failed(situation: Situation) -> Move:
     waits = charge is not None and charge.state not in {"voiding"} and order.retry_at is None
     if charge is None or not waits or (data.charge_id, data.attempt) != (charge.charge_id, charge.attempt):
         return Move(order)
-    move = answered(order)
-    if PAYMENT.exhausted(data.attempt):
+    policy, failure = situation.policies.charge, told_by("charge", data)
+    if policy.exhausted(data.attempt, failure.kind):
         # A charge is called failed only when it is certain that it will never be taken.
-        return move.then(lambda o: ask(replace(o, charge=replace(charge, state="voiding", attempt=1)), situation.now))
+        voiding = replace(charge, state="voiding", attempt=1)
+        move = answered(order).then(lambda o: Move(o, (noted(o, failure),)))
+        return move.then(lambda o: ask(replace(o, charge=voiding), situation.now))
     unknown = isinstance(data, payment.ChargeUnknown)
     waiting = replace(charge, state="unknown" if unknown else "retrying")
-    move = move.then(lambda o: Move(replace(o, charge=waiting)))
-    return move.then(
-        lambda o: ask_again_later(o, situation.now, PAYMENT.delay(data.attempt), data.attempt, data.message)
-    )
+    move = answered(order).then(lambda o: Move(replace(o, charge=waiting)))
+    return move.then(lambda o: ask_again_later(o, situation.now, policy, failure))
 
 
 def voided(situation: Situation) -> Move:
@@ -228,11 +226,10 @@ def void_failed(situation: Situation) -> Move:
         or (data.charge_id, data.attempt) != (charge.charge_id, charge.attempt)
     ):
         return Move(order)
-    delay = COMPENSATION.delay(data.attempt)
-    move = answered(order).then(lambda o: ask_again_later(o, situation.now, delay, data.attempt, data.message))
-    if data.attempt < ATTENTION_AFTER:
-        return move
-    return move.then(lambda o: need_attention(o, "void-failing", data.message))
+    failure = told_by("void", data)
+    return answered(order).then(
+        lambda o: keep_trying(o, situation.now, situation.policies.void, failure, "void-failing")
+    )
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -244,31 +241,11 @@ def time_passed(situation: Situation) -> Move:
     assert isinstance(fired, TimerFired)
     recommend_by = order.recommend_by
     if recommend_by is not None and recommend_by <= now:
-        return stop_waiting_for_recommendations(order, now)
+        return recommendation_missing(order, now, situation.policies.recommend)
     # Only what was appended before the timer was due is known to be decided. A timer that was set for an earlier moment and fires
     # late, because nobody was there, must not speak for the deadline: a timely approval may stand behind it.
     if order.deadline is not None and order.deadline <= fired.due_at:
         return approval_timed_out(order, now)
     if order.retry_at is not None and order.retry_at <= now:
-        return retry_due(order, now)
-    return _ask_the_silent(situation)
-
-
-def retry_due(order: Order, now: datetime) -> Move:
-    """The next attempt of what failed: the payment, or a step of the compensation."""
-    if order.phase is Phase.PAYING and order.charge is not None:
-        return ask(replace(order, charge=replace(order.charge, attempt=order.charge.attempt + 1)), now)
-    return retry_compensation(order, now)
-
-
-def _ask_the_silent(situation: Situation) -> Move:
-    order, now = situation.order, situation.now
-    overdue_at = patience_over_at(order)
-    if overdue_at is None or now < overdue_at:
-        return Move(order)
-    silent = replace(order, asked_at=now, unanswered=order.unanswered + 1)
-    move = Move(silent, awaited(silent))
-    if silent.unanswered < ATTENTION_AFTER:
-        return move
-    waiting_for = order.waiting_for
-    return move.then(lambda o: need_attention(o, "no-answer", f"There is no answer about {waiting_for}."))
+        return retry(order, now)
+    return ask_the_silent(order, now, situation.policies)

@@ -72,7 +72,7 @@ def start(situation: Situation) -> Move:
     move = accept(order, situation.command).then(lambda o: Move(o, (Outgoing(o.order_id, started),)))
     if version == 1:
         return move.then(lambda o: ask(o, situation.now))
-    return move.then(lambda o: enrich(o, situation.now))
+    return move.then(lambda o: enrich(o, situation.now, situation.policies.recommend))
 
 
 def start_again(situation: Situation) -> Move:

@@ -97,6 +97,7 @@ class Enrichment:
     tier: Tier | None = None
     levels: tuple[StockLevel, ...] | None = None
     recommendations: tuple[str, ...] | None = None
+    recommend_attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

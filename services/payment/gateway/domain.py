@@ -224,9 +224,9 @@ def _standing(row: ChargeRow) -> ChargeAnswer:
         case ChargeState.CAPTURED:
             return _charge_answer(row.charge_id, ChargeOutcome.CAPTURED)
         case ChargeState.DECLINED:
-            known = row.request is not None and row.request.payment_method == Method.DECLINED
-            message = "the card was declined" if known else "the payment method is not known"
-            return _charge_answer(row.charge_id, ChargeOutcome.DECLINED, message)
+            if row.request is not None and row.request.payment_method == Method.DECLINED:
+                return _charge_answer(row.charge_id, ChargeOutcome.DECLINED, "the card was declined")
+            return _charge_answer(row.charge_id, ChargeOutcome.INVALID, "the payment method is not known")
         case ChargeState.CANCELLED:
             return _charge_answer(row.charge_id, ChargeOutcome.CANCELLED, "the charge was cancelled")
         case ChargeState.UNDER_WAY:

@@ -10,11 +10,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from contracts.values import FailureKind
+
 MAX_AMOUNT_MINOR = 2**63 - 1
 
 
 class GatewayError(Exception):
-    """The gateway gave no answer. Facts: `operation`, `key` (charge or refund id)."""
+    """The gateway gave no answer. Facts: `operation`, `key` (charge or refund id); `failure` says of which kind that is."""
+
+    failure: FailureKind = "unknown"
 
     def __init__(self, operation: str, key: str, message: str) -> None:
         super().__init__(f"{operation} {key}: {message}")
@@ -29,12 +33,15 @@ class GatewayTimeout(GatewayError):  # noqa: N818 (what happened, not an error o
 class GatewayUnavailable(GatewayError):  # noqa: N818 (likewise)
     """The call did not reach the gateway: nothing was done by it. Try again later."""
 
+    failure = "transient"
+
 
 class ChargeOutcome(StrEnum):
     """What stands about a charge. `PENDING` and `NOT_FOUND` are answers to a look-up only."""
 
     CAPTURED = "captured"  # the money was taken
     DECLINED = "declined"  # never will be taken
+    INVALID = "invalid"  # likewise, because the gateway can make no sense of the request
     FAILED = "failed"  # this call took nothing; the next may
     CANCELLED = "cancelled"  # the charge was cancelled: refused for ever
     CONFLICT = "conflict"  # the key belongs to a charge with other content: an error of the caller

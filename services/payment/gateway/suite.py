@@ -134,7 +134,7 @@ async def a_decline_is_for_good(bench: Bench) -> None:
 
 async def an_unknown_method_is_declined(bench: Bench) -> None:
     answer = await bench.gateway(1.0).charge(bench.charge("pm_shells"), DEADLINE_S)
-    assert answer.outcome is ChargeOutcome.DECLINED
+    assert answer.outcome is ChargeOutcome.INVALID
     assert "not known" in answer.message
 
 
