@@ -16,7 +16,8 @@ class Message:
     """One thing that happened: a record from a topic, a timer that is due, or the outcome of an effect.
 
     `data` is the validated body: a model of the contracts, an `InvalidCommand`, a `TimerFired` or an `EffectDone`.
-    `at`: when it was appended to its topic (by the broker's clock) or was due. `uid` tells it from every other cause.
+    `at`: when it was appended to its topic (by the broker's clock) or was due. `uid` tells it from every other cause. `answers`:
+    the id of the message that caused it, where it says so. Topic, partition and offset are None for what never stood on a topic.
     """
 
     type: str
@@ -29,6 +30,8 @@ class Message:
     traceparent: str | None = None
     topic: str | None = None
     offset: int | None = None
+    partition: int | None = None
+    answers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from contracts.envelope import InvalidCommand, Unreadable, decode_command, decode_event, event_type
+from contracts.envelope import Envelope, InvalidCommand, Unreadable, decode_command, decode_event, event_type
 from contracts.topics import COMMAND_TOPICS, MAX_DEAD_LETTER_BYTES, dead_letter_topic
 from messaging.decision import Message
 from messaging.partitioner import partition_of
@@ -50,7 +50,7 @@ def decode(
         envelope = decode_event(named, record.value)
     except Unreadable as error:
         return DeadLetter(record, error.reason, str(error))
-    return _message(record, named, envelope.subject, envelope.data, envelope.id, envelope.source, envelope.traceparent)
+    return _message(record, named, envelope)
 
 
 def _command(record: Record, partitions: int) -> Message | DeadLetter | Forward:
@@ -63,25 +63,40 @@ def _command(record: Record, partitions: int) -> Message | DeadLetter | Forward:
             )
         return Forward(record, target)
     if isinstance(found, InvalidCommand):
-        return _message(record, found.command_type, found.subject, found, found.command_id, found.source, None)
-    return _message(record, found.type, found.subject, found.data, found.id, found.source, found.traceparent)
+        return Message(
+            type=found.command_type,
+            key=found.subject,
+            data=found,
+            id=found.command_id,
+            source=found.source,
+            at=record.timestamp,
+            uid=_uid(record),
+            topic=record.topic,
+            offset=record.offset,
+            partition=record.partition,
+        )
+    return _message(record, found.type, found)
 
 
-def _message(
-    record: Record, named: str, key: str, data: object, message_id: str, source: str, traceparent: str | None
-) -> Message:
+def _message(record: Record, named: str, envelope: Envelope[Any]) -> Message:
     return Message(
         type=named,
-        key=key,
-        data=data,
-        id=message_id,
-        source=source,
+        key=envelope.subject,
+        data=envelope.data,
+        id=envelope.id,
+        source=envelope.source,
         at=record.timestamp,
-        uid=f"{record.topic}/{record.partition}/{record.offset}",
-        traceparent=traceparent,
+        uid=_uid(record),
+        traceparent=envelope.traceparent,
         topic=record.topic,
         offset=record.offset,
+        partition=record.partition,
+        answers=envelope.causationid,
     )
+
+
+def _uid(record: Record) -> str:
+    return f"{record.topic}/{record.partition}/{record.offset}"
 
 
 def dead_letter_wire(seq: int, service: str, dead: DeadLetter, now: datetime) -> Wire:

@@ -53,39 +53,43 @@ class KafkaPublisher:
         self._starting = asyncio.Lock()
         self._discarded: set[asyncio.Task[None]] = set()
 
-    async def publish(self, wires: Sequence[Wire]) -> dict[str, int]:
+    async def publish(self, wires: Sequence[Wire]) -> list[int]:
         """See `Publisher.publish`."""
         producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(PUBLISH_DEADLINE_S):
                 producer = await self._started()
-                sends = [self._send(producer, batch) for batch in _by_target(wires)]
-                return dict(await asyncio.gather(*sends))
+                targets = _by_target(wires)
+                sent = await asyncio.gather(*(self._send(producer, batch) for batch in targets.values()))
+                offsets = {target: iter(found) for target, found in zip(targets, sent, strict=True)}
+                return [next(offsets[wire.topic, wire.partition]) for wire in wires]
         except (TimeoutError, KafkaError, OSError) as error:
             self._discard(producer)
             raise PublishUnknownError(f"{type(error).__name__}: {error}") from error
 
-    async def _send(self, producer: AIOKafkaProducer, wires: Sequence[Wire]) -> tuple[str, int]:
-        """Append all rows of one topic and partition; returns the topic and its last offset."""
+    async def _send(self, producer: AIOKafkaProducer, wires: Sequence[Wire]) -> list[int]:
+        """Append all rows of one topic and partition; returns their offsets."""
         topic, partition = wires[0].topic, wires[0].partition
-        last, count, size = -1, 0, 0
+        offsets: list[int] = []
+        count, size = 0, 0
         builder = producer.create_batch()
         for wire in wires:
             length = size_of(wire.key, wire.value, wire_headers(wire))
             if count and size + length > BATCH_BYTES:
-                last = await self._deliver(producer, builder, topic, partition, count)
+                offsets += await self._deliver(producer, builder, topic, partition, count)
                 builder, count, size = producer.create_batch(), 0, 0
             if builder.append(timestamp=None, key=wire.key, value=wire.value, headers=wire_headers(wire)) is None:
                 raise PublishUnknownError(f"an outbox row of {length} bytes is too large for {topic}")
             count, size = count + 1, size + length
-        last = await self._deliver(producer, builder, topic, partition, count)
-        return topic, last
+        offsets += await self._deliver(producer, builder, topic, partition, count)
+        return offsets
 
     @staticmethod
-    async def _deliver(producer: AIOKafkaProducer, builder: Any, topic: str, partition: int, count: int) -> int:
+    async def _deliver(producer: AIOKafkaProducer, builder: Any, topic: str, partition: int, count: int) -> list[int]:
         future = await producer.send_batch(builder, topic, partition=partition)
-        metadata = await future
-        return int(metadata.offset) + count - 1
+        first = int((await future).offset)
+        # A repeat that the broker recognized, but of which it no longer knows where it is, has no offset.
+        return list(range(first, first + count)) if first >= 0 else [-1] * count
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -115,11 +119,11 @@ class KafkaPublisher:
             self._producer = None
 
 
-def _by_target(wires: Sequence[Wire]) -> list[list[Wire]]:
+def _by_target(wires: Sequence[Wire]) -> dict[tuple[str, int], list[Wire]]:
     targets: dict[tuple[str, int], list[Wire]] = {}
     for wire in wires:
         targets.setdefault((wire.topic, wire.partition), []).append(wire)
-    return list(targets.values())
+    return targets
 
 
 async def check_topics(settings: Settings, topics: Sequence[str]) -> None:

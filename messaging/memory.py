@@ -12,7 +12,18 @@ from datetime import datetime
 from messaging.decision import SetTimer
 from messaging.errors import FenceLostError
 from messaging.partitioner import partition_of
-from messaging.ports import Clock, Commit, DueTimer, Headers, Ownership, PendingEffect, Record, Wire, wire_headers
+from messaging.ports import (
+    Clock,
+    Commit,
+    DueTimer,
+    Headers,
+    Ownership,
+    PendingEffect,
+    Placed,
+    Record,
+    Wire,
+    wire_headers,
+)
 
 
 @dataclass(slots=True)
@@ -22,6 +33,7 @@ class MemoryDatabase:
     clock: Clock
     ownership: dict[int, Ownership] = field(default_factory=dict)
     outbox: dict[int, dict[int, tuple[datetime, Wire]]] = field(default_factory=lambda: defaultdict(dict))
+    published: dict[tuple[int, int], Placed] = field(default_factory=dict)
     timers: dict[tuple[int, str, str], DueTimer] = field(default_factory=dict)
     effects: dict[tuple[int, str], PendingEffect] = field(default_factory=dict)
 
@@ -54,8 +66,6 @@ class MemoryTransaction:
             owned,
             offsets={**owned.offsets, **commit.offsets},
             next_seq=commit.next_seq,
-            published_seq=max(owned.published_seq, commit.published_seq),
-            acked=dict(commit.acked),
         )
         now = database.clock.now()
         for wire in commit.outbox:
@@ -110,12 +120,21 @@ class MemoryStore:
         rows = self._database.outbox[partition]
         return [rows[number][1] for number in sorted(rows) if number > seq][:limit]
 
-    async def mark_published(self, partition: int, epoch: int, seq: int, acked: Mapping[str, int]) -> None:
+    async def mark_published(
+        self, partition: int, epoch: int, seq: int, acked: Mapping[str, int], placed: Sequence[Placed]
+    ) -> None:
         """See `Store.mark_published`."""
         owned = self._database.ownership[partition]
         if owned.epoch == epoch:
             moved = replace(owned, published_seq=max(owned.published_seq, seq), acked=dict(acked))
             self._database.ownership[partition] = moved
+            self._database.published.update({(partition, row.seq): row for row in placed})
+
+    async def unplace(self, partition: int, epoch: int, since_seq: int) -> None:
+        """See `Store.unplace`."""
+        if self._database.ownership[partition].epoch == epoch:
+            kept = self._database.published.items()
+            self._database.published = {(p, seq): row for (p, seq), row in kept if p != partition or seq < since_seq}
 
     async def forget_published(self, partition: int, older_than: datetime, limit: int) -> int:
         """See `Store.forget_published`."""
@@ -161,13 +180,9 @@ class MemoryBroker:
         log.append(record)
         return record
 
-    async def publish(self, wires: Sequence[Wire]) -> dict[str, int]:
+    async def publish(self, wires: Sequence[Wire]) -> list[int]:
         """See `Publisher.publish`."""
-        last: dict[str, int] = {}
-        for wire in wires:
-            record = self.append(wire.topic, wire.key, wire.value, wire_headers(wire), wire.partition)
-            last[wire.topic] = record.offset
-        return last
+        return [self.append(w.topic, w.key, w.value, wire_headers(w), w.partition).offset for w in wires]
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 500) -> list[Record]:
         """Records from `offset` on."""

@@ -73,6 +73,15 @@ class PendingEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a published outbox row stands: row `seq` of a partition is at `offset` on the same partition of `topic`."""
+
+    seq: int
+    topic: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ownership:
     """What a partition's owner goes on from. `offsets` are the next ones to read, `published_seq` the last outbox row known to
     be on its topic, `acked` the offsets that the broker gave to the last rows of each topic."""
@@ -95,8 +104,6 @@ class Commit:
     expected: dict[str, int]
     offsets: dict[str, int]
     next_seq: int
-    published_seq: int
-    acked: dict[str, int]
     outbox: list[Wire] = field(default_factory=list)
     timers: dict[tuple[str, str], SetTimer | CancelTimer] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
@@ -132,8 +139,14 @@ class Store(Protocol):
     async def outbox_after(self, partition: int, seq: int, limit: int) -> list[Wire]:
         """The kept outbox rows behind `seq`, in order."""
 
-    async def mark_published(self, partition: int, epoch: int, seq: int, acked: Mapping[str, int]) -> None:
-        """Record how far the outbox is published, where no commit came along to carry it."""
+    async def mark_published(
+        self, partition: int, epoch: int, seq: int, acked: Mapping[str, int], placed: Sequence[Placed]
+    ) -> None:
+        """Record at once how far the outbox is published and where the rows stand that were published since the last time (in order
+        of `seq`). Nothing happens where somebody else owns the partition."""
+
+    async def unplace(self, partition: int, epoch: int, since_seq: int) -> None:
+        """Forget where the rows from `since_seq` on stand: the broker lost some of them, and they are published again."""
 
     async def forget_published(self, partition: int, older_than: datetime, limit: int) -> int:
         """Delete published outbox rows written before `older_than`; returns how many."""
@@ -154,8 +167,9 @@ class Store(Protocol):
 class Publisher(Protocol):
     """The way out to the log."""
 
-    async def publish(self, wires: Sequence[Wire]) -> dict[str, int]:
-        """Append the records, in order for each topic; returns each topic's last offset, once all are acknowledged.
+    async def publish(self, wires: Sequence[Wire]) -> list[int]:
+        """Append the records, in order for each topic; returns the offset of each, once all are acknowledged
+        (-1: it is there, but the broker does not say where).
         Raises `PublishUnknownError` where some may not be there; then all have to be published again."""
 
 

@@ -19,7 +19,7 @@ import asyncpg
 from messaging import postgres_sql as sql
 from messaging.decision import SetTimer
 from messaging.errors import FenceLostError, PermanentStoreError, StaleRowError, TransientStoreError
-from messaging.ports import Commit, DueTimer, Headers, Ownership, PendingEffect, Wire
+from messaging.ports import Commit, DueTimer, Headers, Ownership, PendingEffect, Placed, Wire
 
 COMMAND_TIMEOUT_S: Final = 20
 CONNECT_TIMEOUT_S: Final = 5
@@ -161,11 +161,23 @@ class PostgresStore:
             for row in rows
         ]
 
-    async def mark_published(self, partition: int, epoch: int, seq: int, acked: Mapping[str, int]) -> None:
+    async def mark_published(
+        self, partition: int, epoch: int, seq: int, acked: Mapping[str, int], placed: Sequence[Placed]
+    ) -> None:
         """See `Store.mark_published`."""
         connection = await self._connection()
+        first, last = (placed[0].seq, placed[-1].seq) if placed else (None, None)
+        places = [row.topic for row in placed], [row.seq for row in placed], [row.offset for row in placed]
         with _translated():
-            await connection.execute(sql.MARK_PUBLISHED, partition, epoch, seq, json.dumps(dict(acked)))
+            await connection.execute(
+                sql.MARK_PUBLISHED, partition, epoch, seq, json.dumps(dict(acked)), first, last, *places
+            )
+
+    async def unplace(self, partition: int, epoch: int, since_seq: int) -> None:
+        """See `Store.unplace`."""
+        connection = await self._connection()
+        with _translated():
+            await connection.execute(sql.UNPLACE, partition, epoch, since_seq)
 
     async def forget_published(self, partition: int, older_than: datetime, limit: int) -> int:
         """See `Store.forget_published`."""
@@ -246,8 +258,6 @@ def _runtime_parts(commit: Commit) -> list[_Part]:
         json.dumps(commit.offsets),
         json.dumps(expected),
         commit.next_seq,
-        commit.published_seq,
-        json.dumps(commit.acked),
     )
     parts = [_Part("fence", sql.FENCE, fence, None)]
     if commit.outbox:

@@ -20,8 +20,7 @@ UPDATE partition_ownership SET offsets = offsets || $3::jsonb WHERE partition = 
 # The condition is the fence: the number of the owner, and the offsets from which this batch went on.
 FENCE: Final = """
 UPDATE partition_ownership
-SET offsets = offsets || $3::jsonb, next_seq = $5, published_seq = greatest(published_seq, $6), acked = $7::jsonb,
-    updated_at = now()
+SET offsets = offsets || $3::jsonb, next_seq = $5, updated_at = now()
 WHERE partition = $1 AND epoch = $2 AND offsets @> $4::jsonb
 RETURNING 1
 """
@@ -38,9 +37,39 @@ SELECT seq, target, topic, type, key, value, headers::text FROM outbox
 WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3
 """
 
+# How far was published and where that stands are recorded together: a successor publishes the rest again and then knows its place.
+# A repeat after a lost answer finds its row, or adds one that says the same and more.
 MARK_PUBLISHED: Final = """
-UPDATE partition_ownership SET published_seq = greatest(published_seq, $3), acked = $4::jsonb
-WHERE partition = $1 AND epoch = $2
+WITH held AS (
+    UPDATE partition_ownership SET published_seq = greatest(published_seq, $3), acked = $4::jsonb
+    WHERE partition = $1 AND epoch = $2
+    RETURNING 1
+)
+INSERT INTO published (partition, first_seq, last_seq, topics, seqs, offsets)
+SELECT $1, $5, $6, $7, $8, $9 FROM held WHERE $5::bigint IS NOT NULL
+ON CONFLICT DO NOTHING
+"""
+
+# The row that holds the first of those numbers keeps what comes before it.
+UNPLACE: Final = """
+WITH gone AS (
+    DELETE FROM published USING partition_ownership AS o
+    WHERE published.partition = $1 AND last_seq >= $3 AND o.partition = $1 AND o.epoch = $2
+    RETURNING first_seq, last_seq, topics, seqs, published.offsets
+)
+INSERT INTO published (partition, first_seq, last_seq, topics, seqs, offsets)
+SELECT $1, first_seq, $3 - 1, topics, seqs, offsets FROM gone WHERE first_seq < $3 ORDER BY last_seq LIMIT 1
+ON CONFLICT DO NOTHING
+"""
+
+# One row covers each number, if any: the first that ends with it or later.
+PLACES: Final = """
+SELECT s.seq, p.topics[p.at] AS topic, p.offsets[p.at] AS "offset"
+FROM unnest($2::bigint[]) AS s (seq) CROSS JOIN LATERAL (
+    SELECT p.topics, p.offsets, array_position(p.seqs, s.seq) AS at
+    FROM published AS p WHERE p.partition = $1 AND p.last_seq >= s.seq ORDER BY p.last_seq LIMIT 1
+) AS p
+WHERE p.at IS NOT NULL
 """
 
 # Published rows stay for the grace period: the broker acknowledges from its page cache, and a power loss there must be mended.

@@ -19,7 +19,8 @@ _TRACEPARENT: Final = re.compile(r"^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """An entry of the history: an event that is being published (`wire`), a command to a participant, or a note."""
+    """An entry of the history: an event that is being published (`wire`), a command to a participant, or a note. `caused_by` is the
+    message whose decision said it; `cause` is that message's id."""
 
     seq: int
     key: str
@@ -29,6 +30,7 @@ class Stamped:
     cause: str
     event_id: str | None
     wire: Wire | None
+    caused_by: Message
 
 
 def derived_id(*parts: str) -> str:
@@ -41,7 +43,7 @@ def stamp(
 ) -> Stamped:
     """Give what was said its id (from its cause), its place in the order (`seq`) and its trace."""
     if isinstance(said, Note):
-        return Stamped(seq, cause.key, said.type, said.data, now, cause.id, None, None)
+        return Stamped(seq, cause.key, said.type, said.data, now, cause.id, None, None, cause)
     topic, message_type = TYPE_OF[type(said.data)]
     event_id = derived_id(service, cause.uid, cause.id, str(index))
     value = encode(
@@ -57,7 +59,7 @@ def stamp(
         traceparent=_trace(cause, said.key, event_id),
     )
     wire = Wire(seq, topic, partition, said.key.encode(), value, message_type)
-    return Stamped(seq, said.key, message_type, said.data, now, cause.id, event_id, wire)
+    return Stamped(seq, said.key, message_type, said.data, now, cause.id, event_id, wire, cause)
 
 
 def _trace(cause: Message, key: str, event_id: str) -> str:

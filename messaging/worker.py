@@ -18,7 +18,7 @@ from messaging.decoding import DeadLetter, Forward, dead_letter_wire, decode, fo
 from messaging.errors import PermanentStoreError, PoisonError, TooManyDeadLettersError
 from messaging.handler import Batch, Handler
 from messaging.meters import Meters
-from messaging.ports import Commit, DueTimer, Ownership, PendingEffect, Publisher, Record, Store, Wire
+from messaging.ports import Commit, DueTimer, Ownership, PendingEffect, Placed, Publisher, Record, Store, Wire
 from messaging.schedule import Barrier, Buffers, take
 from messaging.stamp import Stamped, stamp
 
@@ -69,6 +69,8 @@ class PartitionWorker:
         self.next_due: datetime | None = None
         self.published_seq = 0
         self._recorded_seq = 0
+        # Where what was published since the last time it was recorded stands.
+        self._placed: list[Placed] = []
         self._next_seq = 1
 
     # --- ownership ----------------------------------------------------------------------------------------------------
@@ -95,6 +97,7 @@ class PartitionWorker:
         self.next_due = ownership.next_due
         if restart:
             self.acked = dict(ownership.acked)
+            self._placed = []
             self.published_seq = self._recorded_seq = ownership.published_seq
         await self._queue_outbox(self.published_seq)
         return await self._store.pending_effects(self.partition)
@@ -124,6 +127,9 @@ class PartitionWorker:
         if lost:
             self.acked = {}
             await self._queue_outbox(0)
+            self._placed = []
+            if self.unpublished:
+                await self._store.unplace(self.partition, self._ownership.epoch, self.unpublished[0].seq)
         return lost
 
     # --- one step -----------------------------------------------------------------------------------------------------
@@ -294,8 +300,6 @@ class PartitionWorker:
             expected=dict(self._stored),
             offsets={topic: offset for topic, offset in self.offsets.items() if offset != self._stored[topic]},
             next_seq=self._next_seq,
-            published_seq=self.published_seq,
-            acked=dict(self.acked),
         )
 
     def _advance(self, work: _Work) -> None:
@@ -305,7 +309,6 @@ class PartitionWorker:
         self.offsets.update(commit.offsets)
         self._stored.update(commit.offsets)
         self._next_seq = commit.next_seq
-        self._recorded_seq = commit.published_seq
         self.unpublished.extend(commit.outbox)
         done = set(commit.effects_done)
         self.launch.extend(effect for effect in commit.effects if effect.id not in done)
@@ -321,18 +324,20 @@ class PartitionWorker:
         if not wires:
             return 0
         with self._meters.phase("publish"):
-            acked = await publisher.publish(wires)
+            offsets = await publisher.publish(wires)
         while self.unpublished and self.unpublished[0].seq <= wires[-1].seq:
             self.unpublished.popleft()
         self.published_seq = max(self.published_seq, wires[-1].seq)
         # Where a forwarded command ended up says nothing about this partition's own tail.
-        own = {wire.topic for wire in wires if wire.partition == self.partition}
-        self.acked.update({topic: offset for topic, offset in acked.items() if topic in own})
+        for wire, offset in zip(wires, offsets, strict=True):
+            if wire.partition == self.partition and offset >= 0:
+                self.acked[wire.topic] = offset
+                self._placed.append(Placed(wire.seq, wire.topic, offset))
         return len(wires)
 
     async def tidy(self, now: datetime, grace_s: float) -> None:
-        """Record what was passed over and how far the outbox is published, and delete published rows that are older than the
-        grace period."""
+        """Record what was passed over, how far the outbox is published and where that stands, and delete published rows that are
+        older than the grace period."""
         if self.offsets != self._stored:
             work = _Work(self._new_commit(), self._failures)
             transaction = await self._store.begin()
@@ -341,7 +346,9 @@ class PartitionWorker:
             finally:
                 await self._store.rollback(transaction)
             self._advance(work)
-        if self.published_seq > self._recorded_seq:
-            await self._store.mark_published(self.partition, self._ownership.epoch, self.published_seq, self.acked)
-            self._recorded_seq = self.published_seq
+        if self.published_seq > self._recorded_seq or self._placed:
+            seq, placed = self.published_seq, tuple(self._placed)
+            await self._store.mark_published(self.partition, self._ownership.epoch, seq, self.acked, placed)
+            # Meanwhile more may have been published.
+            self._recorded_seq, self._placed = seq, self._placed[len(placed) :]
         await self._store.forget_published(self.partition, now - timedelta(seconds=grace_s), 5000)

@@ -39,8 +39,8 @@ from contracts.topics import ORDERS_COMMANDS, ORDERS_EVENTS
 from contracts.values import PricedItem
 from messaging.memory import MemoryBroker
 from messaging.ports import Clock
-from messaging.stamp import Stamped
 from services.orders.domain import Order
+from services.orders.history import Entry
 from services.orders.store import parse_order
 from services.payment.state import Charge as PaymentCharge
 from services.payment.state import End
@@ -109,9 +109,9 @@ def _row(order: Order) -> OrderRow:
     )
 
 
-def _entry(entry: Stamped) -> HistoryEntry:
+def _entry(entry: Entry) -> HistoryEntry:
     data = entry.data.model_dump(mode="json") if isinstance(entry.data, BaseModel) else entry.data
-    return HistoryEntry(entry.seq, entry.type, entry.event_id, data, entry.cause)
+    return HistoryEntry(entry.seq, entry.type, entry.event_id, data, entry.caused_by.id)
 
 
 def _commands(parts: Parts, order_id: str) -> tuple[CommandRow, ...]:

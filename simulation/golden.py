@@ -73,7 +73,7 @@ class _Recorder:
     async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> OrdersBatch:
         """See `Handler.load`."""
         batch = await self._handler.load(transaction, partition, messages)
-        views, decide_one = batch.views, batch.decide
+        views, decide_one = batch.views, batch.move
 
         def written_down(message: Message, now: datetime) -> Decision[View]:
             before = views[message.key]
@@ -82,7 +82,7 @@ class _Recorder:
                 self._steps.append(step_of(before, message, now, decision))
             return decision
 
-        batch.decide = written_down  # type: ignore[method-assign]
+        batch.move = written_down  # type: ignore[method-assign]
         return batch
 
     def forget(self, partition: int) -> None:

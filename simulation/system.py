@@ -25,6 +25,7 @@ from contracts.registry import TYPE_OF
 from contracts.topics import DEFAULT_PARTITIONS, ORDERS_EVENTS
 from contracts.values import DEFAULT_CURRENCY, CommandData
 from messaging.memory import MemoryBroker, MemoryStore
+from messaging.partitioner import partition_of
 from messaging.ports import Headers, Publisher, Record, Store
 from services.orders.store import parse_order
 from services.payment.gateway.ledger import Entry
@@ -213,7 +214,9 @@ class System:
 
     def history(self, order_id: str) -> list[dict[str, Any]]:
         """As the items of `GET /orders/{id}/history` read."""
-        return views.history_view(self.parts.orders.history.get(order_id, []))
+        partition = partition_of(order_id, self.broker.partitions)
+        published = self.parts.of["orders"].database.published
+        return views.history_view(self.parts.orders.history.get(order_id, []), partition, published)
 
     def events(self, key: str, topic: str = ORDERS_EVENTS) -> list[Event]:
         """What was told under a key, in order; an event that was delivered twice counts once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from contracts.envelope import Envelope, decode_event, event_type
 from contracts.orders import CommandAccepted, CommandRejected
 from contracts.values import EventData
-from messaging.ports import Record
-from messaging.stamp import Stamped
+from messaging.ports import Placed, Record
 from services.inventory.ledger import Stock
+from services.orders.api.record import placed
 from services.orders.domain import Order
+from services.orders.history import Entry, request_view
 from services.payment.state import Charge
 
 Event = Envelope[EventData]
@@ -75,19 +76,34 @@ def order_view(order: Order) -> dict[str, Any]:
     }
 
 
-def history_view(entries: Iterable[Stamped]) -> list[dict[str, Any]]:
-    """As `GET /orders/{id}/history` reads."""
-    return [
+def history_view(
+    entries: Iterable[Entry], partition: int, published: Mapping[tuple[int, int], Placed]
+) -> list[dict[str, Any]]:
+    """As `GET /orders/{id}/history` reads. `published`: where the messages of the orders service stand."""
+    rows = [
         {
             "sequence": entry.seq,
             "at": entry.at,
             "type": entry.type,
-            "cause": entry.cause,
             "event_id": entry.event_id,
-            "data": entry.data.model_dump(mode="json") if isinstance(entry.data, BaseModel) else entry.data,
+            "worker": "orders-worker",
+            "data": _plain(entry.data),
+            "sent": [{**request_view(said), "data": _plain(said.data)} for said in entry.sent],
+            "cause": entry.caused_by.id,
+            "cause_type": entry.caused_by.type,
+            "cause_at": entry.caused_by.at,
+            "cause_topic": entry.caused_by.topic,
+            "cause_partition": entry.caused_by.partition,
+            "cause_offset": entry.caused_by.offset,
+            "answers": entry.caused_by.answers,
         }
         for entry in entries
     ]
+    return placed(rows, partition, {seq: place for (p, seq), place in published.items() if p == partition})
+
+
+def _plain(data: BaseModel | dict[str, Any]) -> dict[str, Any]:
+    return data.model_dump(mode="json") if isinstance(data, BaseModel) else data
 
 
 def stock_view(stock: Stock) -> dict[str, Any]:

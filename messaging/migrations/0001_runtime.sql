@@ -27,6 +27,19 @@ CREATE TABLE outbox (
     PRIMARY KEY (partition, seq)
 );
 
+-- Where published rows of the outbox stand: a row per flush (about one a second while anything is published), kept when the outbox
+-- rows are gone. Position i of the arrays is one message; it is on this partition of its topic. Forwarded commands, which are on
+-- another one, are left out. The row of a message is the first whose last_seq is not below its own.
+CREATE TABLE published (
+    partition integer NOT NULL,
+    first_seq bigint NOT NULL,
+    last_seq  bigint NOT NULL,
+    topics    text[] NOT NULL,
+    seqs      bigint[] NOT NULL,
+    offsets   bigint[] NOT NULL,
+    PRIMARY KEY (partition, last_seq)
+);
+
 CREATE TABLE timer (
     partition integer NOT NULL,
     key       text NOT NULL,

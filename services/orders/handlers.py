@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from contracts import customer, inventory, payment, recommendation
 from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, RECOMMENDATION_EVENTS, SUBSCRIPTIONS
-from messaging.decision import Decision, Message
+from messaging.decision import Decision, Message, Note, TimerFired
 from messaging.stamp import Stamped
 from services.orders.domain import Verdict, View, decide
 from services.orders.domain.policies import DEFAULTS, Policies
+from services.orders.history import NOTED
 from services.orders.store import Changes, OrdersStore
 
 #: What a reply can be that the workflow reads; other events on the participants' topics are for others.
@@ -84,7 +86,15 @@ class OrdersBatch:
         return self._views
 
     def decide(self, message: Message, now: datetime) -> Decision[View]:
-        """See `Batch.decide`."""
+        """See `Batch.decide`. What was read and nothing was said about stands in the history all the same: that it came, and where
+        from. A timer that fires early is no news, and nobody asks for the history of what is no order."""
+        decision = self.move(message, now)
+        if decision.says or decision.state.order is None or isinstance(message.data, TimerFired):
+            return decision
+        return replace(decision, says=(Note(NOTED, {"type": message.type}),))
+
+    def move(self, message: Message, now: datetime) -> Decision[View]:
+        """What the workflow decides."""
         decision = decide(self._views[message.key], message, now, self._policies)
         self._views[message.key] = decision.state
         self._verdicts.extend((message.key, verdict) for verdict in decision.state.fresh)
@@ -101,9 +111,8 @@ class OrdersBatch:
                 self._rows[key] = (view, version + 1)
             else:
                 self._rows[key] = (view, version)
-        history = [entry for entry in stamped if entry.type.startswith("orders.")]
-        if changed or self._verdicts or history:
-            self._store.stage(transaction, Changes(changed, self._verdicts, history, self._at))
+        if changed or self._verdicts or stamped:
+            self._store.stage(transaction, Changes(changed, self._verdicts, stamped, self._at))
 
     def committed(self) -> None:
         """See `Batch.committed`."""

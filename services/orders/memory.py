@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from messaging.errors import StaleRowError
 from messaging.memory import MemoryTransaction
-from messaging.stamp import Stamped
 from services.orders.domain import Verdict, View
+from services.orders.history import Entry, entries
 from services.orders.store import Changes, dump_order, parse_order
 
 
@@ -18,7 +18,7 @@ class MemoryOrders:
 
     states: dict[str, tuple[str, int]] = field(default_factory=dict)
     verdicts: dict[str, dict[tuple[str, str], Verdict]] = field(default_factory=dict)
-    history: dict[str, list[Stamped]] = field(default_factory=dict)
+    history: dict[str, list[Entry]] = field(default_factory=dict)
 
     async def load(self, transaction: MemoryTransaction, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
         """See `OrdersStore.load`."""
@@ -42,5 +42,5 @@ class MemoryOrders:
         for key, verdict in changes.verdicts:
             told = self.verdicts.setdefault(key, {})
             told[verdict.command.source, verdict.command.id] = verdict
-        for entry in changes.history:
+        for entry in entries(changes.history):
             self.history.setdefault(entry.key, []).append(entry)

@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 import asyncpg
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from messaging.postgres import PostgresTransaction
 from messaging.stamp import Stamped
 from services.orders.domain import Order, Verdict, View
 from services.orders.domain.state import Command
+from services.orders.history import Entry, entries, request_view
 
 # One query for a whole batch: the state of every key and the verdicts given under it.
 LOAD: Final = """
@@ -59,10 +60,14 @@ RETURNING 1
 """
 
 ADD_HISTORY: Final = """
-INSERT INTO history (order_id, seq, at, type, cause, event_id, data, worker)
-SELECT r.order_id, r.seq, r.at, r.type, r.cause, r.event_id, r.data::json, $8
-FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[])
-    AS r (order_id, seq, at, type, cause, event_id, data)
+INSERT INTO history (order_id, seq, at, type, event_id, data, sent, cause, cause_type, cause_at, cause_topic, cause_partition,
+                     cause_offset, answers, worker)
+SELECT r.order_id, r.seq, r.at, r.type, r.event_id, r.data::json, r.sent::json, r.cause, r.cause_type, r.cause_at, r.cause_topic,
+       r.cause_partition, r.cause_offset, r.answers, $15
+FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+            $10::timestamptz[], $11::text[], $12::integer[], $13::bigint[], $14::text[])
+    AS r (order_id, seq, at, type, event_id, data, sent, cause, cause_type, cause_at, cause_topic, cause_partition, cause_offset,
+          answers)
 """
 
 _ORDER: Final[TypeAdapter[Order]] = TypeAdapter(Order)
@@ -70,7 +75,8 @@ _ORDER: Final[TypeAdapter[Order]] = TypeAdapter(Order)
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a batch changes: the new state of orders with the version it makes, settled verdicts, entries of the history."""
+    """What a batch changes: the new state of orders with the version it makes, settled verdicts, and everything that was said, for
+    the history."""
 
     orders: Sequence[tuple[Order, int]]
     verdicts: Sequence[tuple[str, Verdict]]
@@ -119,7 +125,7 @@ class PostgresOrders:
             rows = [(*ids, v.command.type, v.accepted, v.reason, v.message, changes.at) for ids, v in settled.items()]
             transaction.stage("commands_saved", SAVE_COMMANDS, *_columns(rows), rows=len(rows))
         if changes.history:
-            rows = [(s.key, s.seq, s.at, s.type, s.cause, s.event_id, _json(s.data)) for s in changes.history]
+            rows = [_history_row(entry) for entry in entries(changes.history)]
             transaction.stage("history_added", ADD_HISTORY, *_columns(rows), self._worker)
 
 
@@ -127,8 +133,12 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _json(data: Any) -> str:
-    return data.model_dump_json() if isinstance(data, BaseModel) else to_json(data).decode()
+def _history_row(entry: Entry) -> tuple[Any, ...]:
+    cause = entry.caused_by
+    told = (entry.key, entry.seq, entry.at, entry.type, entry.event_id, to_json(entry.data).decode())
+    sent = to_json([request_view(said) for said in entry.sent]).decode() if entry.sent else None
+    place = (cause.topic, cause.partition, cause.offset)
+    return (*told, sent, cause.id, cause.type, cause.at, *place, cause.answers)
 
 
 def _order_row(order: Order, version: int) -> tuple[Any, ...]:

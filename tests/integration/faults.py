@@ -52,7 +52,7 @@ class Unsure:
     def __init__(self, publisher: Publisher, lands: bool) -> None:
         self._publisher, self._lands, self.failed = publisher, lands, 0
 
-    async def publish(self, wires: Sequence[Wire]) -> dict[str, int]:
+    async def publish(self, wires: Sequence[Wire]) -> list[int]:
         if not self.failed:
             self.failed += 1
             if self._lands:

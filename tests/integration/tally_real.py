@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -17,8 +17,9 @@ from tally_world import PARTITIONS, WRITTEN
 
 from messaging.clients import make_producer, make_reader
 from messaging.kafka import KafkaPublisher, _record, stop_client
-from messaging.ports import Headers, Publisher, Record, Store
+from messaging.ports import Headers, Placed, Publisher, Record, Store
 from messaging.postgres import PostgresStore
+from messaging.published import places
 from messaging.settings import Settings, load_settings
 
 
@@ -79,8 +80,11 @@ class RealWorld:
     async def execute(self, query: str, *arguments: Any) -> None:
         await self._connection.execute(query, *arguments)
 
-    async def fetch(self, query: str) -> list[asyncpg.Record]:
-        return await self._connection.fetch(query)
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        return await self._connection.fetch(query, *arguments)
+
+    async def places(self, partition: int, seqs: Sequence[int]) -> dict[int, Placed]:
+        return await places(self.fetch, partition, seqs)
 
     async def reconnect(self) -> None:
         """After a crash of the server."""

@@ -19,7 +19,7 @@ from contracts.values import CommandData, EventData
 from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
 from messaging.meters import Meters
 from messaging.partitioner import partition_of
-from messaging.ports import Headers, Publisher, Record, Store
+from messaging.ports import Headers, Placed, Publisher, Record, Store
 from messaging.schedule import Barrier
 from messaging.worker import PartitionWorker
 
@@ -56,6 +56,7 @@ class World(Protocol):
     async def read(self, topic: str, partition: int, offset: int = 0) -> list[Record]: ...
     async def end(self, topic: str, partition: int) -> int: ...
     def begin(self, topic: str, partition: int) -> int: ...
+    async def places(self, partition: int, seqs: Sequence[int]) -> dict[int, Placed]: ...
 
 
 class MemoryWorld:
@@ -95,6 +96,10 @@ class MemoryWorld:
 
     def begin(self, topic: str, partition: int) -> int:
         return 0
+
+    async def places(self, partition: int, seqs: Sequence[int]) -> dict[int, Placed]:
+        found = self.database.published
+        return {seq: found[partition, seq] for seq in seqs if (partition, seq) in found}
 
 
 class Process:

@@ -75,7 +75,7 @@ async def test_whoever_was_taken_over_cannot_commit_and_changes_nothing(
     await old.fetch()
     with pytest.raises(FenceLostError):
         await old.worker.step(datetime.now(UTC), None)
-    await old.store.mark_published(HOME, old.worker._ownership.epoch, 99, {})
+    await old.store.mark_published(HOME, old.worker._ownership.epoch, 99, {}, [])
     with pytest.raises(FenceLostError):
         await old.store.set_offsets(HOME, old.worker._ownership.epoch, {INVENTORY_COMMANDS: 0})
     assert await new.work() == 1

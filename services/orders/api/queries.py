@@ -12,6 +12,7 @@ from aiohttp import web
 
 from contracts.values import is_id
 from messaging.http import Problem, json_response, limit_of, refuse_unknown
+from services.orders.api.record import history_of
 
 _COLUMNS: Final = """
 order_id, workflow, workflow_version, status, reason, waiting_for, deadline, paused, customer_id, currency, total_minor,
@@ -26,10 +27,6 @@ SELECT {_COLUMNS} FROM orders
 WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR customer_id = $2) AND ($3::text IS NULL OR waiting_for = $3)
   AND ($4::timestamptz IS NULL OR (created_at, order_id) < ($4, $5))
 ORDER BY created_at DESC, order_id DESC LIMIT $6
-"""
-
-HISTORY: Final = """
-SELECT seq, at, type, cause, event_id, worker, data::text AS data FROM history WHERE order_id = $1 ORDER BY seq
 """
 
 STATUSES: Final = (
@@ -110,22 +107,9 @@ class OrderQueries:
         return json_response({"items": _order(await self._one(request))["items"], "next": None})
 
     async def history(self, request: web.Request) -> web.Response:
-        """`GET /orders/{id}/history`: what happened, in order."""
+        """`GET /orders/{id}/history`: what happened, in order, what caused it, and where the messages stand."""
         row = await self._one(request)
-        entries = await self._fetch(HISTORY, row["order_id"])
-        told = [
-            {
-                "sequence": entry["seq"],
-                "at": entry["at"],
-                "type": entry["type"],
-                "cause": entry["cause"],
-                "event_id": entry["event_id"],
-                "worker": entry["worker"],
-                "data": json.loads(entry["data"]),
-            }
-            for entry in entries
-        ]
-        return json_response({"items": told, "next": None})
+        return json_response({"items": await history_of(self._fetch, row["order_id"]), "next": None})
 
     async def _one(self, request: web.Request) -> asyncpg.Record:
         order_id = request.match_info["order_id"]

@@ -35,15 +35,23 @@ CREATE TABLE command (
     PRIMARY KEY (order_id, source, id)
 );
 
--- The append-only history: every published event of an order, and notes that are not published. seq rises per order.
+-- The append-only history: every published event of an order, and notes that are not published. seq rises per order. What a
+-- decision asked of the participants stands with the first thing that it told; a decision that only asks has a note of its own.
 CREATE TABLE history (
     order_id text NOT NULL,
     seq      bigint NOT NULL,
     at       timestamptz NOT NULL,
     type     text NOT NULL,
-    cause    text NOT NULL,                  -- the id of the message that caused it
+    cause    text NOT NULL,                  -- the id of the message that caused it, then what and where that is
+    cause_type      text NOT NULL,
+    cause_at        timestamptz NOT NULL,    -- when it was appended to its topic, or was due
+    cause_topic     text,                    -- null, with partition and offset, for timers
+    cause_partition integer,
+    cause_offset    bigint,
+    answers  text,                           -- the id of the request that the cause answers, if it is an answer
     event_id text,                           -- null for notes
     worker   text NOT NULL,                  -- the identity of the process that decided it
     data     json NOT NULL,
+    sent     json,                           -- [{sequence, type, id, data}]: the requests; null: none
     PRIMARY KEY (order_id, seq)
 );
