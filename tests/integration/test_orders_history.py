@@ -1,0 +1,130 @@
+"""An order's history in PostgreSQL: what caused each entry, what was asked with it, and where all of it stands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+from conftest import NewDatabase
+from tally_world import RealClock
+
+from contracts.customer import CustomerFound
+from contracts.envelope import encode, headers_for
+from contracts.inventory import StockChecked, StockLevel
+from contracts.orders import StartOrder
+from contracts.registry import TYPE_OF
+from contracts.topics import CUSTOMER_EVENTS, DEFAULT_PARTITIONS, INVENTORY_EVENTS
+from contracts.values import CommandData, EventData, Item
+from messaging.memory import MemoryBroker
+from messaging.meters import Meters
+from messaging.partitioner import partition_of
+from messaging.ports import Record
+from messaging.postgres import PostgresStore
+from messaging.worker import PartitionWorker
+from services.orders.api.record import history_of
+from services.orders.app import MIGRATIONS
+from services.orders.domain.state import business_id
+from services.orders.handlers import OrdersHandler
+from services.orders.store import PostgresOrders
+
+ORDER = "O-1"
+PARTITION = partition_of(ORDER, DEFAULT_PARTITIONS)
+ENRICHMENT = business_id("enr", ORDER)
+
+
+class Desk:
+    """The owner of the order's partition, on a real database and a broker in memory."""
+
+    def __init__(self, dsn: str) -> None:
+        self.broker = MemoryBroker(RealClock(), DEFAULT_PARTITIONS)
+        handler = OrdersHandler(PostgresOrders("order-worker-test"))
+        self.worker = PartitionWorker(
+            handler, PostgresStore(dsn), PARTITION, DEFAULT_PARTITIONS, "test", Meters("orders")
+        )
+
+    async def hear(self, data: CommandData | EventData, id: str, answers: str | None = None) -> Record:
+        """A message comes and is decided, and what is said is published."""
+        topic, named = TYPE_OF[type(data)]
+        value = encode(
+            id=id,
+            source="test",
+            type=named,
+            subject=ORDER,
+            data=data,
+            time=datetime.now(UTC),
+            correlationid=ORDER,
+            causationid=answers,
+        )
+        record = self.broker.append(topic, ORDER.encode(), value, headers_for(named))
+        self.worker.buffers.offer([record], self.worker.offsets)
+        await self.worker.step(datetime.now(UTC), None)
+        await self.worker.publish(self.broker)
+        return record
+
+
+@pytest.fixture
+async def dsn(new_database: NewDatabase) -> str:
+    return await new_database(MIGRATIONS)
+
+
+@pytest.fixture
+async def desk(dsn: str) -> AsyncIterator[Desk]:
+    made = Desk(dsn)
+    await made.worker.take_over()
+    yield made
+    await made.worker._store.close()
+
+
+async def history(dsn: str) -> list[dict[str, Any]]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await history_of(connection.fetch, ORDER)
+    finally:
+        await connection.close()
+
+
+async def test_an_entry_tells_what_and_where_its_cause_is_and_what_was_asked_with_it(desk: Desk, dsn: str) -> None:
+    start = await desk.hear(StartOrder(customer_id="ann", items=(Item(sku="tea", quantity=2),)), "cmd-1")
+    accepted, started = await history(dsn)
+    assert {name: accepted[name] for name in ("cause", "cause_type", "cause_topic", "cause_offset", "answers")} == {
+        "cause": "cmd-1",
+        "cause_type": "orders.start-order.v1",
+        "cause_topic": "orders.commands.v1",
+        "cause_offset": start.offset,
+        "answers": None,
+    }
+    assert (accepted["cause_partition"], accepted["cause_at"]) == (PARTITION, start.timestamp)
+    asked = ["customer.look-up-customer.v1", "inventory.check-stock.v1", "recommendation.recommend.v1"]
+    assert (accepted["sent"], [request["type"] for request in started["sent"]]) == ([], asked)
+    assert started["sent"][0]["data"] == {"request_id": ENRICHMENT, "customer_id": "ann"}
+
+
+async def test_every_message_has_its_place_once_it_is_published_and_recorded(desk: Desk, dsn: str) -> None:
+    await desk.hear(StartOrder(customer_id="ann", items=(Item(sku="tea", quantity=2),)), "cmd-1")
+    assert [entry["offset"] for entry in await history(dsn)] == [None, None]
+    await desk.worker.tidy(datetime.now(UTC), 30)
+    entries = await history(dsn)
+    said = [*entries, *(request for entry in entries for request in entry["sent"])]
+    for message in said:
+        record = desk.broker.read(message["topic"], message["partition"], message["offset"], 1)[0]
+        assert f'"id":"{message.get("event_id") or message["id"]}"'.encode() in (record.value or b"")
+    assert len(said) == 5
+
+
+async def test_an_answer_is_told_even_if_nothing_follows_from_it_yet(desk: Desk, dsn: str) -> None:
+    await desk.hear(StartOrder(customer_id="ann", items=(Item(sku="tea", quantity=2),)), "cmd-1")
+    question = (await history(dsn))[-1]["sent"][0]["id"]
+    answer = CustomerFound(request_id=ENRICHMENT, customer_id="ann", tier="STANDARD")
+    record = await desk.hear(answer, "answer-1", answers=question)
+    level = StockLevel(sku="tea", on_hand=3, unit_price_minor=250, currency="GBP")
+    await desk.hear(StockChecked(request_id=ENRICHMENT, levels=(level,)), "answer-2")
+    noted = (await history(dsn))[-2:]
+    assert [(entry["type"], entry["event_id"], entry["cause"], entry["cause_topic"]) for entry in noted] == [
+        ("orders.noted", None, "answer-1", CUSTOMER_EVENTS),
+        ("orders.noted", None, "answer-2", INVENTORY_EVENTS),
+    ]
+    assert (noted[0]["answers"], noted[0]["cause_offset"]) == (question, record.offset)
+    assert noted[0]["data"] == {"type": "customer.customer-found.v1"}
