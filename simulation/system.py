@@ -20,11 +20,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from audit.rules import Breach, Terms, check
-from contracts.envelope import encode, headers_for
+from contracts.envelope import encode, header, headers_for
 from contracts.registry import TYPE_OF
 from contracts.topics import DEFAULT_PARTITIONS, ORDERS_EVENTS
 from contracts.values import DEFAULT_CURRENCY, CommandData
-from messaging.memory import MemoryBroker, MemoryStore
+from messaging.memory import MemoryStore
 from messaging.partitioner import partition_of
 from messaging.ports import Headers, Publisher, Record, Store
 from services.orders.store import parse_order
@@ -32,6 +32,7 @@ from services.payment.gateway.ledger import Entry
 from simulation import views
 from simulation.clock import VirtualClock, finish
 from simulation.facts import books
+from simulation.journal import JournalBroker
 from simulation.mailbox import KeptMail, Mailbox
 from simulation.parts import SERVICES, OpenLedger, Parts
 from simulation.process import Process
@@ -67,7 +68,7 @@ class System:
         outside: Outside | None = None,
     ) -> None:
         self.clock = VirtualClock()
-        self.broker = MemoryBroker(self.clock, partitions)
+        self.broker = JournalBroker(self.clock, partitions)
         self.parts = Parts(self.clock, payment_failure_rate, default_currency)
         self.trace: list[str] = []
         self._scheduler = scheduler or (InTurn() if seed is None else Shuffled(seed))
@@ -140,7 +141,7 @@ class System:
         """Let time pass, with everything that happens in it."""
         self.run()
         end = self.now + timedelta(seconds=seconds)
-        while (following := self._next_at()) is not None and following <= end:
+        while (following := self.next_at()) is not None and following <= end:
             self._pass_to(following)
         self._pass_to(end)
 
@@ -149,7 +150,7 @@ class System:
         self.run()
         end = self.now + timedelta(seconds=within_s)
         while not fact():
-            following = self._next_at()
+            following = self.next_at()
             if following is None or following > end:
                 raise TimeoutError(f"This was not so within {within_s} s of virtual time.")
             self._pass_to(following)
@@ -157,11 +158,15 @@ class System:
     def finish(self, within_s: float = 3_000_000) -> None:
         """Let time pass until nothing is left to happen: every order has ended. Raises `TimeoutError`."""
         self.run()
-        while self._next_at() is not None:
-            self.until(lambda: self._next_at() is None, within_s)
+        while self.next_at() is not None:
+            self.until(lambda: self.next_at() is None, within_s)
             # Where it is not heard of that a publish was recorded, it is done again.
             for process in self._alive.values():
                 process.tidy()
+
+    def next_at(self) -> datetime | None:
+        """When something happens next by time alone; None: never."""
+        return min((at for process in self._alive.values() if (at := process.next_at()) is not None), default=None)
 
     def _pass_to(self, at: datetime) -> None:
         self.clock.move_to(max(at, self.now))
@@ -172,9 +177,6 @@ class System:
     def _actions(self) -> Iterator[Action]:
         for process in self._alive.values():
             yield from process.actions()
-
-    def _next_at(self) -> datetime | None:
-        return min((at for process in self._alive.values() if (at := process.next_at()) is not None), default=None)
 
     # --- life and death -----------------------------------------------------------------------------------------------
 
@@ -258,3 +260,8 @@ class System:
     def records(self, topic: str) -> list[Record]:
         """Everything that stands on a topic, repeats and dead letters too."""
         return self.broker.all_records(topic)
+
+    def dead_letters(self) -> list[tuple[str, str]]:
+        """Where dead letters stand, and why each one does."""
+        found = [record for record in self.broker.journal if record.topic.endswith(".dlq")]
+        return sorted((record.topic, header(record.headers, "dlq-reason") or "") for record in found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import promises
 import pytest
 from conversation import Shop
 
@@ -19,10 +18,5 @@ HELD = [(2, None), (2, 1), (2, 2), (1, None), (1, 1)]
 def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
     """An open shop. When the test is over, what is down comes up, everything ends, and the promises must hold."""
     version, seed = request.param
-    shop = Shop(System(seed=seed), version).open()
-    yield shop
-    for service in shop.system.parts.of:
-        shop.system.up(service)
-    shop.system.mailbox.away = shop.system.gateway.away = False
-    shop.system.finish()
-    promises.check(shop.system)
+    with Shop(System(seed=seed), version=version) as shop:
+        yield shop

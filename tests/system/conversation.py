@@ -1,141 +1,92 @@
-"""Short words for what is said to the system in tests, and for what it answers."""
+"""The words that tests were written in before there was a test kit. For tests that are under way; new ones use `simulation.kit`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from contracts.customer import RegisterCustomer
-from contracts.inventory import ReceiveStock
-from contracts.orders import (
-    AddLineItem,
-    ApprovePayment,
-    CancelOrder,
-    PauseOrder,
-    ResolveAttention,
-    ResumeOrder,
-    RetryNow,
-    StartGreet,
-    StartOrder,
-)
-from contracts.values import CommandData, Item
-from simulation import System
+from contracts.orders import AttentionNeeded, AttentionResolved, StartOrder
+from contracts.values import CommandData
+from simulation import System, kit
 
-#: What is on the shelves: pieces, price and currency.
-SHELVES = {"tea": (100, 250, "GBP"), "mug": (10, 799, "GBP"), "last": (1, 5_000, "GBP"), "pie": (10, 300, "EUR")}
+SHELVES = kit.SHELVES
 GOLD = 10**15
 
 
-@dataclass
-class Shop:
-    """A system with stock and a customer. Each word is one command; it returns the verdict: `accepted`, the reason of a rejection,
-    either with ` again` for a duplicate, or `undecided`."""
-
-    system: System = field(default_factory=System)
-    #: The version of the workflow that orders are started with; None: the default.
-    version: int | None = None
+class Shop(kit.Shop):
+    def __init__(self, system: System | None = None, version: int | None = None) -> None:
+        super().__init__(system, version=version)
 
     def open(self) -> Shop:
-        for sku, (pieces, price, currency) in SHELVES.items():
-            self.receive(sku, pieces, price, currency)
-        self.receive("gold", 10, GOLD // 2)
-        customer = RegisterCustomer(customer_id="ann", name="Ann", email="ann@shop.example")
-        self.system.command("ann", customer)
-        self.system.run()
         return self
 
     def receive(self, sku: str, pieces: int, price: int, currency: str | None = None) -> None:
-        stock = ReceiveStock(sku=sku, quantity=pieces, unit_price_minor=price, currency=currency)
-        self.system.command(sku, stock)
+        self.given_stock(sku, pieces, price, currency)
 
     def say(self, order: str, data: CommandData, id: str | None = None, source: str = "test") -> str:
-        command = self.system.command(order, data, id=id, source=source)
-        self.system.run()
-        return self.verdict(order, command)
+        return self.when(data, order=order, id=id, source=source).verdict
 
     def verdict(self, order: str, command: str) -> str:
-        told = [verdict for verdict in self.system.verdicts(order) if verdict.command_id == command]
-        if not told:
-            return "undecided"
-        word = "accepted" if told[-1].accepted else str(told[-1].reason)
-        return f"{word} again" if told[-1].duplicate else word
+        return kit.Saying(command, order, command, "orders.events.v1", self).verdict
 
-    def start(
-        self,
-        order: str = "O",
-        items: tuple[tuple[str, int], ...] = (("tea", 2),),
-        method: str = "pm_card_visa",
-        timeout_s: int | None = 900,
-        currency: str | None = None,
-        id: str | None = None,
-        customer: str = "ann",
-    ) -> str:
-        return self.say(order, an_order(items, method, timeout_s, currency, self.version, customer), id)
+    def start(self, order: str = "O", *, id: str | None = None, **asked: Any) -> str:
+        return self.say(order, an_order(**asked), id)
 
     def asking(self, **changes: Any) -> StartOrder:
-        """An order in this conversation's version."""
-        return an_order(version=self.version, **changes)
+        return an_order(**changes, version=self.version)
 
     def start_until(self, status: str, order: str = "O", **changes: Any) -> str:
-        """Start an order and stop as soon as it stands there, before anything that follows from that."""
-        command = self.system.command(order, self.asking(**changes))
+        command = self.send(an_order(**changes), order=order)
         while order not in self.system.parts.orders.states or self.status(order) != status:
             assert self.system.step(), f"it never got to {status}"
-        return command
+        return command.id
 
     def approve(self, order: str = "O", id: str | None = None) -> str:
-        return self.say(order, ApprovePayment(approved_by="boss"), id)
+        return self.say(order, kit.approve(), id)
 
     def cancel(self, order: str = "O", id: str | None = None) -> str:
-        return self.say(order, CancelOrder(reason="changed my mind"), id)
+        return self.say(order, kit.cancel(), id)
 
     def add(self, order: str = "O", sku: str = "mug", quantity: int = 1, id: str | None = None) -> str:
-        return self.say(order, AddLineItem(sku=sku, quantity=quantity), id)
+        return self.say(order, kit.add_line(sku, quantity), id)
 
     def greet(self, order: str = "O", user: str = "ann", id: str | None = None) -> str:
-        return self.say(order, StartGreet(user_id=user), id)
+        return self.say(order, kit.greet(user), id)
 
     def pause(self, order: str = "O", id: str | None = None) -> str:
-        return self.say(order, PauseOrder(operator="op", reason="looking into it"), id)
+        return self.say(order, kit.pause(), id)
 
     def resume(self, order: str = "O", id: str | None = None) -> str:
-        return self.say(order, ResumeOrder(operator="op", reason="looked into it"), id)
+        return self.say(order, kit.resume(), id)
 
     def retry_now(self, order: str = "O", id: str | None = None) -> str:
-        return self.say(order, RetryNow(operator="op", reason="it is up again"), id)
+        return self.say(order, kit.retry_now(), id)
 
     def resolve(self, resolution: Literal["retry", "settled"], order: str = "O", id: str | None = None) -> str:
-        return self.say(order, ResolveAttention(operator="op", reason="receipt 7", resolution=resolution), id)
-
-    def status(self, order: str = "O") -> str:
-        return str(self.system.order(order)["status"])
-
-    def waiting_for(self, order: str = "O") -> str | None:
-        found: str | None = self.system.order(order)["waiting_for"]
-        return found
+        return self.say(order, kit.resolve(resolution), id)
 
     def ending(self, order: str = "O") -> tuple[str, str | None]:
-        found = self.system.order(order)
+        found = self.order(order)
         return found["status"], found["reason"]
 
     def shelf(self, sku: str) -> tuple[int, int, int]:
         row = self.system.stock(sku)
         return row["on_hand"], row["held"], row["shipped"]
 
-    def money(self, order: str = "O") -> list[tuple[str, int]]:
-        return [(entry.kind.value, entry.amount_minor) for entry in self.system.gateway_entries(order)]
+    def money(self, order: str = "O") -> Any:
+        return [("charge" if amount > 0 else "refund", abs(amount)) for amount in super().money(order)]
 
     def mails(self, order: str = "O") -> list[str]:
         return [mail.kind for mail in self.system.mails(order)]
 
-    def retries(self, order: str = "O") -> list[float]:
-        """The delays before further attempts, as the history tells them."""
-        entries = self.system.history(order)
-        return [entry["data"]["delay_s"] for entry in entries if entry["type"] == "orders.retry-scheduled"]
+
+def attention(shop: Shop, order: str = "O") -> list[tuple[str, str]]:
+    kinds = {AttentionNeeded: "needed", AttentionResolved: "resolved"}
+    told = [event.data for event in shop.system.events(order)]
+    return [(kinds[type(data)], data.reason) for data in told if isinstance(data, AttentionNeeded | AttentionResolved)]
 
 
 def an_order(
-    items: tuple[tuple[str, int], ...] = (("tea", 2),),
+    items: Any = (("tea", 2),),
     method: str = "pm_card_visa",
     timeout_s: int | None = 900,
     currency: str | None = None,
@@ -143,7 +94,6 @@ def an_order(
     customer: str = "ann",
 ) -> StartOrder:
     """What is None is not said."""
-    lines = tuple(Item(sku=sku, quantity=quantity) for sku, quantity in items)
     said = {"approval_timeout_s": timeout_s, "currency": currency, "workflow_version": version}
     asked = {name: value for name, value in said.items() if value is not None}
-    return StartOrder(customer_id=customer, items=lines, payment_method=method, **asked)  # type: ignore[arg-type]
+    return kit.start_order(items=items, payment_method=method, customer=customer, **asked)

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from conversation import Shop
-
-from contracts.customer import EraseCustomer, RegisterCustomer
-from contracts.orders import OrderEnriched, StartOrder
+from contracts.orders import OrderEnriched
 from contracts.topics import CUSTOMER_EVENTS
-from contracts.values import Item
+from simulation.kit import Asked, Shop, approve, erase_customer, register_customer
 
-
-def asking(customer_id: str = "ann") -> StartOrder:
-    """An order of version 2, which asks around first. Nobody here recommends anything: two seconds later it goes on."""
-    return StartOrder(customer_id=customer_id, items=(Item(sku="tea", quantity=1),), workflow_version=2)
-
-
-def erase(shop: Shop, id: str = "e") -> None:
-    command = EraseCustomer(customer_id="ann", operator="op", reason="asked us to")
-    shop.system.command("ann", command, id=id)
-    shop.system.run()
-
-
-def tier(shop: Shop, order: str) -> str:
-    (enriched,) = [event.data for event in shop.system.events(order) if isinstance(event.data, OrderEnriched)]
-    return enriched.tier
+#: Only version 2 asks who the customer is.
+ASKS_AROUND: Asked = {"workflow_version": 2}
 
 
 def whole_order(shop: Shop, order: str) -> str:
-    assert shop.say(order, asking()) == "accepted"
-    shop.system.skip(3)
-    assert shop.approve(order) == "accepted"
-    shop.system.skip(5)
-    assert shop.ending(order) == ("COMPLETED", None)
-    return tier(shop, order)
+    """The tier that the customer had for it."""
+    shop.given_order(order, **ASKS_AROUND)
+    tier = shop.expect(OrderEnriched, order=order).tier
+    shop.when(approve(), order=order).expect("accepted")
+    shop.expect_outcome("COMPLETED", order=order)
+    return tier
 
 
 def test_the_fifth_completed_order_makes_the_next_one_silver(shop: Shop) -> None:
@@ -42,26 +26,22 @@ def test_the_fifth_completed_order_makes_the_next_one_silver(shop: Shop) -> None
 def test_a_crash_of_the_customer_service_loses_no_order_and_counts_none_twice(shop: Shop) -> None:
     for number in range(4):
         whole_order(shop, f"O-{number}")
-        shop.system.crash("customer")
-    shop.system.run()
+        shop.crash("customer")
     assert shop.system.parts.customers.completed == {"ann": 4}
 
 
 def test_an_order_of_nobody_fails_and_holds_nothing(shop: Shop) -> None:
-    assert shop.say("O", asking("nobody")) == "accepted"
-    shop.system.skip(3)
-    assert shop.ending() == ("FAILED", "unknown-customer")
-    assert shop.shelf("tea") == (100, 0, 0)
+    shop.given_order(customer="nobody", **ASKS_AROUND)
+    shop.expect_outcome("FAILED", "unknown-customer")
+    shop.expect_stock("tea", on_hand=100)
 
 
 def test_an_order_goes_on_when_its_customer_is_erased_and_writes_to_nobody(shop: Shop) -> None:
-    assert shop.say("O", asking()) == "accepted"
-    shop.system.skip(3)
-    erase(shop)
-    assert shop.approve() == "accepted"
-    shop.system.skip(5)
-    assert shop.ending() == ("COMPLETED", None)
-    assert shop.mails() == []
+    shop.given_order(**ASKS_AROUND)
+    shop.when(erase_customer("ann")).expect("accepted")
+    shop.when(approve()).expect("accepted")
+    shop.expect_outcome("COMPLETED")
+    shop.expect_mails()
     (mail,) = [mail for mail in shop.system.parts.notification.mails.values() if mail.order_id == "O"]
     assert (mail.status, mail.last_error) == ("undeliverable", "erased")
     assert whole_order(shop, "O2") == "STANDARD"
@@ -69,21 +49,19 @@ def test_an_order_goes_on_when_its_customer_is_erased_and_writes_to_nobody(shop:
 
 
 def test_a_mail_that_waits_for_the_server_is_not_sent_once_its_customer_is_erased(shop: Shop) -> None:
-    shop.system.mailbox.away = True
+    shop.down("mail-server")
     whole_order(shop, "O")
-    erase(shop)
-    shop.system.mailbox.away = False
-    shop.system.skip(61)
-    assert shop.mails("O") == []
+    shop.when(erase_customer("ann"))
+    shop.up("mail-server")
+    shop.skip(seconds=61)
+    shop.expect_mails()
 
 
 def test_who_registers_again_gets_mails_again_and_a_repeated_erasure_takes_nothing(shop: Shop) -> None:
-    erase(shop)
-    again = RegisterCustomer(customer_id="ann", name="Ann", email="new@shop.example")
-    shop.system.command("ann", again)
-    shop.system.run()
-    erase(shop)
+    shop.when(erase_customer("ann"), id="erase").expect("accepted")
+    shop.when(register_customer("ann", email="new@shop.example")).expect("accepted")
+    shop.when(erase_customer("ann"), id="erase").expect("accepted again")
     whole_order(shop, "O")
-    assert shop.mails("O") == ["confirmation"]
+    shop.expect_mails("confirmation")
     told = [event.type.split(".")[1] for event in shop.system.events("ann", CUSTOMER_EVENTS)]
     assert told == ["customer-registered", "customer-erased", "customer-registered", "customer-erased"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import promises
 import pytest
-from conversation import Shop, an_order
-from test_payments import attention
 
-from contracts.orders import AddLineItem, ApprovePayment, CancelOrder
+from contracts.orders import AttentionNeeded, AttentionResolved, StockReleased
 from simulation import System
+from simulation.kit import ORDER, Shop, add_line, approve, cancel, start_order
 from simulation.parts import SERVICES
 
 
@@ -17,123 +15,113 @@ def test_a_participant_that_is_silent_for_long_needs_attention_until_it_answers(
     shop: Shop, service: str, waiting_for: str
 ) -> None:
     if service == "payment":
-        shop.system.down(service)
-        shop.start()
-        shop.approve()
+        shop.down(service)
+        shop.given_order()
+        shop.when(approve())
     else:
-        shop.start_until("RESERVING")
-        shop.system.down(service)
-    shop.system.skip(104)
-    assert attention(shop) == []
-    shop.system.skip(2)
-    assert attention(shop) == [("needed", "no-answer")]
-    assert (shop.status(), shop.waiting_for()) == ("NEEDS_ATTENTION", waiting_for)
-    shop.system.skip(1_000)
-    shop.system.up(service)
-    shop.system.run()
-    assert attention(shop) == [("needed", "no-answer"), ("resolved", "no-answer")]
-    assert shop.status() == ("AWAITING_APPROVAL" if service == "inventory" else "COMPLETED")
+        shop.given_order(until="RESERVING")
+        shop.down(service)
+    shop.skip(seconds=104)
+    shop.expect_no(AttentionNeeded)
+    shop.skip(seconds=2)
+    shop.expect(AttentionNeeded, reason="no-answer")
+    shop.expect_status("NEEDS_ATTENTION", waiting_for)
+    shop.skip(seconds=1_000)
+    shop.up(service)
+    shop.expect(AttentionResolved, reason="no-answer")
+    shop.expect_status("AWAITING_APPROVAL" if service == "inventory" else "COMPLETED")
 
 
 def test_a_release_that_is_not_answered_for_long_needs_attention_and_ends_when_it_is(shop: Shop) -> None:
-    shop.start()
-    shop.system.down("inventory")
-    shop.cancel()
-    shop.system.skip(200)
-    assert (shop.status(), shop.waiting_for()) == ("NEEDS_ATTENTION", "release")
-    shop.system.up("inventory")
-    shop.system.run()
-    assert shop.ending() == ("CANCELLED", "customer-request")
-    assert attention(shop) == [("needed", "no-answer"), ("resolved", "no-answer")]
-    assert shop.system.told("O").count("stock-released") == 1
+    shop.given_order()
+    shop.down("inventory")
+    shop.when(cancel())
+    shop.skip(seconds=200)
+    shop.expect(AttentionNeeded, reason="no-answer")
+    shop.expect_status("NEEDS_ATTENTION", "release")
+    shop.up("inventory")
+    shop.expect(AttentionResolved, reason="no-answer")
+    shop.expect(StockReleased)
+    shop.expect_outcome("CANCELLED", "customer-request")
 
 
 def test_an_order_cancelled_while_it_needs_attention_is_cancelled(shop: Shop) -> None:
-    shop.start_until("RESERVING")
-    shop.system.down("inventory")
-    shop.system.skip(200)
-    assert shop.cancel() == "accepted"
-    assert shop.status() == "NEEDS_ATTENTION"
-    shop.system.up("inventory")
-    shop.system.run()
-    assert shop.ending() == ("CANCELLED", "customer-request")
-    assert shop.shelf("tea") == (100, 0, 0)
+    shop.given_order(until="RESERVING")
+    shop.down("inventory")
+    shop.skip(seconds=200)
+    shop.when(cancel()).expect("accepted")
+    shop.expect_status("NEEDS_ATTENTION")
+    shop.up("inventory")
+    shop.expect_outcome("CANCELLED", "customer-request")
+    shop.expect_stock("tea", on_hand=100)
 
 
 def test_an_order_cancelled_before_its_stock_is_held_gives_back_what_is_held_after_all(shop: Shop) -> None:
-    shop.start_until("RESERVING")
-    shop.system.down("inventory")
-    assert shop.cancel() == "accepted"
-    assert shop.status() == "COMPENSATING"
-    shop.system.up("inventory")
-    shop.system.run()
-    assert shop.ending() == ("CANCELLED", "customer-request")
-    assert shop.shelf("tea") == (100, 0, 0)
+    shop.given_order(until="RESERVING")
+    shop.down("inventory")
+    shop.when(cancel()).expect("accepted")
+    shop.expect_status("COMPENSATING")
+    shop.up("inventory")
+    shop.expect_outcome("CANCELLED", "customer-request")
+    shop.expect_stock("tea", on_hand=100)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
 def test_a_payment_whose_outcome_cannot_be_learned_needs_attention_and_is_settled_when_the_gateway_is_back(
     shop: Shop, cancelled: bool
 ) -> None:
-    shop.start()
-    shop.system.gateway.away = True
-    shop.approve()
-    shop.system.skip(60)
+    shop.given_order()
+    shop.down("gateway")
+    shop.when(approve())
+    shop.skip(seconds=60)
     assert shop.retries()[:4] == [1, 2, 4, 8]
-    assert (shop.status(), shop.waiting_for()) == ("NEEDS_ATTENTION", "payment-outcome")
-    shop.system.skip(600)
+    shop.expect(AttentionNeeded, reason="void-failing")
+    shop.expect_status("NEEDS_ATTENTION", "payment-outcome")
+    shop.skip(seconds=600)
     if cancelled:
-        assert shop.cancel() == "accepted"
-    shop.system.gateway.away = False
-    shop.system.skip(61)
-    assert shop.ending() == (("CANCELLED", "customer-request") if cancelled else ("FAILED", "payment-failed"))
-    assert attention(shop) == [("needed", "void-failing"), ("resolved", "void-failing")]
-    assert shop.money() == []
+        shop.when(cancel()).expect("accepted")
+    shop.up("gateway")
+    shop.skip(seconds=61)
+    shop.expect(AttentionResolved, reason="void-failing")
+    shop.expect_outcome(*(("CANCELLED", "customer-request") if cancelled else ("FAILED", "payment-failed")))
+    shop.expect_money()
 
 
 def test_a_gateway_that_comes_back_in_time_is_asked_first_and_charges_once(shop: Shop) -> None:
-    shop.start()
-    shop.system.gateway.away = True
-    shop.approve()
-    shop.system.skip(4)
+    shop.given_order()
+    shop.down("gateway")
+    shop.when(approve())
+    shop.skip(seconds=4)
     assert shop.waiting_for() == "payment-outcome"
-    shop.system.gateway.away = False
-    shop.system.skip(10)
-    assert shop.ending() == ("COMPLETED", None)
-    assert shop.money() == [("charge", 500)]
+    shop.up("gateway")
+    shop.skip(seconds=10)
+    shop.expect_outcome("COMPLETED")
+    shop.expect_money(500)
 
 
 def test_a_mail_waits_for_its_server_and_comes_once(shop: Shop) -> None:
-    shop.system.mailbox.away = True
-    shop.start()
-    shop.approve()
-    shop.system.skip(100)
-    assert shop.mails() == []
-    shop.system.mailbox.away = False
-    shop.system.skip(100)
-    assert shop.mails() == ["confirmation"]
+    shop.down("mail-server")
+    shop.given_order()
+    shop.when(approve())
+    shop.skip(seconds=100)
+    shop.expect_mails()
+    shop.up("mail-server")
+    shop.skip(seconds=100)
+    shop.expect_mails("confirmation")
 
 
 def test_a_queue_of_commands_waits_for_the_service_and_is_decided_in_order(shop: Shop) -> None:
-    system = shop.system
-    system.down("orders")
-    ids = [
-        system.command("O", an_order()),
-        system.command("O", AddLineItem(sku="mug", quantity=1)),
-        system.command("O", ApprovePayment(approved_by="boss")),
-        system.command("O", AddLineItem(sku="mug", quantity=1)),
-        system.command("O", CancelOrder(reason="no")),
-        system.command("O", ApprovePayment(approved_by="boss")),
-    ]
-    system.skip(5)
-    system.up("orders")
-    system.run()
-    verdicts = [shop.verdict("O", command) for command in ids[:4]]
-    assert verdicts[0] == "accepted"
+    shop.down("orders")
+    words = (start_order(), add_line(), approve(), add_line(), cancel(), approve())
+    start, line, approval, late_line, cancellation, _ = [shop.when(word) for word in words]
+    shop.skip(seconds=5)
+    shop.up("orders")
+    start.expect("accepted")
     # How far the order is when its cancellation is read depends on the order of events; every verdict is one that fits.
-    assert verdicts[1] in {"accepted", "too-late"}
-    assert verdicts[2:] == ["accepted", "not-allowed"]
-    assert shop.verdict("O", ids[4]) in {"accepted", "too-late"}
+    assert line.verdict in {"accepted", "too-late"}
+    approval.expect("accepted")
+    late_line.expect("not-allowed")
+    assert cancellation.verdict in {"accepted", "too-late"}
 
 
 JOURNEYS = {
@@ -145,12 +133,12 @@ JOURNEYS = {
 }
 
 
-def travel(method: str, what: str, crash_after: int | None, service: str) -> tuple[System, int]:
+def travel(method: str, what: str, crash_after: int | None, service: str) -> tuple[Shop, int]:
     """One order's journey; after so many steps the service's process dies and another one takes over."""
-    shop = Shop(System(partitions=1)).open()
+    shop = Shop(System(partitions=1))
     system, before = shop.system, len(shop.system.trace)
-    system.command("O", an_order(method=method), id="start")
-    system.command("O", AddLineItem(sku="mug", quantity=1), id="add")
+    shop.send(start_order(payment_method=method))
+    shop.send(add_line())
 
     def go(seconds: float) -> None:
         while system.step():
@@ -160,13 +148,13 @@ def travel(method: str, what: str, crash_after: int | None, service: str) -> tup
 
     go(0)
     if "approve" in what:
-        system.command("O", ApprovePayment(approved_by="boss"), id="approve")
+        shop.send(approve())
         go(0.5)
     if "cancel" in what:
-        system.command("O", CancelOrder(reason="no"), id="cancel")
+        shop.send(cancel())
         go(0)
     system.finish()
-    return system, len(system.trace) - before
+    return shop, len(system.trace) - before
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -174,24 +162,22 @@ def travel(method: str, what: str, crash_after: int | None, service: str) -> tup
 def test_an_order_ends_the_same_wherever_a_process_dies(journey: str, service: str) -> None:
     (method, what), ending = JOURNEYS[journey]
     undisturbed, steps = travel(method, what, None, service)
-    told = undisturbed.told("O")
+    told, mails = undisturbed.system.told(ORDER), [mail.kind for mail in undisturbed.system.mails(ORDER)]
     for crash_after in range(1, steps + 1):
-        system, _ = travel(method, what, crash_after, service)
-        order = system.order("O")
-        assert (order["status"], order["reason"]) == ending, f"after {crash_after} steps"
-        assert sorted(system.told("O")) == sorted(told)
-        assert [m.kind for m in system.mails("O")] == [m.kind for m in undisturbed.mails("O")]
-        promises.check(system)
+        shop, _ = travel(method, what, crash_after, service)
+        shop.expect_outcome(*ending)
+        assert sorted(shop.system.told(ORDER)) == sorted(told), f"after {crash_after} steps"
+        shop.expect_mails(*mails)
+        shop.expect_promises_kept()
 
 
 def test_two_orders_that_want_the_last_piece_never_both_get_it() -> None:
     for seed in range(100):
-        shop = Shop(System(seed=seed)).open()
-        for order in ("first", "second"):
-            shop.system.command(order, an_order((("last", 1),)))
-            shop.system.command(order, ApprovePayment(approved_by="boss"))
-        shop.system.finish()
-        assert sorted(shop.ending(order) for order in ("first", "second")) == sorted(
-            [("COMPLETED", None), ("FAILED", "out-of-stock")], key=str
-        )
-        promises.check(shop.system)
+        with Shop(System(seed=seed)) as shop:
+            for order in ("first", "second"):
+                shop.send(start_order(items={"last": 1}), order=order)
+                shop.send(approve(), order=order)
+            shop.skip()
+            winner, loser = sorted(("first", "second"), key=shop.status)
+            shop.expect_outcome("COMPLETED", order=winner)
+            shop.expect_outcome("FAILED", "out-of-stock", order=loser)

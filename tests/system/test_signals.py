@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conversation import Shop
+
+from contracts.values import CommandData
+from simulation.kit import Shop, add_line, approve, cancel, start_order
 
 
 def nothing(shop: Shop) -> None:
@@ -15,75 +17,75 @@ def nothing(shop: Shop) -> None:
 def enriching(shop: Shop) -> None:
     if shop.version == 1:
         pytest.skip("version 1 asks nobody")
-    shop.system.down("customer")
-    shop.start()
-    assert (shop.status(), shop.waiting_for()) == ("ENRICHING", "enrichment")
+    shop.down("customer")
+    shop.given_order()
+    shop.expect_status("ENRICHING", "enrichment")
 
 
 def reserving(shop: Shop) -> None:
-    shop.start_until("RESERVING")
-    shop.system.down("inventory")
-    shop.system.run()
-    assert (shop.status(), shop.waiting_for()) == ("RESERVING", "stock")
+    shop.given_order(until="RESERVING")
+    shop.down("inventory")
+    shop.skip()
+    shop.expect_status("RESERVING", "stock")
 
 
 def awaiting(shop: Shop) -> None:
-    shop.start()
-    assert (shop.status(), shop.waiting_for()) == ("AWAITING_APPROVAL", "approval")
+    shop.given_order()
+    shop.expect_status("AWAITING_APPROVAL", "approval")
 
 
 def approved_with_an_undecided_line(shop: Shop) -> None:
-    shop.start()
-    shop.system.down("inventory")
-    assert shop.add(id="line") == "undecided"
-    assert shop.approve() == "accepted"
-    assert (shop.status(), shop.waiting_for()) == ("AWAITING_APPROVAL", "stock")
+    shop.given_order()
+    shop.down("inventory")
+    shop.when(add_line()).expect("undecided")
+    shop.when(approve()).expect("accepted")
+    shop.expect_status("AWAITING_APPROVAL", "stock")
 
 
 def paying(shop: Shop) -> None:
-    shop.system.down("payment")
-    shop.start()
-    shop.approve()
-    assert (shop.status(), shop.waiting_for()) == ("PAYING", "payment")
+    shop.down("payment")
+    shop.given_order()
+    shop.when(approve())
+    shop.expect_status("PAYING", "payment")
 
 
 def being_cancelled(shop: Shop) -> None:
-    shop.start()
-    shop.system.down("inventory")
-    shop.cancel()
-    assert (shop.status(), shop.waiting_for()) == ("COMPENSATING", "release")
+    shop.given_order()
+    shop.down("inventory")
+    shop.when(cancel())
+    shop.expect_status("COMPENSATING", "release")
 
 
 def timing_out(shop: Shop) -> None:
-    shop.start(timeout_s=900)
-    shop.system.down("inventory")
-    shop.system.skip(901)
-    assert (shop.status(), shop.waiting_for()) == ("COMPENSATING", "release")
+    shop.given_order(approval_timeout_s=900)
+    shop.down("inventory")
+    shop.skip(seconds=901)
+    shop.expect_status("COMPENSATING", "release")
 
 
 def failing(shop: Shop) -> None:
-    shop.start(method="pm_card_declined")
-    shop.system.down("inventory")
-    shop.approve()
-    assert (shop.status(), shop.waiting_for()) == ("COMPENSATING", "release")
+    shop.given_order(payment_method="pm_card_declined")
+    shop.down("inventory")
+    shop.when(approve())
+    shop.expect_status("COMPENSATING", "release")
 
 
 def completed(shop: Shop) -> None:
-    shop.start()
-    shop.approve()
-    assert shop.ending() == ("COMPLETED", None)
+    shop.given_order()
+    shop.when(approve())
+    shop.expect_outcome("COMPLETED")
 
 
 def cancelled(shop: Shop) -> None:
-    shop.start()
-    shop.cancel()
-    assert shop.ending() == ("CANCELLED", "customer-request")
+    shop.given_order()
+    shop.when(cancel())
+    shop.expect_outcome("CANCELLED", "customer-request")
 
 
 def failed(shop: Shop) -> None:
-    shop.start()
-    shop.start("F", items=(("mug", 11),))
-    assert shop.ending("F") == ("FAILED", "out-of-stock")
+    shop.given_order()
+    shop.given_order("F", items={"mug": 11})
+    shop.expect_outcome("FAILED", "out-of-stock", order="F")
 
 
 AGAIN = "accepted again"
@@ -101,46 +103,46 @@ VERDICTS = {
     completed: (AGAIN, "conflict", "too-late", "too-late", "too-late"),
     cancelled: (AGAIN, "conflict", "too-late", "too-late", "too-late"),
 }
-SIGNALS: dict[str, Callable[[Shop], str]] = {
-    "equal start": lambda shop: shop.start(id="signal"),
-    "other start": lambda shop: shop.start(items=(("tea", 3),), id="signal"),
-    "approve": lambda shop: shop.approve(id="signal"),
-    "cancel": lambda shop: shop.cancel(id="signal"),
-    "add a line": lambda shop: shop.add(id="signal"),
+SIGNALS: dict[str, CommandData] = {
+    "equal start": start_order(),
+    "other start": start_order(items={"tea": 3}),
+    "approve": approve(),
+    "cancel": cancel(),
+    "add a line": add_line(),
 }
 CELLS = [
-    pytest.param(state, signal, verdict, id=f"{state.__name__}-{signal.replace(' ', '-')}")
+    pytest.param(state, signal, verdict, id=f"{state.__name__}-{name.replace(' ', '-')}")
     for state, verdicts in VERDICTS.items()
-    for signal, verdict in zip(SIGNALS, verdicts, strict=True)
+    for (name, signal), verdict in zip(SIGNALS.items(), verdicts, strict=True)
 ]
 
 
 @pytest.mark.parametrize(("state", "signal", "verdict"), CELLS)
 def test_a_signal_in_a_state_gets_its_verdict(
-    shop: Shop, state: Callable[[Shop], None], signal: str, verdict: str
+    shop: Shop, state: Callable[[Shop], None], signal: CommandData, verdict: str
 ) -> None:
     state(shop)
-    assert SIGNALS[signal](shop) == verdict
+    shop.when(signal).expect(verdict)
 
 
 @pytest.mark.parametrize(("state", "signal", "verdict"), CELLS)
 def test_the_same_signal_again_gets_its_verdict_again_even_after_the_end(
-    shop: Shop, state: Callable[[Shop], None], signal: str, verdict: str
+    shop: Shop, state: Callable[[Shop], None], signal: CommandData, verdict: str
 ) -> None:
     state(shop)
-    SIGNALS[signal](shop)
-    for service in shop.system.parts.of:
-        shop.system.up(service)
-    shop.system.finish()
-    settled = shop.verdict("O", "signal").removesuffix(" again")
+    said = shop.when(signal, id="signal")
+    shop.up()
+    shop.finish()
+    settled = said.verdict.removesuffix(" again")
     assert settled == (verdict.removesuffix(" again") if verdict != "undecided" else "accepted")
     before = shop.system.told("O")
-    assert SIGNALS[signal](shop) == f"{settled} again"
+    shop.when(signal, id="signal").expect(f"{settled} again")
     assert len(shop.system.told("O")) == len(before) + 1
 
 
 def test_a_failed_order_takes_no_more_signals(shop: Shop) -> None:
     failed(shop)
-    assert [shop.approve("F"), shop.cancel("F"), shop.add("F")] == ["too-late"] * 3
-    assert shop.start("F", items=(("mug", 11),)) == "accepted again"
-    assert shop.start("F", items=(("mug", 1),)) == "conflict"
+    for signal in (approve(), cancel(), add_line()):
+        shop.when(signal, order="F").expect("too-late")
+    shop.when(start_order(items={"mug": 11}), order="F").expect("accepted again")
+    shop.when(start_order(items={"mug": 1}), order="F").expect("conflict")

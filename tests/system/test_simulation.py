@@ -8,15 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import promises
 import pytest
-from conversation import Shop, an_order
 
-from contracts.orders import AddLineItem, ApprovePayment, CancelOrder
 from messaging.errors import PublishUnknownError, TransientStoreError
 from messaging.ports import Commit, Publisher, Store, Wire
 from simulation import System
 from simulation.clock import VirtualClock, finish
+from simulation.kit import Shop, add_line, approve, cancel, check_promises, start_order
 from simulation.system import Outside
 
 METHODS = ("pm_card_visa", "pm_card_timeout", "pm_card_late", "pm_card_declined", "pm_refund_fails")
@@ -24,18 +22,19 @@ METHODS = ("pm_card_visa", "pm_card_timeout", "pm_card_late", "pm_card_declined"
 
 def busy_day(system: System, orders: int = 30) -> System:
     """Orders of every kind, with everything that can be said to them."""
-    shop = Shop(system).open()
-    shop.receive("nut", 40, 7)
+    shop = Shop(system)
+    shop.given_stock("nut", 40, price_minor=7)
     for number in range(orders):
         order = f"O-{number}"
-        system.command(order, an_order((("nut", 1 + number % 3), ("mug", 1)), METHODS[number % 5], timeout_s=30))
+        items, method = {"nut": 1 + number % 3, "mug": 1}, METHODS[number % 5]
+        shop.send(start_order(items=items, payment_method=method, approval_timeout_s=30), order=order)
         if number % 2:
-            system.command(order, AddLineItem(sku="nut", quantity=1))
+            shop.send(add_line("nut"), order=order)
         if number % 3:
-            system.command(order, ApprovePayment(approved_by="boss"))
+            shop.send(approve(), order=order)
         system.step()
         if number % 4 == 0:
-            system.command(order, CancelOrder(reason="no"))
+            shop.send(cancel(), order=order)
         if number % 7 == 0:
             system.skip(0.7)
             system.crash(("orders", "inventory", "payment")[number % 3])
@@ -74,7 +73,7 @@ def test_a_run_does_not_depend_on_the_hashes_of_the_interpreter() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_busy_day_with_crashes_keeps_every_promise(seed: int) -> None:
-    promises.check(busy_day(System(seed=seed)))
+    check_promises(busy_day(System(seed=seed)))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -137,22 +136,22 @@ def test_lost_answers_of_the_database_and_the_broker_change_nothing(seed: int) -
         store=lambda service, store: LosesAnswers(store),  # type: ignore[arg-type, return-value]
         publisher=lambda service, publisher: Forgets(publisher),
     )
-    promises.check(busy_day(System(seed=seed, outside=outside)))
+    check_promises(busy_day(System(seed=seed, outside=outside)))
 
 
 def test_time_moves_only_when_it_is_told_to() -> None:
-    shop = Shop().open()
+    shop = Shop()
     before = shop.system.now
-    shop.start()
-    shop.approve()
+    shop.given_order()
+    shop.when(approve())
     assert shop.system.now == before
-    shop.system.skip(5)
+    shop.skip(seconds=5)
     assert (shop.system.now - before).total_seconds() == 5
 
 
 def test_waiting_for_what_never_happens_ends() -> None:
-    shop = Shop().open()
-    shop.start(timeout_s=60)
+    shop = Shop()
+    shop.given_order(approval_timeout_s=60)
     with pytest.raises(TimeoutError):
         shop.system.until(lambda: shop.status() == "COMPLETED", within_s=30)
 
