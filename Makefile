@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 
-.PHONY: help setup up status down demo test e2e check bench audit lock format clean
+.PHONY: help setup up status down demo test e2e check schemas bench audit lock format clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -41,12 +41,15 @@ test: setup ## every test: unit, contract, system, integration, e2e; it starts w
 e2e: setup ## the scenarios of the public contract against a running stack, through Kafka and HTTP alone
 	@$(BIN)/python -m pytest -q tests/e2e
 
-check: setup ## format, lint, types, import rules, unit and contract tests; under a minute, no broker
+check: setup ## format, lint, types, import rules, unit and contract tests, published contract; under a minute, no broker
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/unit tests/contract
+
+schemas: setup ## make the JSON Schemas and the AsyncAPI document anew from the models (`check` tells when they are not current)
+	@$(BIN)/python -m contracts.publish write
 
 format: setup ## format the code
 	@$(BIN)/ruff format --quiet .

@@ -54,7 +54,7 @@ class AdjustStock(CommandData):
     """Correct the count by `delta`, never below what is held."""
 
     sku: Sku
-    delta: Annotated[int, Field(ge=-MAX_QUANTITY, le=MAX_QUANTITY)]
+    delta: Annotated[int, Field(ge=-MAX_QUANTITY, le=MAX_QUANTITY, json_schema_extra={"not": {"const": 0}})]
     reason: Text
 
     @model_validator(mode="after")

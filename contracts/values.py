@@ -18,7 +18,7 @@ _PRINTABLE = r"^[^\p{C}\p{Z}](?:(?:[^\p{C}\p{Z}]| )*[^\p{C}\p{Z}])?$"
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_PRINTABLE)]
 Sku = Id
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"(?s)^[^\x00]+$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
 Email = Annotated[
     str, StringConstraints(min_length=3, max_length=254, pattern=r"^[^\p{C}\p{Z}@<>,;]+@[^\p{C}\p{Z}@<>,;]+$")
 ]
