@@ -58,6 +58,14 @@ def optional(field: str) -> Change:
     return change
 
 
+def nullable(field: str) -> Change:
+    def change(schema: Any) -> None:
+        properties = data(schema)["properties"]
+        properties[field] = {"anyOf": [properties[field], NULL]}
+
+    return change
+
+
 def adding(field: str, *, required: bool) -> Change:
     def change(schema: Any) -> None:
         data(schema)["properties"][field] = {"type": "string", "maxLength": 5}
@@ -80,7 +88,7 @@ HOLDS: Final[list[tuple[str, str, Change]]] = [
     (START, "a wider limit", set_in("approval_timeout_s", maximum=10**9)),
     (START, "a wider limit below", set_in("items", "[]", "quantity", maximum=10**9)),
     (START, "more lines", set_in("items", maxItems=2_000)),
-    (START, "null where it was a value", set_in("payment_method", anyOf=[{"type": "string"}, NULL], type=None)),
+    (START, "null where it was a value", nullable("payment_method")),
     (START, "another text about it", at_the_top(description="Begin an order.")),
     (RESOLVE, "another value of a command's choice", set_in("resolution", enum=["retry", "settled", "given-up"])),
     (RESERVED, "a new optional field of an event", adding("warehouse", required=False)),
@@ -106,6 +114,7 @@ BREAKS: Final[list[tuple[str, str, Change, str, str, str]]] = [
     (START, "another default", set_in("approval_timeout_s", default=60), "data.approval_timeout_s", "default", SENDERS),
     (START, "another topic", at_the_top(**{"x-topic": "orders.other.v1"}), "(message)", "topic", SENDERS),
     (START, "a word it does not know", set_in("items", contains={}), "data.items", "cannot be compared", SENDERS),
+    (START, "a limit beside a choice", set_in("currency", maxLength=2), "data.currency", "maxLength cannot", SENDERS),
     (ADJUST, "a value forbidden", set_in("delta", **{"not": {"const": 1}}), "data.delta", "not", SENDERS),
     (RESOLVE, "a choice less", set_in("resolution", enum=["retry"]), "data.resolution", "'settled'", SENDERS),
     (RESERVED, "a field removed", without("deadline"), "data.deadline", "required", READERS),
@@ -127,7 +136,7 @@ BREAKS: Final[list[tuple[str, str, Change, str, str, str]]] = [
     (
         REJECTED,
         "null where none was",
-        set_in("message", anyOf=[{"type": "string"}, NULL]),
+        nullable("message"),
         "data.message",
         "null",
         READERS,
