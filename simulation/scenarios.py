@@ -14,21 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts.customer import RegisterCustomer
-from contracts.inventory import ReceiveStock
-from contracts.orders import (
-    AddLineItem,
-    ApprovePayment,
-    CancelOrder,
-    PauseOrder,
-    ResolveAttention,
-    ResumeOrder,
-    RetryNow,
-    StartGreet,
-    StartOrder,
-)
+from contracts.orders import PauseOrder, ResolveAttention, ResumeOrder, RetryNow, StartOrder
 from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS, ORDERS_COMMANDS, PAYMENT_EVENTS, RECOMMENDATION_EVENTS
 from contracts.values import CommandData, Item
+from simulation.kit import words
 from simulation.system import System
 
 ORDER: Final = "O"
@@ -62,10 +51,10 @@ class Player:
         self._words: dict[str, Callable[..., None]] = {
             "start": self._start,
             "equal": self._equal,
-            "approve": lambda: self._say(ApprovePayment(approved_by="boss")),
-            "cancel": lambda: self._say(CancelOrder(reason="changed my mind")),
-            "add": lambda sku="mug", quantity="1": self._say(AddLineItem(sku=sku, quantity=int(quantity))),
-            "greet": lambda user="ann": self._say(StartGreet(user_id=user)),
+            "approve": lambda: self._say(words.approve()),
+            "cancel": lambda: self._say(words.cancel()),
+            "add": lambda sku="mug", quantity="1": self._say(words.add_line(sku, int(quantity))),
+            "greet": lambda user="ann": self._say(words.greet(user)),
             "pause": lambda: self._say(PauseOrder(**_BY)),
             "resume": lambda: self._say(ResumeOrder(**_BY)),
             "retry-now": lambda: self._say(RetryNow(**_BY)),
@@ -87,9 +76,8 @@ class Player:
     def open(self) -> None:
         """Fill the shelves, and register the one customer."""
         for sku, (pieces, price, currency) in SHELVES.items():
-            stock = ReceiveStock(sku=sku, quantity=pieces, unit_price_minor=price, currency=currency)
-            self.system.command(sku, stock)
-        self.system.command("ann", RegisterCustomer(customer_id="ann", name="Ann", email="ann@shop.example"))
+            self.system.command(sku, words.receive_stock(sku, pieces, price, currency))
+        self.system.command("ann", words.register_customer("ann"))
         self.system.run()
 
     def play(self, script: str) -> None:
@@ -143,7 +131,7 @@ class Player:
             asked = StartOrder(customer_id="ann", items=(Item(sku="tea", quantity=1),), workflow_version=1)
             self._say(asked, order=order)
             self.system.run()
-            self._say(ApprovePayment(approved_by="boss"), order=order)
+            self._say(words.approve(), order=order)
             self.system.run()
 
     def _invalid(self) -> None:

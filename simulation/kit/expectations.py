@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
-from contracts.orders import CommandAccepted, CommandRejected, Greeted, OrderCancelled, OrderCompleted, OrderFailed
+from audit.facts import OUTCOMES, VERDICTS
 from contracts.values import CommandData, EventData
 from services.payment.gateway.ledger import EntryKind
 from simulation.kit.conversation import Conversation, kind_of
@@ -15,9 +15,6 @@ from simulation.kit.words import ORDER
 from simulation.system import System
 
 M = TypeVar("M", bound=CommandData | EventData)
-
-#: How an order ends, and with which event.
-OUTCOMES: Final = {"COMPLETED": (OrderCompleted, Greeted), "CANCELLED": (OrderCancelled,), "FAILED": (OrderFailed,)}
 
 
 class Unexpected(AssertionError):  # noqa: N818 - it is what happened
@@ -57,8 +54,7 @@ class Expectations:
         `Saying.expect`.)"""
         __tracebackhide__ = True
         wanted = [kind_of(model)[1] for model in models]
-        verdicts = {kind_of(model)[1] for model in (CommandAccepted, CommandRejected)}
-        told = [event.type for event in self.system.events(order) if event.type not in verdicts]
+        told = [event.type for event in self.system.events(order) if event.type not in VERDICTS]
         if told != wanted:
             self._fail(f"the events {wanted}", f"the events were {told}", order)
 
@@ -80,11 +76,10 @@ class Expectations:
         """The order has ended so, for this reason, and has told it once."""
         __tracebackhide__ = True
         found = self._order(order)
-        told = [event.data for event in self.system.events(order) if isinstance(event.data, _ALL_OUTCOMES)]
-        once = len(told) == 1 and isinstance(told[0], OUTCOMES.get(status, ()))
-        if (found["status"], found["reason"]) != (status, reason) or not once:
+        told = [event.data for event in self.system.events(order) if OUTCOMES.get(event.type) == status]
+        if (found["status"], found["reason"]) != (status, reason) or len(told) != 1:
             why = "" if reason is None else f" ({reason})"
-            self._fail(f"{order} to have ended as {status}{why}{self._after()}", f"what it told is {told}", order)
+            self._fail(f"{order} to have ended as {status}{why}{self._after()}", "it has not", order)
 
     def order(self, order: str = ORDER) -> dict[str, Any]:
         """As `GET /orders/{id}` reads."""
@@ -186,9 +181,6 @@ class Saying:
         if self.verdict != verdict:
             self._shop._fail(f"{self.said} to be told {verdict!r}", f"it is {self.verdict!r}", self.key)
         return self
-
-
-_ALL_OUTCOMES: Final = tuple(model for models in OUTCOMES.values() for model in models)
 
 
 def _moved(system: System, order: str) -> tuple[int, ...]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Final
 
+from audit.facts import OUTCOMES
 from contracts.envelope import InvalidCommand, Unreadable, decode_command
 from contracts.topics import ORDERS_COMMANDS, ORDERS_OPERATIONS
 from messaging.partitioner import partition_of
 from simulation.system import System
-
-ENDS: Final = frozenset({"order-completed", "order-cancelled", "order-failed", "greeted"})
 
 
 def broken_promises(system: System) -> list[str]:
@@ -44,8 +42,8 @@ def _left_behind(system: System) -> Iterator[str]:
 def _ended_wrongly(system: System) -> Iterator[str]:
     for order in system.orders():
         order_id, told = order["order_id"], system.told(order["order_id"])
-        ends = [word for word in told if word in ENDS]
-        if ends != ["greeted" if order["workflow"] == "greet" else f"order-{order['status'].lower()}"]:
+        ends = [OUTCOMES[event.type] for event in system.events(order_id) if event.type in OUTCOMES]
+        if ends != [order["status"]]:
             yield f"{order_id} is {order['status']} and was told to have ended as {ends}"
         if order["paused"] or order["waiting_for"] is not None or order["deadline"] is not None:
             yield f"{order_id} has ended and still waits: {order}"
