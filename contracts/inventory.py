@@ -14,6 +14,7 @@ from contracts.values import (
     EventData,
     Id,
     Item,
+    Moment,
     PricedItem,
     PriceMinor,
     Quantity,
@@ -27,11 +28,21 @@ CommandRefusal = Literal["invalid", "not-allowed", "unknown-sku"]
 
 class ReserveStock(CommandData):
     """Hold all lines or none, under this id. Lines of the same SKU are summed for the check. `currency`: what the order
-    is in, or null for whatever the catalogue says. A repeat of the id gets the recorded answer again."""
+    is in, or null for whatever the catalogue says. A repeat of the id gets the recorded answer again. `expires_at`: when the
+    hold is announced as expired, unless it was extended; null: never. It frees nothing: only a release does."""
 
     reservation_id: Id
     items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=MAX_LINES)]
     currency: Currency | None = None
+    expires_at: Moment | None = None
+
+
+class ExtendReservation(CommandData):
+    """The order still needs what is held: its expiry is this, if that is later than it was. It counts also when the expiry has
+    passed, as long as the stock is held; to anything else it changes nothing. There is no answer."""
+
+    reservation_id: Id
+    expires_at: Moment
 
 
 class ReleaseStock(CommandData):
@@ -110,6 +121,14 @@ class StockReleased(EventData):
     items: tuple[Item, ...]
 
 
+class ReservationExpired(EventData):
+    """The expiry has passed and the stock is still held. The order decides: it extends the reservation or releases it. Told
+    again, at growing intervals, until it does; `expired_at` is the expiry that has passed."""
+
+    reservation_id: str
+    expired_at: Moment
+
+
 class StockShipped(EventData):
     """The order completed and its reservation left the house."""
 
@@ -151,6 +170,7 @@ class CommandRejected(EventData):
 
 COMMANDS: Final[dict[str, type[CommandData]]] = {
     "inventory.reserve-stock.v1": ReserveStock,
+    "inventory.extend-reservation.v1": ExtendReservation,
     "inventory.release-stock.v1": ReleaseStock,
     "inventory.check-stock.v1": CheckStock,
     "inventory.receive-stock.v1": ReceiveStock,
@@ -162,6 +182,7 @@ EVENTS: Final[dict[str, type[EventData]]] = {
     "inventory.stock-reserved.v1": StockReserved,
     "inventory.reservation-refused.v1": ReservationRefused,
     "inventory.stock-released.v1": StockReleased,
+    "inventory.reservation-expired.v1": ReservationExpired,
     "inventory.stock-shipped.v1": StockShipped,
     "inventory.stock-received.v1": StockReceived,
     "inventory.stock-adjusted.v1": StockAdjusted,

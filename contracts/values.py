@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 MAX_LINES: Final = 1_000
 MAX_QUANTITY: Final = 1_000_000
@@ -26,6 +27,8 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 PriceMinor = Annotated[int, Field(ge=1, le=MAX_TOTAL_MINOR)]
 AmountMinor = Annotated[int, Field(ge=0, le=MAX_TOTAL_MINOR)]
+#: Far enough from the ends of the calendar that every clock, time zone and database can hold it.
+Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
 
 #: What kind of failure it was, as told by whoever failed and never guessed from a text. `permanent`: trying again cannot help;
 #: `validation`: what was asked makes no sense to who was asked; `transient`: the next attempt may work; `unknown`: it is not even

@@ -45,6 +45,15 @@ BOTH: Final[Mapping[str, Scenario]] = {
         # --- time
         "approved-in-time-while-down": "start down:orders skip:100 approve skip:1000 up",
         "approved-too-late-while-down": "start down:orders skip:901 approve up",
+        # --- holds that are over before the order is
+        "hold-long-in-coming": "start:until=RESERVING down:inventory skip:1200 up skip:10 approve",
+        "hold-over-while-paying": "start down:payment approve skip:1000 redeliver up",
+        "hold-over-while-the-outcome-is-unknown": "start:timeout=60 away approve skip:200 back skip:61",
+        "hold-over-while-paused": "start pause skip:1000 resume approve",
+        "hold-over-with-a-line": "start add down:payment approve skip:1000 up",
+        "hold-over-past-the-time": "start down:orders skip:1000 up",
+        "hold-over-and-approved-in-time": "start down:orders approve skip:1000 up",
+        "hold-over-while-giving-back": f"{_REFUNDING} down:payment skip:1000 redeliver up",
         # --- the payment
         "declined": "start:method=pm_card_declined approve",
         "declined-and-cancelled": "start:method=pm_card_declined down:payment approve cancel up",

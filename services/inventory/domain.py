@@ -15,6 +15,8 @@ never comes back. An irregular message changes nothing and leaves a note.
 Both answers about a reservation follow from its state and from what it recorded, so a repeat gets the very same one. Prices and
 currency are frozen into the reservation: a change of the catalogue, even of a SKU's currency, never touches what is held.
 
+How long something is held is the order's affair: extend-reservation and the sweep (`holds.py`) change until when, never whether.
+
 check-stock asks for no reservation and makes none, whatever is held: the stock as it is now is told, in the order of the question,
 with nothing on hand and no price where a SKU is not in the catalogue. It is not recorded: a repeat is told the stock as it is then.
 """
@@ -31,6 +33,7 @@ from contracts.envelope import InvalidCommand
 from contracts.inventory import (
     AdjustStock,
     CheckStock,
+    ExtendReservation,
     ReceiveStock,
     ReleaseStock,
     ReservationRefused,
@@ -43,7 +46,8 @@ from contracts.inventory import (
 )
 from contracts.orders import OrderCompleted
 from contracts.values import Item, PricedItem
-from messaging.decision import Decision, Message, Note, Outgoing
+from messaging.decision import Decision, Message, Note, Outgoing, TimerFired
+from services.inventory.holds import armed, decide_hold, first_announcement
 from services.inventory.ledger import (
     Changes,
     IrregularKind,
@@ -70,6 +74,8 @@ def decide(ledger: Ledger, message: Message, now: datetime, default_currency: st
         return _release(ledger, message.key, data, now)
     if isinstance(data, CheckStock):
         return _check(ledger, message.key, data)
+    if isinstance(data, ExtendReservation | TimerFired):
+        return decide_hold(ledger, message.key, data, now)
     if isinstance(data, InvalidCommand | ReceiveStock | AdjustStock):
         return decide_shop_command(ledger, message, data, default_currency)
     raise TypeError(f"The inventory does not know what to do with {type(data).__name__}.")
@@ -91,8 +97,21 @@ def _reserve(ledger: Ledger, order_id: str, data: ReserveStock, now: datetime) -
         for item in data.items
     )
     currency = rows[lines[0].sku].currency
-    made = Reservation(order_id, data.reservation_id, "held", lines, currency, None, now, now)
-    return Decision(Changes(rows, {made.key: made}), (Outgoing(order_id, reserve_answer(made)),))
+    made = Reservation(
+        order_id,
+        data.reservation_id,
+        "held",
+        lines,
+        currency,
+        None,
+        now,
+        now,
+        partition=ledger.sweep.partition,
+        expires_at=data.expires_at,
+        announce_at=first_announcement(data.expires_at, now),
+    )
+    sweep, timers = armed(ledger.sweep, made)
+    return Decision(Changes(rows, {made.key: made}, sweep=sweep), (Outgoing(order_id, reserve_answer(made)),), timers)
 
 
 def _refusal(stock: Mapping[str, Stock], wanted: Mapping[str, int], currency: str | None) -> Refusal | None:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from contracts.envelope import InvalidCommand
-from contracts.inventory import AdjustStock, CheckStock, ReceiveStock, ReleaseStock, ReserveStock
+from contracts.inventory import (
+    AdjustStock,
+    CheckStock,
+    ExtendReservation,
+    ReceiveStock,
+    ReleaseStock,
+    ReserveStock,
+)
 from contracts.orders import OrderCompleted
 from contracts.topics import ORDERS_EVENTS, SUBSCRIPTIONS
-from messaging.decision import Decision, Message
+from messaging.decision import Decision, Message, TimerFired
 from messaging.stamp import Stamped
 from services.inventory.domain import decide
-from services.inventory.ledger import Changes, CommandKey, Ledger, Reservation, ReservationKey, ShopAnswer, Stock
+from services.inventory.holds import SWEEP_LIMIT
+from services.inventory.ledger import Changes, CommandKey, Ledger, Reservation, ReservationKey, ShopAnswer, Stock, Sweep
 from services.inventory.shop import command_key
 from services.inventory.store import InventoryStore, Irregularity, Writes
 
@@ -34,13 +43,16 @@ class InventoryBatch:
         reservations: dict[ReservationKey, Reservation],
         answers: dict[CommandKey, ShopAnswer],
         seen: Mapping[str, Stock],
+        sweep: Sweep,
+        armed: dict[int, datetime | None],
     ) -> None:
         self._store = store
         self._default_currency = default_currency
         self._stock = stock
         self._reservations = reservations
         self._answers = answers
-        self._ledger = Ledger(stock, reservations, answers, seen)
+        self._ledger = Ledger(stock, reservations, answers, seen, sweep)
+        self._armed = armed
         self._loaded_stock = frozenset(stock)
         self._loaded_reservations = frozenset(reservations)
         self._changed_stock: dict[str, None] = {}
@@ -58,6 +70,8 @@ class InventoryBatch:
         self._changed_stock.update(dict.fromkeys(changes.stock))
         self._changed_reservations.update(dict.fromkeys(changes.reservations))
         self._answered.update(dict.fromkeys(changes.answers, now))
+        if changes.sweep is not None:
+            self._ledger = replace(self._ledger, sweep=changes.sweep)
         return decision
 
     def stage(self, transaction: Any, stamped: Sequence[Stamped]) -> None:
@@ -66,7 +80,9 @@ class InventoryBatch:
         self._store.stage(transaction, self._writes())
 
     def committed(self) -> None:
-        """See `Batch.committed`. Shared rows are never kept; what should not have happened is said aloud."""
+        """See `Batch.committed`. Of the rows none is kept; what should not have happened is said aloud."""
+        sweep = self._ledger.sweep
+        self._armed[sweep.partition] = sweep.armed_for
         for found in self._irregularities:
             log.warning(
                 "%s: the reservation is %s",
@@ -81,8 +97,11 @@ class InventoryBatch:
             loaded = sku in self._loaded_stock
             (writes.changed_stock if loaded else writes.new_stock).append(self._stock[sku])
         for key in self._changed_reservations:
-            known = key in self._loaded_reservations
-            (writes.moved_reservations if known else writes.new_reservations).append(self._reservations[key])
+            row = self._reservations[key]
+            if key not in self._loaded_reservations:
+                writes.new_reservations.append(row)
+            else:
+                (writes.kept_reservations if row.state == "held" else writes.moved_reservations).append(row)
         writes.answers.extend((key, self._answers[key], at) for key, at in self._answered.items())
         return writes
 
@@ -97,6 +116,8 @@ class InventoryHandler:
     def __init__(self, store: InventoryStore, default_currency: str) -> None:
         self._store = store
         self._default_currency = default_currency
+        # For when each partition's timer is set, or earlier: what a new hold is compared with.
+        self._armed: dict[int, datetime | None] = {}
 
     async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> InventoryBatch:
         """See `Handler.load`. Reservations and answers first: they tell which stock has to be locked."""
@@ -109,17 +130,37 @@ class InventoryHandler:
         # After the locks: what is locked stands still, so both together are the stock of this one moment.
         looked_at = {sku for m in messages if isinstance(m.data, CheckStock) for sku in m.data.skus} - skus
         seen = await self._store.seen_stock(transaction, looked_at) if looked_at else {}
-        return InventoryBatch(self._store, self._default_currency, stock, reservations, answers, seen)
+        sweep, due = await self._sweep(transaction, partition, messages)
+        reservations = {**due, **reservations}
+        return InventoryBatch(
+            self._store, self._default_currency, stock, reservations, answers, seen, sweep, self._armed
+        )
+
+    async def _sweep(
+        self, transaction: Any, partition: int, messages: Sequence[Message]
+    ) -> tuple[Sweep, dict[ReservationKey, Reservation]]:
+        """How the partition's timer stands, and where it has fired, the holds that are over: their stock is not touched."""
+        fired = next((m.data for m in messages if isinstance(m.data, TimerFired)), None)
+        if fired is not None:
+            due = await self._store.holds_due(transaction, partition, fired.due_at, SWEEP_LIMIT)
+            following = await self._store.next_announcement(transaction, partition, fired.due_at)
+            return Sweep(partition, fired.due_at, tuple(due), following), due
+        if partition not in self._armed:
+            # The timer stands at the first announcement or, where that hold has ended since, before it.
+            first = await self._store.next_announcement(transaction, partition, None)
+            self._armed[partition] = first
+        return Sweep(partition, self._armed[partition]), {}
 
     def forget(self, partition: int) -> None:
-        """See `Handler.forget`: nothing is kept between batches."""
+        """See `Handler.forget`."""
+        self._armed.pop(partition, None)
 
 
 def _reservation_keys(messages: Sequence[Message]) -> set[ReservationKey]:
     keys: set[ReservationKey] = set()
     for message in messages:
         data = message.data
-        if isinstance(data, ReserveStock | ReleaseStock):
+        if isinstance(data, ReserveStock | ReleaseStock | ExtendReservation):
             keys.add((message.key, data.reservation_id))
         elif isinstance(data, OrderCompleted):
             keys.update((message.key, reservation_id) for reservation_id in data.reservation_ids)

@@ -46,7 +46,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What became of one reservation. `lines` are priced where it was ever held; a refused one keeps what was asked for."""
+    """What became of one reservation. `lines` are priced where it was ever held; a refused one keeps what was asked for. What was
+    ever held has the `partition` that sweeps it and may have an expiry: `announce_at` is when that is announced next, `announced`
+    how often it was."""
 
     order_id: str
     reservation_id: str
@@ -56,11 +58,27 @@ class Reservation:
     refusal: Refusal | None
     created_at: datetime
     updated_at: datetime
+    partition: int | None = None
+    expires_at: datetime | None = None
+    announce_at: datetime | None = None
+    announced: int = 0
 
     @property
     def key(self) -> ReservationKey:
         """What tells it from every other."""
         return self.order_id, self.reservation_id
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A partition's timer for all of its holds. `armed_for`: no hold is announced before that, and by then the timer has fired;
+    None: there is nothing to announce. Where it fires, `due` are the holds that were found to be over, and `following` is when the
+    first of the others is."""
+
+    partition: int = 0
+    armed_for: datetime | None = None
+    due: tuple[ReservationKey, ...] = ()
+    following: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +90,14 @@ class Ledger:
     reservations: Mapping[ReservationKey, Reservation] = field(default_factory=dict)
     answers: Mapping[CommandKey, ShopAnswer] = field(default_factory=dict)
     seen: Mapping[str, Stock] = field(default_factory=dict)
+    sweep: Sweep = Sweep()
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What one message changed in the ledger."""
+    """What one message changed in the ledger; `sweep` None: the timer stands as it stood."""
 
     stock: Mapping[str, Stock] = field(default_factory=dict)
     reservations: Mapping[ReservationKey, Reservation] = field(default_factory=dict)
     answers: Mapping[CommandKey, ShopAnswer] = field(default_factory=dict)
+    sweep: Sweep | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from weakref import WeakKeyDictionary
 
 from messaging.errors import StaleRowError
@@ -51,6 +52,24 @@ class MemoryInventory:
         """See `InventoryStore.seen_stock`."""
         return {sku: self.tables.stock[sku] for sku in skus if sku in self.tables.stock}
 
+    async def holds_due(
+        self, transaction: MemoryTransaction, partition: int, until: datetime, limit: int
+    ) -> dict[ReservationKey, Reservation]:
+        """See `InventoryStore.holds_due`."""
+        found = sorted((at, row.key) for at, row in self._announced_in(partition) if at <= until)
+        return {key: self.tables.reservations[key] for _, key in found[:limit]}
+
+    async def next_announcement(
+        self, transaction: MemoryTransaction, partition: int, after: datetime | None
+    ) -> datetime | None:
+        """See `InventoryStore.next_announcement`."""
+        return min((at for at, _ in self._announced_in(partition) if after is None or at > after), default=None)
+
+    def _announced_in(self, partition: int) -> Iterator[tuple[datetime, Reservation]]:
+        for row in self.tables.reservations.values():
+            if row.partition == partition and row.state == "held" and row.announce_at is not None:
+                yield row.announce_at, row
+
     def stage(self, transaction: MemoryTransaction, writes: Writes) -> None:
         """See `InventoryStore.stage`."""
         read = self._read.pop(transaction, {})
@@ -59,7 +78,7 @@ class MemoryInventory:
             self._check(writes, read)
             tables = self.tables
             tables.stock.update({row.sku: row for row in (*writes.new_stock, *writes.changed_stock)})
-            changed = (*writes.new_reservations, *writes.moved_reservations)
+            changed = (*writes.new_reservations, *writes.moved_reservations, *writes.kept_reservations)
             tables.reservations.update({row.key: row for row in changed})
             tables.answers.update({key: answer for key, answer, _ in writes.answers})
             for found in writes.irregularities:
@@ -72,6 +91,7 @@ class MemoryInventory:
         stale = any(tables.stock.get(row.sku) is not read[row.sku] for row in writes.changed_stock)
         stale = stale or any(row.sku in tables.stock for row in writes.new_stock)
         stale = stale or any(row.key in tables.reservations for row in writes.new_reservations)
-        stale = stale or any(tables.reservations[row.key].state != "held" for row in writes.moved_reservations)
+        known = (*writes.moved_reservations, *writes.kept_reservations)
+        stale = stale or any(tables.reservations[row.key].state != "held" for row in known)
         if stale:
             raise StaleRowError("the stock or a reservation is not as it was read")

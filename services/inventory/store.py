@@ -21,8 +21,20 @@ _LINES: Final = TypeAdapter(tuple[PricedItem, ...])
 # Reservations and answers are one partition's own: the fence keeps others away, no lock is needed.
 LOAD_RESERVATIONS: Final = """
 SELECT r.order_id, r.reservation_id, r.state, r.lines::text AS lines, r.currency, r.refusal_reason, r.refusal_message,
-       r.created_at, r.updated_at
+       r.created_at, r.updated_at, r.partition, r.expires_at, r.announce_at, r.announced
 FROM unnest($1::text[], $2::text[]) AS w (order_id, reservation_id) JOIN reservation r USING (order_id, reservation_id)
+"""
+
+# What is over, the earliest first. The partial index holds nothing else than what is held.
+HOLDS_DUE: Final = """
+SELECT order_id, reservation_id, state, lines::text AS lines, currency, refusal_reason, refusal_message, created_at, updated_at,
+       partition, expires_at, announce_at, announced
+FROM reservation WHERE partition = $1 AND state = 'held' AND announce_at <= $2 ORDER BY announce_at LIMIT $3
+"""
+
+NEXT_ANNOUNCEMENT: Final = """
+SELECT min(announce_at) FROM reservation
+WHERE partition = $1 AND state = 'held' AND announce_at > coalesce($2::timestamptz, '-infinity')
 """
 
 LOAD_ANSWERS: Final = """
@@ -61,12 +73,13 @@ RETURNING 1
 
 ADD_RESERVATIONS: Final = """
 INSERT INTO reservation (order_id, reservation_id, state, lines, currency, refusal_reason, refusal_message,
-    created_at, updated_at)
+    created_at, updated_at, partition, expires_at, announce_at)
 SELECT r.order_id, r.reservation_id, r.state, r.lines::jsonb, r.currency, r.refusal_reason, r.refusal_message,
-    r.created_at, r.updated_at
+    r.created_at, r.updated_at, r.partition, r.expires_at, r.announce_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
-    $9::timestamptz[])
-    AS r (order_id, reservation_id, state, lines, currency, refusal_reason, refusal_message, created_at, updated_at)
+    $9::timestamptz[], $10::integer[], $11::timestamptz[], $12::timestamptz[])
+    AS r (order_id, reservation_id, state, lines, currency, refusal_reason, refusal_message, created_at, updated_at, partition,
+    expires_at, announce_at)
 RETURNING 1
 """
 
@@ -74,6 +87,15 @@ RETURNING 1
 MOVE_RESERVATIONS: Final = """
 UPDATE reservation SET state = r.state, updated_at = r.updated_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS r (order_id, reservation_id, state, updated_at)
+WHERE reservation.order_id = r.order_id AND reservation.reservation_id = r.reservation_id AND reservation.state = 'held'
+RETURNING 1
+"""
+
+# An expiry that was announced or extended. Whatever else became of the hold has moved it.
+KEEP_RESERVATIONS: Final = """
+UPDATE reservation SET expires_at = r.expires_at, announce_at = r.announce_at, announced = r.announced, updated_at = r.updated_at
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::integer[], $6::timestamptz[])
+    AS r (order_id, reservation_id, expires_at, announce_at, announced, updated_at)
 WHERE reservation.order_id = r.order_id AND reservation.reservation_id = r.reservation_id AND reservation.state = 'held'
 RETURNING 1
 """
@@ -108,12 +130,14 @@ class Irregularity:
 
 @dataclass(slots=True)
 class Writes:
-    """What one batch changed, sorted into rows that are new and rows that were loaded."""
+    """What one batch changed, sorted into rows that are new and rows that were loaded. Reservations that were held have moved on,
+    or are kept for another time."""
 
     new_stock: list[Stock] = field(default_factory=list)
     changed_stock: list[Stock] = field(default_factory=list)
     new_reservations: list[Reservation] = field(default_factory=list)
     moved_reservations: list[Reservation] = field(default_factory=list)
+    kept_reservations: list[Reservation] = field(default_factory=list)
     answers: list[tuple[CommandKey, ShopAnswer, datetime]] = field(default_factory=list)
     irregularities: list[Irregularity] = field(default_factory=list)
 
@@ -134,6 +158,14 @@ class InventoryStore(Protocol):
 
     async def seen_stock(self, transaction: Any, skus: Collection[str]) -> dict[str, Stock]:
         """The rows of those SKUs that are in the catalogue, as they are at this moment; nobody is kept from changing them."""
+
+    async def holds_due(
+        self, transaction: Any, partition: int, until: datetime, limit: int
+    ) -> dict[ReservationKey, Reservation]:
+        """What the partition holds and has to announce by then, the earliest first, at most so many."""
+
+    async def next_announcement(self, transaction: Any, partition: int, after: datetime | None) -> datetime | None:
+        """When the first hold of the partition, or the first one after a time, has to be announced."""
 
     def stage(self, transaction: Any, writes: Writes) -> None:
         """Stage everything for the commit."""
@@ -173,6 +205,21 @@ class PostgresInventory:
         rows = await transaction.fetch(SEE_STOCK, list(skus))
         return {row["sku"]: Stock(*row) for row in rows}
 
+    async def holds_due(
+        self, transaction: PostgresTransaction, partition: int, until: datetime, limit: int
+    ) -> dict[ReservationKey, Reservation]:
+        """See `InventoryStore.holds_due`."""
+        rows = await transaction.fetch(HOLDS_DUE, partition, until, limit)
+        return {(row["order_id"], row["reservation_id"]): _reservation(row) for row in rows}
+
+    async def next_announcement(
+        self, transaction: PostgresTransaction, partition: int, after: datetime | None
+    ) -> datetime | None:
+        """See `InventoryStore.next_announcement`."""
+        (row,) = await transaction.fetch(NEXT_ANNOUNCEMENT, partition, after)
+        found: datetime | None = row[0]
+        return found
+
     def stage(self, transaction: PostgresTransaction, writes: Writes) -> None:
         """See `InventoryStore.stage`."""
         _stage(transaction, "stock_new", ADD_STOCK, [_stock_row(row) for row in writes.new_stock])
@@ -182,6 +229,11 @@ class PostgresInventory:
         )
         moved = [(r.order_id, r.reservation_id, r.state, r.updated_at) for r in writes.moved_reservations]
         _stage(transaction, "reservations_moved", MOVE_RESERVATIONS, moved)
+        kept = [
+            (r.order_id, r.reservation_id, r.expires_at, r.announce_at, r.announced, r.updated_at)
+            for r in writes.kept_reservations
+        ]
+        _stage(transaction, "reservations_kept", KEEP_RESERVATIONS, kept)
         answers = [(*key, TYPE_OF[type(answer)][1], answer.model_dump_json(), at) for key, answer, at in writes.answers]
         _stage(transaction, "shop_answers", ADD_ANSWERS, answers)
         found = [(i.order_id, i.reservation_id, i.kind, i.state, i.cause, i.at) for i in writes.irregularities]
@@ -221,6 +273,9 @@ def _reservation_row(row: Reservation) -> tuple[object, ...]:
         row.refusal.message if row.refusal else None,
         row.created_at,
         row.updated_at,
+        row.partition,
+        row.expires_at,
+        row.announce_at,
     )
 
 
@@ -235,4 +290,8 @@ def _reservation(row: Any) -> Reservation:
         refusal=None if reason is None else Refusal(reason, row["refusal_message"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        partition=row["partition"],
+        expires_at=row["expires_at"],
+        announce_at=row["announce_at"],
+        announced=row["announced"],
     )

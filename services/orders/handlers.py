@@ -23,6 +23,7 @@ REPLIES: Final = frozenset(
         "inventory.stock-checked.v1",
         "inventory.stock-reserved.v1",
         "inventory.reservation-refused.v1",
+        "inventory.reservation-expired.v1",
         "inventory.stock-released.v1",
         *payment.EVENTS,
         "customer.customer-found.v1",

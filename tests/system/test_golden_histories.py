@@ -33,6 +33,10 @@ UNREACHABLE: dict[str, tuple[tuple[Phase, ...], str]] = {
     ),
     "StockReserved": (_UNASKED, "nothing is reserved before the order is enriched"),
     "ReservationRefused": (_UNASKED, "nothing is reserved before the order is enriched"),
+    "ReservationExpired": (
+        (*_UNASKED, Phase.RESERVING),
+        "nothing is held before anybody asked, and inventory tells that it holds before it tells that the hold is over",
+    ),
     "StockReleased": ((*_UNASKED, Phase.RESERVING), "nothing is released before anything was held"),
     "ChargeCaptured": (_UNPAID, "nothing is charged before the approval"),
     "ChargeFailed": (_UNPAID, "nothing is charged before the approval"),

@@ -74,7 +74,9 @@ ASKED = ("inventory.commands.v1", "payment.commands.v1", "customer.commands.v1",
 
 
 def asked(shop: Shop) -> int:
-    return sum(record.key == b"O" for topic in ASKED for record in shop.system.records(topic))
+    """How often anybody was asked for anything; that a hold is kept meanwhile asks for nothing."""
+    found = [record for topic in ASKED for record in shop.system.records(topic) if record.key == b"O"]
+    return sum(b"extend-reservation" not in (record.value or b"") for record in found)
 
 
 @pytest.mark.parametrize("state", STATES)

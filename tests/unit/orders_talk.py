@@ -65,6 +65,10 @@ def released(reservation_id: str = FIRST) -> inventory.StockReleased:
     return inventory.StockReleased(reservation_id=reservation_id, items=(Item(sku="tea", quantity=2),))
 
 
+def expired(reservation_id: str = FIRST) -> inventory.ReservationExpired:
+    return inventory.ReservationExpired(reservation_id=reservation_id, expired_at=NOW)
+
+
 def found(tier: Tier = "STANDARD") -> customer.CustomerFound:
     return customer.CustomerFound(request_id=ENRICHMENT, customer_id="ann", tier=tier)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orders_talk import ADD, APPROVE, CANCEL, TERMINAL, Talk, start
+from orders_talk import ADD, APPROVE, CANCEL, TERMINAL, Talk, expired, start
 
 from contracts import inventory, payment
 from contracts.orders import CommandAccepted, CommandRejected, OrderCompleted
@@ -120,8 +120,12 @@ class World:
             self.handle(self.asked[which % len(self.asked)], works)
         elif action <= 8 and self.answers:
             self.hear(self.talk.tell(self.answers[which % len(self.answers)]))
-        elif self.talk.timer is not None:
+        elif action == 9 and self.talk.timer is not None:
             self.hear(self.talk.fire())
+        elif action == 10:
+            # Inventory announces that the time of what it holds is over, sooner or later than it is.
+            held = [name for name, found in self.reservations.items() if isinstance(found, inventory.StockReserved)]
+            self.hear(self.talk.tell(*(expired(name) for name in held[which % 3 :][:1])))
 
     def finish(self) -> None:
         """From now on everybody answers, everything is delivered, and time passes."""
@@ -140,7 +144,7 @@ class World:
         raise AssertionError(f"the order does not end: {self.talk.order}")
 
 
-ACTIONS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 40), st.integers(0, 23)), max_size=60)
+ACTIONS = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 40), st.integers(0, 23)), max_size=60)
 
 
 @settings(max_examples=400, deadline=None)

@@ -26,6 +26,7 @@ from orders_talk import (
     charge_unknown,
     checked,
     declined,
+    expired,
     found,
     held,
     in_phase,
@@ -62,6 +63,7 @@ MESSAGES: dict[str, Any] = {
     "held": held(),
     "refused": refused(),
     "released": released(),
+    "expired": expired(),
     "captured": captured(),
     "declined": declined(),
     "failed": charge_failed(),
@@ -149,7 +151,9 @@ def test_every_signal_has_its_verdict_in_every_phase(phase: Phase) -> None:
 def test_an_order_on_its_plain_way() -> None:
     talk = Talk()
     assert names(talk.tell(start())) == ["CommandAccepted", "OrderStarted", "ReserveStock"]
-    assert talk.said[-1] == ReserveStock(reservation_id=FIRST, items=(Item(sku="tea", quantity=2),))
+    assert talk.said[-1] == ReserveStock(
+        reservation_id=FIRST, items=(Item(sku="tea", quantity=2),), expires_at=NOW + timedelta(seconds=960)
+    )
     assert names(talk.tell(held())) == ["StockReserved"]
     assert (talk.order.total_minor, talk.order.deadline) == (500, NOW + timedelta(seconds=900))
     assert names(talk.tell(APPROVE)) == ["CommandAccepted", "PaymentApproved", "Charge"]

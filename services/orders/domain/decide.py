@@ -18,7 +18,7 @@ from contracts import customer, inventory, orders, payment, recommendation
 from contracts.envelope import InvalidCommand
 from contracts.values import CommandData, Item
 from messaging.decision import CancelTimer, Decision, Message, SetTimer, TimerFired
-from services.orders.domain import compensation, enrichment, operations, replies, signals
+from services.orders.domain import compensation, enrichment, holds, operations, replies, signals
 from services.orders.domain.greet import greet
 from services.orders.domain.move import Move, Situation, awaited, verdict_event
 from services.orders.domain.policies import DEFAULTS, Policies
@@ -54,7 +54,7 @@ def _row(
     }
 
 
-_S, _O, _E, _R, _C = signals, operations, enrichment, replies, compensation
+_S, _O, _E, _R, _C, _H = signals, operations, enrichment, replies, compensation, holds
 _UNKNOWN, _LATE, _NOTE = signals.unknown_order, signals.too_late, compensation.note_late
 
 # fmt: off
@@ -76,6 +76,7 @@ TABLE: Final[Mapping[type[Any], Mapping[Phase, Rule]]] = {
     inventory.StockChecked:       _row(_ignore,    _E.stock_checked,    _ignore,        _ignore,          _ignore,             _ignore,                      _ignore),
     inventory.StockReserved:      _row(_ignore,    _ignore,             _R.reserved,    _R.line_reserved, _ignore,             _ignore,                      _ignore),
     inventory.ReservationRefused: _row(_ignore,    _ignore,             _R.refused,     _R.line_refused,  _ignore,             _ignore,                      _ignore),
+    inventory.ReservationExpired: _row(_ignore,    _ignore,             _H.expired,     _H.expired,       _H.expired,          _ignore,                      _ignore),
     inventory.StockReleased:      _row(_ignore,    _ignore,             _ignore,        _ignore,          _ignore,             _C.released,                  _ignore),
     payment.ChargeCaptured:       _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.captured,         _C.captured,                  _NOTE),
     payment.ChargeDeclined:       _row(_ignore,    _NOTE,               _NOTE,          _NOTE,            _R.declined,         _C.charge_failed,             _NOTE),
@@ -145,7 +146,7 @@ def _stand_still(paused_at: datetime, before: Order, move: Move, now: datetime) 
         order = replace(order, approval_deadline=order.approval_deadline - stood)
     if order.retry_at is not None and order.retry_at != before.retry_at:
         order = replace(order, retry_at=order.retry_at - stood)
-    later = awaited(order)
+    later = awaited(move.order)  # as it was when these were said: what is asked for depends on the deadlines
     says = tuple(said for said in move.says if said not in later)
     return Move(order, says, move.verdicts)
 

@@ -11,7 +11,9 @@ from contracts.inventory import CheckStock, ReleaseStock, ReserveStock
 from contracts.orders import AttentionNeeded, AttentionResolved, CommandAccepted, CommandRejected, RejectionReason
 from contracts.payment import Charge as ChargeCommand
 from contracts.payment import Refund, VoidCharge
+from contracts.values import Item
 from messaging.decision import Message, Note, Outgoing
+from services.orders.domain.deadlines import held_until
 from services.orders.domain.policies import Policies
 from services.orders.domain.state import Attention, Command, Order, Phase, Verdict, business_id
 
@@ -97,17 +99,20 @@ def awaited(order: Order) -> tuple[Outgoing, ...]:
     if order.phase is Phase.RESERVING:
         request = order.ordered
         held = business_id("rsv", key, "0")
-        return (Outgoing(key, ReserveStock(reservation_id=held, items=request.items, currency=request.currency)),)
+        return (_reserve(order, held, request.items, request.currency),)
     if order.phase is Phase.AWAITING_APPROVAL:
-        return tuple(
-            Outgoing(key, ReserveStock(reservation_id=line.reservation_id, items=(line.item,), currency=order.currency))
-            for line in order.pending
-        )
+        return tuple(_reserve(order, line.reservation_id, (line.item,), order.currency) for line in order.pending)
     if order.phase is Phase.PAYING:
         return _payment_request(order)
     if order.phase is Phase.COMPENSATING:
         return _undo_request(order)
     return ()
+
+
+def _reserve(order: Order, reservation_id: str, items: tuple[Item, ...], currency: str | None) -> Outgoing:
+    until = held_until(order)
+    request = ReserveStock(reservation_id=reservation_id, items=items, currency=currency, expires_at=until)
+    return Outgoing(order.order_id, request)
 
 
 def _enrichment_requests(order: Order) -> tuple[Outgoing, ...]:

@@ -11,6 +11,7 @@ from contracts.orders import EndReason
 from contracts.values import MAX_TOTAL_MINOR, PricedItem
 from messaging.decision import Outgoing, TimerFired
 from services.orders.domain.compensation import compensate
+from services.orders.domain.deadlines import approval_timeout_s
 from services.orders.domain.enrichment import recommendation_missing
 from services.orders.domain.move import (
     Move,
@@ -21,7 +22,7 @@ from services.orders.domain.move import (
     settle_pending,
 )
 from services.orders.domain.retries import ask_again_later, ask_the_silent, keep_trying, noted, retry, told_by
-from services.orders.domain.signals import approval_timed_out, approval_timeout_s, pay_if_settled
+from services.orders.domain.signals import approval_timed_out, pay_if_settled
 from services.orders.domain.state import Order, PendingLine, Phase, Verdict, business_id
 
 _WORKED: Final = "The answer came."

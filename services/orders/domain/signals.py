@@ -11,9 +11,14 @@ from contracts.orders import AddLineItem, ApprovePayment, CancelOrder, OrderStar
 from contracts.values import MAX_LINES, Item, PricedItem
 from messaging.decision import Outgoing
 from services.orders.domain.compensation import compensate
+from services.orders.domain.deadlines import (
+    approval_timeout_s,
+    default_approval_timeout_s,
+    hold_expired_before_approval,
+)
 from services.orders.domain.enrichment import enrich
+from services.orders.domain.holds import reservation_timed_out
 from services.orders.domain.move import Move, Situation, accept, ask, awaited, reject
-from services.orders.domain.policies import APPROVAL_TIMEOUT_S
 from services.orders.domain.state import Charge, Order, PendingLine, Phase, business_id
 
 SUPPORTED_VERSIONS: Final = frozenset({1, 2})
@@ -105,21 +110,6 @@ def _spelled_out(request: StartOrder, version: int, currency: str | None, timeou
     )
 
 
-def default_approval_timeout_s(order: Order) -> int:
-    """How long an approval is waited for where the start-order does not say: in version 2 the customer's tier decides, once it is
-    known."""
-    tier = order.enrichment.tier if order.enrichment is not None else None
-    return APPROVAL_TIMEOUT_S["STANDARD" if tier is None else tier]
-
-
-def approval_timeout_s(order: Order) -> int:
-    """How long an approval of this order is waited for."""
-    if order.approval_timeout_s is not None:
-        return order.approval_timeout_s
-    # An order that was started before there were tiers has what its request says.
-    return order.ordered.approval_timeout_s if order.enrichment is None else default_approval_timeout_s(order)
-
-
 # --- approve ----------------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +134,8 @@ def approved_already(situation: Situation) -> Move:
 
 def approval_timed_out(order: Order, now: datetime) -> Move:
     """Nobody approved in time."""
+    if hold_expired_before_approval(order):
+        return reservation_timed_out(order, now)
     return compensate(
         order, now, ending="CANCELLED", reason="approval-timeout", message="The payment was not approved in time."
     )

@@ -113,7 +113,7 @@ class Order:
     """One order. `asked_at`: since when an answer is awaited; `retry_at`: when the next attempt is due; `timer_at`: for when the
     order's one timer is set (never later than the earliest deadline; it may be earlier, then it changes nothing).
     `approval_timeout_s` None: the customer's tier decides. `paused_at`: since when the order stands still; deadlines are kept as
-    they were then."""
+    they were then. `hold_expired_at`: when it was told that its hold is over, while it waited for approval past its time."""
 
     order_id: str
     workflow: str
@@ -141,6 +141,7 @@ class Order:
     unanswered: int = 0
     retry_at: datetime | None = None
     timer_at: datetime | None = None
+    hold_expired_at: datetime | None = None
 
     @property
     def status(self) -> str:
