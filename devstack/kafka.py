@@ -17,6 +17,29 @@ from devstack.settings import CONTROLLER_PORT, KAFKA_PORT, LOOPBACK, Settings
 # A broker that lives for minutes on two cores never earns back what the optimizing compiler costs: in the first minutes that
 # took more of them than all requests together.
 _JVM: Final = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+#: A broker and its controller in one node, without waiting for a second one, and back soon after a kill.
+ONE_NODE: Final = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",
+    "default.replication.factor": "1",
+    "min.insync.replicas": "1",
+    "offsets.topic.num.partitions": "1",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    # After a kill the broker is let in again when its old registration has timed out.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+    "num.network.threads": "2",
+    "num.io.threads": "2",
+}
 _LOG_CONFIG: Final = """\
 status = error
 appender.console.type = Console
@@ -48,34 +71,15 @@ def kafka_process(settings: Settings, java: str, jars: Path, report: Report) -> 
 
 
 def server_properties(settings: Settings, data: Path) -> str:
-    """The broker's configuration: one node, no waiting for a second one, back soon after a kill."""
+    """The broker's configuration."""
     broker = f"{LOOPBACK}:{KAFKA_PORT + settings.offset}"
     controller = f"{LOOPBACK}:{CONTROLLER_PORT + settings.offset}"
     values = {
-        "process.roles": "broker,controller",
-        "node.id": "1",
         "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
         "advertised.listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
-        "controller.listener.names": "CONTROLLER",
         "controller.quorum.bootstrap.servers": controller,
         "log.dirs": str(data),
-        "auto.create.topics.enable": "false",
-        "default.replication.factor": "1",
-        "min.insync.replicas": "1",
-        "offsets.topic.num.partitions": "1",
-        "offsets.topic.replication.factor": "1",
-        "transaction.state.log.num.partitions": "1",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.num.partitions": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
-        "group.initial.rebalance.delay.ms": "0",
-        # After a kill the broker is let in again when its old registration has timed out.
-        "broker.session.timeout.ms": "2000",
-        "broker.heartbeat.interval.ms": "500",
-        "num.network.threads": "2",
-        "num.io.threads": "2",
+        **ONE_NODE,
     }
     return "".join(f"{key}={value}\n" for key, value in values.items())
 

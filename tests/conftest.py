@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from backends import Backends, docker_answers, running
+from backends import Backends
+from container_backends import containers, docker_answers
 from hypothesis import settings
+from local_backends import local_processes
 
 # A machine that judges a change must not be luckier than another; people's runs go on searching.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -25,5 +27,5 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
     """A Kafka and a PostgreSQL of this session's own; a test may crash them if it waits until they are ready again."""
-    with running(tmp_path_factory.mktemp("backends")) as found:
+    with containers() if docker_answers() else local_processes(tmp_path_factory.mktemp("backends")) as found:
         yield found
