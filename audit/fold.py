@@ -15,7 +15,7 @@ ENRICHING: Final = "ENRICHING"
 RESERVING: Final = "RESERVING"
 COMPENSATING: Final = "COMPENSATING"
 RESOLVED: Final = "orders.attention-resolved.v1"
-CANCEL: Final = "orders.cancel-order.v1"
+CANCELS: Final = frozenset({"orders.cancel-order.v1", "orders.cancel-by-operator.v1"})
 #: The first version of the workflow that asks around before it reserves.
 ENRICHING_SINCE: Final = 2
 
@@ -136,7 +136,7 @@ def _line_added(draft: _Draft, data: Mapping[str, Any]) -> None:
 
 
 def _accepted(draft: _Draft, data: Mapping[str, Any]) -> None:
-    draft.going_back = draft.going_back or (data["command_type"] == CANCEL and not data["duplicate"])
+    draft.going_back = draft.going_back or (data["command_type"] in CANCELS and not data["duplicate"])
 
 
 def _approved(draft: _Draft, data: Mapping[str, Any]) -> None:

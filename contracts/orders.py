@@ -91,6 +91,13 @@ class StartGreet(CommandData):
 # --- operators' commands, on a topic of their own -----------------------------------------------------------------------
 
 
+class CancelByOperator(CommandData):
+    """End the order and give back what it took, as cancel-order does; who wanted it, and why, stands in the history."""
+
+    operator: Text
+    reason: Text
+
+
 class RetryNow(CommandData):
     """Skip the wait before the next attempt."""
 
@@ -114,11 +121,12 @@ class ResumeOrder(CommandData):
 
 class ResolveAttention(CommandData):
     """Deal with an order that needs a person. `retry`: try again now. `settled`: it was done by hand, and the reason says how;
-    the order then ends as it would have."""
+    the order then ends as it would have. `evidence`: what proves it, such as the bank's reference; it stands in the history."""
 
     operator: Text
     reason: Text
     resolution: Literal["retry", "settled"]
+    evidence: Text | None = None
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -287,6 +295,7 @@ COMMANDS: Final[dict[str, type[CommandData]]] = {
 }
 
 OPERATIONS: Final[dict[str, type[CommandData]]] = {
+    "orders.cancel-by-operator.v1": CancelByOperator,
     "orders.retry-now.v1": RetryNow,
     "orders.pause-order.v1": PauseOrder,
     "orders.resume-order.v1": ResumeOrder,

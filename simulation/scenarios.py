@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts.orders import PauseOrder, ResolveAttention, ResumeOrder, RetryNow, StartOrder
+from contracts.orders import CancelByOperator, PauseOrder, ResolveAttention, ResumeOrder, RetryNow, StartOrder
 from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS, ORDERS_COMMANDS, PAYMENT_EVENTS, RECOMMENDATION_EVENTS
 from contracts.values import CommandData, Item
 from simulation.kit import words
@@ -59,6 +59,8 @@ class Player:
             "resume": lambda: self._say(ResumeOrder(**_BY)),
             "retry-now": lambda: self._say(RetryNow(**_BY)),
             "resolve": lambda how: self._say(ResolveAttention(**_BY, resolution=how)),
+            "prove": lambda how: self._say(ResolveAttention(**_BY, resolution=how, evidence="BANK-4711")),
+            "cancel-by-operator": lambda: self._say(CancelByOperator(**_BY)),
             "again": self._again,
             "invalid": self._invalid,
             "signals": lambda: self.play("invalid equal greet approve add cancel"),

@@ -85,6 +85,16 @@ BOTH: Final[Mapping[str, Scenario]] = {
         "release-is-silent": "start down:inventory cancel skip:200 signals operators up",
         "release-tried-by-hand": "start down:inventory cancel until:NEEDS_ATTENTION resolve:retry up",
         "cancelled-while-timing-out": "start:timeout=5 down:inventory skip:6 cancel cancel up",
+        "refund-settled-with-evidence": f"{_REFUNDING} until:NEEDS_ATTENTION away prove:retry prove:settled back",
+        # --- an operator cancels
+        "cancelled-by-operator": "cancel-by-operator start cancel-by-operator again cancel-by-operator",
+        "cancelled-by-operator-while-reserving": "start:until=RESERVING down:inventory cancel-by-operator up",
+        "cancelled-by-operator-while-paying": "start down:payment approve cancel-by-operator cancel-by-operator up",
+        "cancelled-by-operator-while-timing-out": "start:timeout=5 down:inventory skip:6 cancel-by-operator cancel up",
+        "operator-cancels-what-is-declined": (
+            "start:method=pm_card_declined down:inventory approve cancel-by-operator up cancel-by-operator"
+        ),
+        "operator-cancels-what-is-completed": "start approve cancel-by-operator",
         # --- pauses
         "paused-while-reserving": "start:until=RESERVING down:inventory pause pause up signals operators resume",
         "paused-while-awaiting": "start:timeout=100 skip:40 pause skip:500 operators resume skip:59 approve",
@@ -120,6 +130,7 @@ ENRICHING: Final[Mapping[str, Scenario]] = {
         "approved-while-enriching": "down:customer start approve approve add up",
         "line-while-enriching": "down:customer start add add:ghost:1 up approve",
         "cancelled-while-enriching": "down:customer start add cancel up",
+        "cancelled-by-operator-while-enriching": "down:customer start cancel-by-operator up",
         "signals-while-enriching": "down:customer start operators signals up",
         "paused-while-enriching": "down:customer down:recommendation start skip:1 pause up skip:100 operators resume",
         "paused-and-unknown": "down:customer start:customer=nobody pause up",

@@ -10,6 +10,7 @@ from contracts.inventory import AdjustStock, ReceiveStock
 from contracts.orders import (
     AddLineItem,
     ApprovePayment,
+    CancelByOperator,
     CancelOrder,
     PauseOrder,
     ResolveAttention,
@@ -79,14 +80,22 @@ def resume(reason: str = "looked into it") -> ResumeOrder:
     return ResumeOrder(operator=OPERATOR, reason=reason)
 
 
+def cancel_by_operator(reason: str = "the customer called") -> CancelByOperator:
+    """End the order as `cancel` does, by name."""
+    return CancelByOperator(operator=OPERATOR, reason=reason)
+
+
 def retry_now(reason: str = "it is up again") -> RetryNow:
     """Skip the wait before the next attempt."""
     return RetryNow(operator=OPERATOR, reason=reason)
 
 
-def resolve(resolution: Literal["retry", "settled"], reason: str = "receipt 7") -> ResolveAttention:
+def resolve(
+    resolution: Literal["retry", "settled"], reason: str = "receipt 7", evidence: str | None = None
+) -> ResolveAttention:
     """Deal with an order that needs a person."""
-    return ResolveAttention(operator=OPERATOR, reason=reason, resolution=resolution)
+    proof = {} if evidence is None else {"evidence": evidence}
+    return ResolveAttention(operator=OPERATOR, reason=reason, resolution=resolution, **proof)
 
 
 # --- the shop ---------------------------------------------------------------------------------------------------------

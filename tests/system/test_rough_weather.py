@@ -15,6 +15,7 @@ from simulation.kit import (
     add_line,
     approve,
     cancel,
+    cancel_by_operator,
     greet,
     pause,
     resolve,
@@ -26,12 +27,13 @@ from simulation.parts import SERVICES
 from simulation.system import Outside
 
 OPERATIONS: tuple[CommandData, ...] = (
+    cancel_by_operator(),
     pause(),
     pause(),
     resume(),
     retry_now(),
     resolve("retry"),
-    resolve("settled"),
+    resolve("settled", evidence="BANK-4711"),
 )
 FAULTY = Outside(
     store=lambda service, store: LosesAnswers(store),  # type: ignore[arg-type, return-value]

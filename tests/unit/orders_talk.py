@@ -12,6 +12,7 @@ from contracts.envelope import InvalidCommand
 from contracts.orders import (
     AddLineItem,
     ApprovePayment,
+    CancelByOperator,
     CancelOrder,
     CommandAccepted,
     CommandRejected,
@@ -48,6 +49,7 @@ APPROVE, CANCEL = ApprovePayment(approved_by="boss"), CancelOrder(reason="no")
 ADD = AddLineItem(sku="mug", quantity=1)
 BY: dict[str, Any] = {"operator": "op", "reason": "because"}
 RETRY_NOW, PAUSE, RESUME = RetryNow(**BY), PauseOrder(**BY), ResumeOrder(**BY)
+CANCEL_BY_OPERATOR = CancelByOperator(**BY)
 SETTLED = ResolveAttention(**BY, resolution="settled")
 INVALID = InvalidCommand("bad", "test", "orders.nonsense.v1", "O", "This is nonsense.")
 

@@ -9,7 +9,9 @@ import pytest
 from orders_talk import (
     ADD,
     APPROVE,
+    BY,
     CANCEL,
+    CANCEL_BY_OPERATOR,
     CHARGE,
     EXTRA,
     FIRST,
@@ -49,7 +51,7 @@ from contracts.orders import CommandAccepted, CommandRejected
 from contracts.payment import Charge, Refund, VoidCharge
 from contracts.registry import EVENT_MODELS
 from contracts.values import Item
-from messaging.decision import TimerFired
+from messaging.decision import Note, TimerFired
 from services.orders.domain.decide import TABLE
 from services.orders.domain.state import ENDED, Phase
 from services.orders.handlers import REPLIES
@@ -59,6 +61,7 @@ MESSAGES: dict[str, Any] = {
     "start": start(),
     "approve": APPROVE,
     "cancel": CANCEL,
+    "cancel-by-operator": CANCEL_BY_OPERATOR,
     "add": ADD,
     "held": held(),
     "refused": refused(),
@@ -84,7 +87,18 @@ MESSAGES: dict[str, Any] = {
     "recommended": recommended("mug"),
 }
 STARTS = ("start", "greet")
-SIGNALS = (*STARTS, "invalid", "approve", "cancel", "add", "retry-now", "pause", "resume", "resolve")
+SIGNALS = (
+    *STARTS,
+    "invalid",
+    "approve",
+    "cancel",
+    "cancel-by-operator",
+    "add",
+    "retry-now",
+    "pause",
+    "resume",
+    "resolve",
+)
 
 
 def test_the_table_has_a_rule_for_every_message_in_every_phase() -> None:
@@ -146,6 +160,28 @@ def test_every_signal_has_its_verdict_in_every_phase(phase: Phase) -> None:
     order = start(workflow_version=2) if phase is Phase.ENRICHING else start()
     signals = (order, APPROVE, CANCEL, ADD)
     assert tuple(verdict(in_phase(phase).tell(signal)) for signal in signals) == VERDICTS[phase]
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_an_operator_s_cancel_does_what_the_customer_s_does_and_stands_in_the_history_with_name_and_reason(
+    phase: Phase,
+) -> None:
+    customer, operator = in_phase(phase), in_phase(phase)
+    theirs, ours = customer.tell(CANCEL), operator.tell(CANCEL_BY_OPERATOR)
+    assert operator.view.order == customer.view.order
+    assert verdict(ours) == verdict(theirs)
+    notes = [said.data for said in ours if isinstance(said, Note)]
+    assert notes == ([BY] if verdict(ours) == "accepted" else [])
+    assert [said for said in ours if not isinstance(said, Note)][1:] == theirs[1:]
+
+
+def test_the_evidence_of_what_was_done_by_hand_stands_in_the_history() -> None:
+    talk = in_phase(Phase.COMPENSATING)
+    while talk.order.attention is None:
+        talk.fire()
+    said = talk.tell(SETTLED.model_copy(update={"evidence": "BANK-4711"}))
+    (note,) = [said for said in said if isinstance(said, Note)]
+    assert (note.type, note.data["evidence"]) == ("orders.evidence-given", "BANK-4711")
 
 
 def test_an_order_on_its_plain_way() -> None:

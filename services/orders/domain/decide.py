@@ -65,6 +65,7 @@ TABLE: Final[Mapping[type[Any], Mapping[Phase, Rule]]] = {
     orders.StartGreet:            _row(greet,      _S.start_again,      _S.start_again, _S.start_again,   _S.start_again,      _S.start_again,               _S.start_again),
     orders.ApprovePayment:        _row(_UNKNOWN,   _S.approve,          _S.approve,     _S.approve,       _S.approved_already, _LATE,                        _LATE),
     orders.CancelOrder:           _row(_UNKNOWN,   _S.cancel,           _S.cancel,      _S.cancel,        _S.cancel,           _S.cancel_while_compensating, _LATE),
+    orders.CancelByOperator:      _row(_UNKNOWN,   _S.cancel,           _S.cancel,      _S.cancel,        _S.cancel,           _S.cancel_while_compensating, _LATE),
     orders.AddLineItem:           _row(_UNKNOWN,   _S.add_line,         _S.add_line,    _S.add_line,      _S.not_allowed,      _LATE,                        _LATE),
     orders.RetryNow:              _row(_UNKNOWN,   _O.retry_now,        _O.retry_now,   _O.retry_now,     _O.retry_now,        _O.retry_now,                 _LATE),
     orders.PauseOrder:            _row(_UNKNOWN,   _O.pause,            _O.pause,       _O.pause,         _O.pause,            _O.pause,                     _LATE),

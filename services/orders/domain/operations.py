@@ -87,7 +87,7 @@ def resolve(situation: Situation) -> Move:
         return reject(order, situation.command, "not-allowed", "The order does not need a person.")
     if order.paused_at is not None:
         return reject(order, situation.command, "not-allowed", "The order is paused; resume it first.")
-    accepted = accept(order, situation.command)
+    accepted = accept(order, situation.command).then(lambda o: Move(o, _evidence(data)))
     if data.resolution == "retry":
         note = Note("orders.retried-now", {"operator": data.operator, "reason": data.reason})
         again = accepted.then(lambda o: Move(o, (note,)))
@@ -101,3 +101,10 @@ def resolve(situation: Situation) -> Move:
     if voiding:
         return resolved.then(lambda o: payment_settled(o, now))
     return resolved.then(lambda o: give_up_step(o, now))
+
+
+def _evidence(data: ResolveAttention) -> tuple[Note, ...]:
+    if data.evidence is None:
+        return ()
+    facts = {"operator": data.operator, "resolution": data.resolution, "evidence": data.evidence}
+    return (Note("orders.evidence-given", facts),)

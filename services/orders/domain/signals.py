@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from contracts.envelope import InvalidCommand
-from contracts.orders import AddLineItem, ApprovePayment, CancelOrder, OrderStarted, PaymentApproved, StartOrder
+from contracts.orders import AddLineItem, ApprovePayment, CancelByOperator, OrderStarted, PaymentApproved, StartOrder
 from contracts.values import MAX_LINES, Item, PricedItem
-from messaging.decision import Outgoing
+from messaging.decision import Note, Outgoing
 from services.orders.domain.compensation import compensate
 from services.orders.domain.deadlines import (
     approval_timeout_s,
@@ -156,9 +156,8 @@ def pay_if_settled(order: Order, now: datetime) -> Move:
 
 
 def cancel(situation: Situation) -> Move:
-    """Give everything back and end as cancelled."""
-    assert isinstance(situation.message.data, CancelOrder)
-    move = accept(situation.order, situation.command)
+    """Give everything back and end as cancelled, whoever asked for it: the customer, or an operator with name and reason."""
+    move = accept(situation.order, situation.command).then(lambda o: _by_operator(situation, o))
     return move.then(
         lambda o: compensate(
             o,
@@ -176,8 +175,17 @@ def cancel_while_compensating(situation: Situation) -> Move:
     order, undo = situation.order, situation.order.compensation
     if undo is None or undo.ending == "FAILED":
         return too_late(situation)
-    known = undo.by_customer
-    return accept(replace(order, compensation=replace(undo, by_customer=True)), situation.command, duplicate=known)
+    if undo.by_customer:
+        return accept(order, situation.command, duplicate=True)
+    asked_for = replace(order, compensation=replace(undo, by_customer=True))
+    return accept(asked_for, situation.command).then(lambda o: _by_operator(situation, o))
+
+
+def _by_operator(situation: Situation, order: Order) -> Move:
+    data = situation.message.data
+    if not isinstance(data, CancelByOperator):
+        return Move(order)
+    return Move(order, (Note("orders.cancelled-by-operator", {"operator": data.operator, "reason": data.reason}),))
 
 
 # --- add a line -------------------------------------------------------------------------------------------------------
