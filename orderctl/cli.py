@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 import socket
@@ -25,6 +26,12 @@ CommandIdOption = Annotated[
     typer.Option("--command-id", help="The command's id; the same id again is the same command. Default: a new one."),
 ]
 NoWaitFlag = Annotated[bool, typer.Option("--no-wait", help="Return when the broker has the command; no verdict.")]
+DryRunFlag = Annotated[
+    bool, typer.Option("--dry-run", help="Send nothing: tell what it would do, or why it would be refused.")
+]
+OperatorOption = Annotated[
+    str, typer.Option("--operator", envvar="OPERATOR", default_factory=getpass.getuser, help="Who asks.")
+]
 VerdictTimeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the verdict.")]
 
 VERDICT_TIMEOUT_S: Final = 30.0

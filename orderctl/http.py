@@ -7,9 +7,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from yarl import URL
 
+from orderctl.command import Command
 from orderctl.errors import ApiError, ApiUnreachableError, NotFoundError, UsageError
 from orderctl.settings import Settings
 
@@ -29,15 +30,25 @@ class Api:
     ) -> dict[str, Any]:
         """The JSON object at `path`. Raises `NotFoundError` with the text `missing` on 404, `UsageError` on 400,
         `ApiUnreachableError`, `ApiError`."""
+        return await self._ask("GET", path, query, None, missing)
+
+    async def post(self, path: str, body: object) -> dict[str, Any]:
+        """The JSON object that answers `body`, sent as JSON. Raises as `get` does."""
+        return await self._ask("POST", path, None, to_json(body), None)
+
+    async def _ask(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: bytes | None, missing: str | None
+    ) -> dict[str, Any]:
         url = f"{self._base}{path}"
+        headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             address = URL(url, encoded=True).update_query(dict(query or {}))
-            async with self._session.get(address) as response:
-                body, status = await response.read(), response.status
+            async with self._session.request(method, address, data=body, headers=headers) as response:
+                answer, status = await response.read(), response.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             cause = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
             raise ApiUnreachableError(self._name, self._base, cause) from error
-        document = _parse(body)
+        document = _parse(answer)
         if status == 200 and isinstance(document, dict):
             return document
         detail = document.get("detail") if isinstance(document, dict) else None
@@ -85,6 +96,14 @@ class Apis:
     async def history(self, order_id: str) -> list[Any]:
         """What happened to the order, oldest first. Raises `NotFoundError`."""
         return await self.orders.get_all(f"/orders/{_part(order_id)}/history", missing=_no_order(order_id))
+
+    async def plan(self, command: Command, *, known: bool) -> dict[str, Any]:
+        """What the command would do if it was sent now. `known`: its id may have been sent before."""
+        identity = {"id": command.id, "source": command.source} if known else {}
+        data = command.data.model_dump(mode="json", exclude_unset=True)
+        return await self.orders.post(
+            f"/orders/{_part(command.key)}/plan", {"type": command.type, "data": data} | identity
+        )
 
     async def sku(self, sku: str) -> dict[str, Any]:
         """Price and counts of a SKU. Raises `NotFoundError`."""

@@ -10,6 +10,7 @@ import typer
 
 from orderctl import cli, render, settings
 from orderctl.commands import audit, import_, load, operations, queries, shop, signals, start, watch
+from orderctl.commands.verbs import order_verb
 from orderctl.errors import OrderctlError
 from orderctl.exits import Exit
 
@@ -39,13 +40,13 @@ def root(
 
 
 app.command("start")(start.start)
-app.command("approve")(signals.approve)
-app.command("cancel")(signals.cancel)
-app.command("add-item")(signals.add_item)
-app.command("retry-now")(operations.retry_now)
-app.command("pause")(operations.pause)
-app.command("resume")(operations.resume)
-app.command("resolve-attention")(operations.resolve_attention)
+app.command("approve")(order_verb(signals.approve))
+app.command("cancel")(order_verb(signals.cancel))
+app.command("add-item")(order_verb(signals.add_item))
+app.command("retry-now")(order_verb(operations.retry_now))
+app.command("pause")(order_verb(operations.pause))
+app.command("resume")(order_verb(operations.resume))
+app.command("resolve-attention")(order_verb(operations.resolve_attention))
 app.command("status")(queries.status)
 app.command("items")(queries.items)
 app.command("history")(queries.history)

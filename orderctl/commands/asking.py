@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from orderctl import cli, render
+from orderctl import cli, foresight, render
 from orderctl.client import connect
 from orderctl.command import Command
 from orderctl.exits import Exit
+from orderctl.http import Apis
 from orderctl.settings import Settings
 
 
@@ -29,3 +30,16 @@ async def ask_and_tell(
         line = f"{render.escape(command.key)}: {render.verdict_line(verdict)}"
         render.out().print(f"{line} {render.escape(about)}".rstrip())
     return Exit.OK if verdict.accepted else Exit.REJECTED
+
+
+async def plan_and_tell(settings: Settings, command: Command, known: bool, json: bool) -> Exit:
+    """Send nothing; print what the command would do. 0: it would not be refused, 5: it would be."""
+    async with Apis(settings) as apis:
+        plan = await apis.plan(command, known=known)
+    if json:
+        render.print_json(plan)
+    else:
+        console = render.out()
+        for line in foresight.plan_lines(plan):
+            console.print(line)
+    return foresight.exit_of(plan)

@@ -12,7 +12,6 @@ from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS
 from orderctl import cli
 from orderctl.command import new_command
 from orderctl.commands.asking import ask_and_tell
-from orderctl.commands.operations import OperatorOption
 
 SkuArgument = Annotated[str, typer.Argument(metavar="SKU", help="The SKU.")]
 
@@ -80,7 +79,7 @@ def register_customer(
 def erase_customer(
     context: typer.Context,
     customer_id: Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="The customer.")],
-    operator: OperatorOption,
+    operator: cli.OperatorOption,
     reason: Annotated[str, typer.Option(help="Why. It is kept for ever: no place for personal data.")],
     command_id: cli.CommandIdOption = None,
     no_wait: cli.NoWaitFlag = False,

@@ -6,54 +6,27 @@ from typing import Annotated
 
 import typer
 
-from contracts.orders import AddLineItem, ApprovePayment, CancelOrder
-from contracts.topics import ORDERS_EVENTS
+from contracts.orders import AddLineItem, ApprovePayment, CancelByOperator, CancelOrder
 from orderctl import cli
-from orderctl.command import new_command
-from orderctl.commands.asking import ask_and_tell
 
 
-def approve(
-    context: typer.Context,
-    order_id: cli.OrderArgument,
-    approved_by: Annotated[str, typer.Option("--by", help="Who approves.")] = "orderctl",
-    command_id: cli.CommandIdOption = None,
-    no_wait: cli.NoWaitFlag = False,
-    timeout: cli.VerdictTimeout = cli.VERDICT_TIMEOUT_S,
-    json: cli.JsonFlag = False,
-) -> None:
+def approve(approved_by: Annotated[str, typer.Option("--by", help="Who approves.")] = "orderctl") -> ApprovePayment:
     """Let an order's payment be taken, and print the verdict."""
-    command = new_command(order_id, lambda: ApprovePayment(approved_by=approved_by), command_id)
-    settings = cli.settings_of(context)
-    cli.run(lambda: ask_and_tell(settings, command, ORDERS_EVENTS, not no_wait, timeout, json))
+    return ApprovePayment(approved_by=approved_by)
 
 
 def cancel(
-    context: typer.Context,
-    order_id: cli.OrderArgument,
     reason: Annotated[str, typer.Option(help="Why.")] = "customer request",
-    command_id: cli.CommandIdOption = None,
-    no_wait: cli.NoWaitFlag = False,
-    timeout: cli.VerdictTimeout = cli.VERDICT_TIMEOUT_S,
-    json: cli.JsonFlag = False,
-) -> None:
+    operator: Annotated[
+        str | None,
+        typer.Option("--operator", help="Cancel as this operator, on the operators' topic; it stands in the history."),
+    ] = None,
+) -> CancelOrder | CancelByOperator:
     """End an order and give back what it took; print the verdict."""
-    command = new_command(order_id, lambda: CancelOrder(reason=reason), command_id)
-    settings = cli.settings_of(context)
-    cli.run(lambda: ask_and_tell(settings, command, ORDERS_EVENTS, not no_wait, timeout, json))
+    return CancelOrder(reason=reason) if operator is None else CancelByOperator(operator=operator, reason=reason)
 
 
-def add_item(
-    context: typer.Context,
-    order_id: cli.OrderArgument,
-    item: Annotated[str, typer.Argument(metavar="SKU:QTY", help="The line to add.")],
-    command_id: cli.CommandIdOption = None,
-    no_wait: cli.NoWaitFlag = False,
-    timeout: cli.VerdictTimeout = cli.VERDICT_TIMEOUT_S,
-    json: cli.JsonFlag = False,
-) -> None:
+def add_item(item: Annotated[str, typer.Argument(metavar="SKU:QTY", help="The line to add.")]) -> AddLineItem:
     """Add a line to an order that is not approved yet; the verdict comes when the extra stock is held."""
     line = cli.parse_item(item)
-    command = new_command(order_id, lambda: AddLineItem(sku=line.sku, quantity=line.quantity), command_id)
-    settings = cli.settings_of(context)
-    cli.run(lambda: ask_and_tell(settings, command, ORDERS_EVENTS, not no_wait, timeout, json))
+    return AddLineItem(sku=line.sku, quantity=line.quantity)

@@ -112,7 +112,7 @@ class PostgresOrders:
 
     async def load(self, transaction: PostgresTransaction, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
         """See `OrdersStore.load`."""
-        return {row["key"]: (_view(row), row["version"]) for row in await transaction.fetch(LOAD, list(keys))}
+        return {row["key"]: (read_view(row), row["version"]) for row in await transaction.fetch(LOAD, list(keys))}
 
     def stage(self, transaction: PostgresTransaction, changes: Changes) -> None:
         """See `OrdersStore.stage`."""
@@ -163,7 +163,8 @@ def _order_row(order: Order, version: int) -> tuple[Any, ...]:
     )
 
 
-def _view(row: asyncpg.Record) -> View:
+def read_view(row: asyncpg.Record) -> View:
+    """What is known of an order, from its row of `LOAD`."""
     order = None if row["state"] is None else parse_order(row["state"])
     told = json.loads(row["commands"]) if row["commands"] else []
     verdicts = {

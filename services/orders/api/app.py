@@ -6,6 +6,7 @@ import asyncpg
 
 from messaging.app import QueryService
 from messaging.settings import Settings
+from services.orders.api.plan import Plans
 from services.orders.api.queries import OrderQueries
 from services.orders.app import MIGRATIONS
 
@@ -14,4 +15,5 @@ async def build(settings: Settings) -> QueryService:
     """The query API over the orders database."""
     pool = asyncpg.create_pool(settings.database_url, min_size=0, max_size=8, command_timeout=10, timeout=5)
     queries = OrderQueries(pool)
-    return QueryService(MIGRATIONS, queries.routes(), queries.ready, pool.close)
+    routes = [*queries.routes(), *Plans(queries.fetch).routes()]
+    return QueryService(MIGRATIONS, routes, queries.ready, pool.close)

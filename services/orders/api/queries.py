@@ -25,7 +25,7 @@ ONE: Final = f"SELECT {_COLUMNS} FROM orders WHERE order_id = $1"
 LIST: Final = f"""
 SELECT {_COLUMNS} FROM orders
 WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR customer_id = $2) AND ($3::text IS NULL OR waiting_for = $3)
-  AND ($4::timestamptz IS NULL OR (created_at, order_id) < ($4, $5))
+  AND ($4::timestamptz IS NULL OR (created_at, order_id) < ($4, $5)) AND ($7::timestamptz IS NULL OR created_at < $7)
 ORDER BY created_at DESC, order_id DESC LIMIT $6
 """
 
@@ -71,12 +71,13 @@ class OrderQueries:
     async def ready(self) -> bool:
         """Whether the database answers."""
         try:
-            await self._fetch("SELECT 1")
+            await self.fetch("SELECT 1")
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
             return False
         return True
 
-    async def _fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The rows that a query finds. The pool is opened with the first one, so that the process starts without its database."""
         if not self._opened:
             await self._pool
             self._opened = True
@@ -85,7 +86,7 @@ class OrderQueries:
 
     async def list(self, request: web.Request) -> web.Response:
         """`GET /orders`: newest first, filtered."""
-        refuse_unknown(request, ("status", "customer", "waiting_for", "limit", "after"))
+        refuse_unknown(request, ("status", "customer", "waiting_for", "created_before", "limit", "after"))
         status = _one_of(request, "status", STATUSES)
         waiting_for = _one_of(request, "waiting_for", WAITS)
         customer = request.query.get("customer")
@@ -93,7 +94,8 @@ class OrderQueries:
             raise Problem(400, "Bad customer", "customer must be 1 to 64 printable characters.")
         limit = limit_of(request)
         at, order_id = _cursor(request.query.get("after"))
-        rows = await self._fetch(LIST, status, customer, waiting_for, at, order_id, limit + 1)
+        before = _moment(request, "created_before")
+        rows = await self.fetch(LIST, status, customer, waiting_for, at, order_id, limit + 1, before)
         items = [_order(row) for row in rows[:limit]]
         following = _cursor_of(rows[limit - 1]) if len(rows) > limit else None
         return json_response({"items": items, "next": following})
@@ -109,11 +111,11 @@ class OrderQueries:
     async def history(self, request: web.Request) -> web.Response:
         """`GET /orders/{id}/history`: what happened, in order, what caused it, and where the messages stand."""
         row = await self._one(request)
-        return json_response({"items": await history_of(self._fetch, row["order_id"]), "next": None})
+        return json_response({"items": await history_of(self.fetch, row["order_id"]), "next": None})
 
     async def _one(self, request: web.Request) -> asyncpg.Record:
         order_id = request.match_info["order_id"]
-        rows = await self._fetch(ONE, order_id) if is_id(order_id) else []
+        rows = await self.fetch(ONE, order_id) if is_id(order_id) else []
         if not rows:
             raise Problem(404, "Unknown order", "There is no order with this id.")
         return rows[0]
@@ -128,6 +130,19 @@ def _one_of(request: web.Request, name: str, known: tuple[str, ...]) -> str | No
     if value is not None and value not in known:
         raise Problem(400, f"Unknown {name}", f"{name} must be one of {', '.join(known)}.")
     return value
+
+
+def _moment(request: web.Request, name: str) -> datetime | None:
+    value = request.query.get(name)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Problem(400, f"Bad {name}", f"{name} must be a time with its zone, as 2026-01-31T12:00:00Z.")
+    return moment
 
 
 def _cursor_of(row: asyncpg.Record) -> str:
