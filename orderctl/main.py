@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orderctl import cli, render, settings
-from orderctl.commands import audit, import_, load, operations, queries, shop, signals, start, watch
+from orderctl.commands import audit, bulk, import_, load, operations, queries, shop, signals, start, watch
 from orderctl.commands.verbs import order_verb
 from orderctl.errors import OrderctlError
 from orderctl.exits import Exit
@@ -47,6 +47,7 @@ app.command("retry-now")(order_verb(operations.retry_now))
 app.command("pause")(order_verb(operations.pause))
 app.command("resume")(order_verb(operations.resume))
 app.command("resolve-attention")(order_verb(operations.resolve_attention))
+app.add_typer(bulk.app, name="bulk")
 app.command("status")(queries.status)
 app.command("items")(queries.items)
 app.command("history")(queries.history)

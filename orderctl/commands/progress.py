@@ -10,20 +10,45 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from orderctl.load.result import Progress as RunProgress
 
 
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[facts]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+class Bar:
+    """One bar. Use it as `with`."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._progress = _progress()
+        self._task = self._progress.add_task(title, total=total, facts="")
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self) -> None:
+        """One more is done."""
+        self._progress.advance(self._task)
+
+
 class Bars:
     """A bar for the setup and one for the orders. Use it as `with`."""
 
     def __init__(self, setup_title: str = "catalogue and customers") -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[facts]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = _progress()
         self._setup_title = setup_title
         self._setup: TaskID | None = None
         self._orders: TaskID | None = None

@@ -135,7 +135,7 @@ class Shop:
                 self._end(key, "failed", {"reason": "out-of-stock", **customer}, command.id)
         elif kind == "approve-payment":
             self._end(key, "completed", {"total_minor": 1250, "currency": "GBP", **customer}, command.id)
-        elif kind == "cancel-order":
+        elif kind in {"cancel-order", "cancel-by-operator"}:
             self._end(key, "cancelled", {"reason": "customer-request", **customer}, command.id)
 
     def _end(self, key: str, how: str, data: dict[str, Any], cause: str) -> None:
