@@ -25,6 +25,7 @@ from messaging.decision import Message
 from services.orders.domain import View
 from services.orders.domain.foresee import Foresight, foresee
 from services.orders.domain.move import awaited
+from services.orders.domain.retries import is_left_to_a_person
 from services.orders.domain.state import Order
 from simulation import System
 from simulation.clock import finish
@@ -82,7 +83,7 @@ def plan(system: System, data: CommandData) -> Foresight:
 def at_rest(system: System) -> bool:
     """Whether the order waits for nobody but a person."""
     order = view_of(system).order
-    if order is None or order.ended or order.paused_at is not None:
+    if order is None or order.ended or order.paused_at is not None or is_left_to_a_person(order):
         return True
     return not awaited(order) and order.retry_at is None and order.recommend_by is None
 

@@ -35,7 +35,7 @@ async def http(open_shop: Shop) -> AsyncIterator[TestClient[Any, Any]]:
     async def ready() -> bool:
         return True
 
-    app = make_app(Plans(fetch, open_shop.system.clock.now).routes(), CollectorRegistry(), ready, lambda: True, {})
+    app = make_app(Plans(fetch, now=open_shop.system.clock.now).routes(), CollectorRegistry(), ready, lambda: True, {})
     async with TestClient(TestServer(app)) as client:
         yield client
 

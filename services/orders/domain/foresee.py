@@ -20,6 +20,7 @@ from messaging.decision import Message, Note, Outgoing, TimerFired
 from services.orders.domain.decide import TIMER, decide
 from services.orders.domain.move import Said, awaited
 from services.orders.domain.participants import Participants, participants_of
+from services.orders.domain.policies import DEFAULTS, Policies
 from services.orders.domain.state import Order, View
 
 StockKind = Literal["reserve", "release", "ship"]
@@ -83,10 +84,10 @@ class Foresight:
     stock: tuple[StockMove, ...]
 
 
-def foresee(view: View, message: Message, now: datetime) -> Foresight:
+def foresee(view: View, message: Message, now: datetime, policies: Policies = DEFAULTS) -> Foresight:
     """What `message`, a command, would do if it came now."""
-    decision = decide(view, message, now)
-    ahead = _Ahead(decision.state, now, participants_of(view.order or decision.state.order))
+    decision = decide(view, message, now, policies)
+    ahead = _Ahead(decision.state, now, policies, participants_of(view.order or decision.state.order))
     ahead.ask(_under_way(view.order))
     ahead.take_note(decision.says)
     steps = tuple(ahead.steps)
@@ -129,6 +130,7 @@ class _Ahead:
 
     view: View
     now: datetime
+    policies: Policies
     participants: Participants
     requests: deque[CommandData] = field(default_factory=deque)
     steps: list[Step] = field(default_factory=list)
@@ -147,7 +149,7 @@ class _Ahead:
             message = self._next(key, f"ahead-{number}")
             if message is None:
                 return
-            decision = decide(self.view, message, self.now)
+            decision = decide(self.view, message, self.now, self.policies)
             self.view = decision.state
             self.take_note(decision.says)
             self.ask(said for said in decision.says if isinstance(said, Outgoing))
