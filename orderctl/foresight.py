@@ -10,7 +10,9 @@ from orderctl.events import short_name
 from orderctl.exits import Exit
 
 _FOOTNOTE: Final = "Foreseen as if every service answered at once and in the best way; nothing was sent."
-#: What need not be read of a step: ids that the line tells already, or that nobody looks for in a plan.
+#: What a plan tells of a step beyond the usual facts.
+_NAMED: Final = ("operator", "reservation_id")
+#: What nobody looks for in a plan.
 _NOISE: Final = frozenset({"command_id", "duplicate", "request_id", "levels", "recommendations"})
 
 
@@ -52,7 +54,9 @@ def _standing(standing: Mapping[str, Any] | None) -> str:
 
 def _steps(title: str, steps: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for number, step in enumerate(steps):
-        facts = render.facts({name: value for name, value in step["data"].items() if name not in _NOISE})
+        data = step["data"]
+        named_ids = [str(data[name]) for name in _NAMED if name in data]
+        facts = ", ".join(filter(None, [*named_ids, render.facts({n: v for n, v in data.items() if n not in _NOISE})]))
         named = step["type"] if step["topic"] is None else f"{step['type']} on {step['topic']}"
         line = f"{step['kind']:<8} {render.escape(named)}  {render.escape(facts)}".rstrip()
         yield f"  {title if number == 0 else '':<8} {line}"

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
-from conversation import Shop
 from prometheus_client import CollectorRegistry
 
 from messaging.http import make_app
 from services.orders.api.plan import Plans
 from services.orders.store import LOAD
+from simulation.kit import Shop, approve, pause
 
 BY = {"operator": "op", "reason": "ticket 7"}
 
 
 @pytest.fixture
 def open_shop() -> Shop:
-    return Shop(version=2).open()
+    return Shop()
 
 
 @pytest_asyncio.fixture
@@ -56,7 +56,7 @@ def told(steps: list[dict[str, Any]]) -> list[str]:
 
 
 async def test_a_cancellation_tells_what_it_would_send_and_give_back(open_shop: Shop, plan: Any) -> None:
-    open_shop.start()
+    open_shop.given_order()
     before = open_shop.system.history("O")
     answer = await plan("cancel-by-operator", **BY)
     assert answer["verdict"] == {"accepted": True, "duplicate": False, "reason": None, "message": ""}
@@ -73,7 +73,7 @@ async def test_a_cancellation_tells_what_it_would_send_and_give_back(open_shop: 
 
 
 async def test_an_approval_tells_the_money_and_the_parcel(open_shop: Shop, plan: Any) -> None:
-    open_shop.start()
+    open_shop.given_order()
     answer = await plan("approve-payment", approved_by="boss")
     assert answer["money"] == [{"kind": "charge", "amount_minor": 500, "currency": "GBP"}]
     assert answer["stock"] == [{"kind": "ship", "sku": "tea", "quantity": 2}]
@@ -81,7 +81,7 @@ async def test_an_approval_tells_the_money_and_the_parcel(open_shop: Shop, plan:
 
 
 async def test_what_would_be_refused_says_why_and_moves_nothing(open_shop: Shop, plan: Any) -> None:
-    open_shop.start()
+    open_shop.given_order()
     refused = {
         ("retry-now", "not-allowed"): BY,
         ("resume-order", "not-allowed"): BY,
@@ -99,9 +99,9 @@ async def test_what_would_be_refused_says_why_and_moves_nothing(open_shop: Shop,
 
 
 async def test_a_charge_that_may_be_taken_meanwhile_is_said_to_be_refunded_then(open_shop: Shop, plan: Any) -> None:
-    open_shop.start()
+    open_shop.given_order()
     open_shop.system.gateway.away = True
-    open_shop.approve()
+    open_shop.when(approve())
     answer = await plan("cancel-order", reason="no")
     assert [(move["kind"], move["amount_minor"]) for move in answer["money"]] == [("void", 500)]
     assert "plan.if-it-was-taken" in [step["type"] for step in answer["then"]]
@@ -111,7 +111,7 @@ async def test_a_charge_that_may_be_taken_meanwhile_is_said_to_be_refunded_then(
 async def test_a_line_is_foreseen_with_its_verdict_and_without_a_price_that_nobody_knows_yet(
     open_shop: Shop, plan: Any
 ) -> None:
-    open_shop.start(items=(("tea", 2),))
+    open_shop.given_order()
     answer = await plan("add-line-item", sku="mug", quantity=3)
     assert answer["verdict"]["accepted"] is True
     assert told(answer["steps"]) == ["inventory.reserve-stock"]
@@ -123,15 +123,15 @@ async def test_a_line_is_foreseen_with_its_verdict_and_without_a_price_that_nobo
 
 
 async def test_the_price_of_a_sku_that_the_order_has_seen_is_foreseen(open_shop: Shop, plan: Any) -> None:
-    open_shop.start(items=(("tea", 2),))
+    open_shop.given_order()
     answer = await plan("add-line-item", sku="tea", quantity=1)
     assert answer["then"][-1]["data"]["total_minor"] == 750
 
 
 async def test_a_paused_order_is_foreseen_to_stand_still(open_shop: Shop, plan: Any) -> None:
-    open_shop.start()
+    open_shop.given_order()
     assert (await plan("pause-order", **BY))["outcome"]["paused"] is True
-    open_shop.pause()
+    open_shop.when(pause())
     answer = await plan("add-line-item", sku="mug", quantity=1)
     assert answer["verdict"]["accepted"] is None
     assert (await plan("cancel-order", reason="no"))["outcome"]["waiting_for"] == "operator"
