@@ -26,7 +26,7 @@ from services.orders.domain import View
 from services.orders.domain.foresee import Foresight, foresee
 from services.orders.domain.move import awaited
 from services.orders.domain.retries import is_left_to_a_person
-from services.orders.domain.state import Order
+from services.orders.domain.state import Order, Phase
 from simulation import System
 from simulation.clock import finish
 from simulation.scenarios import ORDER, SHELVES, Player
@@ -139,6 +139,12 @@ def reserves_unseen(order: Order | None) -> bool:
     return order is not None and undo is not None and not set(undo.waiting_releases) <= set(order.reservations)
 
 
+def may_be_taken(order: Order | None) -> bool:
+    """Whether a charge is being voided of which only the gateway knows that it took the money."""
+    charge = order.charge if order is not None else None
+    return order is not None and order.phase is Phase.PAYING and charge is not None and charge.state == "voiding"
+
+
 def check(player: Player, data: CommandData, certain_money: bool) -> None:
     system = player.system
     foreseen, stock_before, money_before = plan(system, data), shelves(system), money(system)
@@ -149,7 +155,7 @@ def check(player: Player, data: CommandData, certain_money: bool) -> None:
         [] if verdict.accepted is None else [(verdict.accepted, verdict.duplicate, verdict.reason)]
     )
     real = standing(view_of(system).order)
-    if any(step.type == "plan.if-it-was-taken" for step in foreseen.then) and real == ("COMPLETED", None, None, False):
+    if may_be_taken(foreseen.before) and real == ("COMPLETED", None, None, False):
         return
     assert standing(foreseen.after) == real
     if not foreseen.then:
