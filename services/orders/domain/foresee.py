@@ -6,7 +6,6 @@ for before it tries again passes; what a person has to say is not foreseen, so a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -132,16 +131,16 @@ class _Ahead:
     now: datetime
     policies: Policies
     participants: Participants
-    requests: deque[CommandData] = field(default_factory=deque)
+    requests: dict[tuple[type[CommandData], str], CommandData] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     money: list[MoneyMove] = field(default_factory=list)
     stock: list[StockMove] = field(default_factory=list)
 
     def ask(self, said: Iterable[Outgoing]) -> None:
-        """These requests are on their way. One that is asked for again is answered once."""
+        """These requests are on their way. One that is asked for again is answered once, also where it is to be held longer now."""
         for data in (out.data for out in said):
-            if isinstance(data, CommandData) and data not in self.requests:
-                self.requests.append(data)
+            if isinstance(data, CommandData) and not isinstance(data, inventory.ExtendReservation):
+                self.requests.setdefault((type(data), data.model_dump_json(exclude={"expires_at"})), data)
 
     def go_on(self, key: str) -> None:
         """Let everybody answer until nothing happens any more without a person."""
@@ -157,7 +156,7 @@ class _Ahead:
 
     def _next(self, key: str, id: str) -> Message | None:
         if self.requests:
-            asked = self.requests.popleft()
+            asked = self.requests.pop(next(iter(self.requests)))
             self.participants, answer = self.participants.answer(asked)
             topic, kind = TYPE_OF[type(answer)]
             self._heard(asked, answer)
