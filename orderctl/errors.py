@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from orderctl.exits import Exit
@@ -103,3 +104,14 @@ class NoAnswersError(OrderctlError):
             "Are both services running (`make status`)? The same again is harmless."
         )
         self.missing = missing
+
+
+class ReceiptError(OrderctlError):
+    """A receipt could not be kept; the run stops."""
+
+    def __init__(self, path: Path, cause: str) -> None:
+        super().__init__(
+            f"No more receipts can be written to {path} ({cause}). Make room; the same command with this file then goes on there, "
+            "and what has been sent without a receipt is told as a duplicate."
+        )
+        self.path = path

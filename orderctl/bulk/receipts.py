@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 from uuid import uuid4
 
 from pydantic_core import from_json, to_json
@@ -22,7 +23,7 @@ from pydantic_core import from_json, to_json
 from contracts.registry import TYPE_OF
 from contracts.values import CommandData
 from orderctl.command import Command
-from orderctl.errors import UsageError
+from orderctl.errors import ReceiptError, UsageError
 from orderctl.events import Verdict
 
 
@@ -70,6 +71,8 @@ def new_run(data: CommandData, order_ids: tuple[str, ...]) -> Run:
 def read_run(path: Path, data: CommandData) -> tuple[Run, dict[str, Receipt]] | None:
     """The run that the file is about, and the receipts that it has; None where there is no such file, or nothing in it.
     Raises `UsageError` where it is no file of receipts, or of another command than `data`."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file; receipts are kept in one.")
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -102,11 +105,12 @@ class ReceiptFile:
     def __init__(self, path: Path, run: Run) -> None:
         self._path = path
         self._run = run
-        self._file: IO[bytes]
+        self._file: FileIO
+        self._end = 0
 
     def __enter__(self) -> Self:
         try:
-            self._file = self._path.open("ab")
+            self._file = self._path.open("ab", buffering=0)
         except OSError as error:
             raise UsageError(f"The receipts cannot be written: {error}") from None
         try:
@@ -114,11 +118,15 @@ class ReceiptFile:
         except OSError:
             self._file.close()
             raise UsageError(f"Another run is writing to {self._path}.") from None
-        self._cut_torn_line()
-        if self._file.tell() == 0:
+        found = self._whole_lines()
+        if not found:
             run = self._run
             head = {"kind": "run", "run_id": run.run_id, "type": run.type, "data": run.data, "order_ids": run.order_ids}
             self._write(head)
+        elif from_json(found[0])["run_id"] != self._run.run_id:
+            # Between the look at the file and the lock somebody else has begun a run in it.
+            self._file.close()
+            raise UsageError(f"Another run has begun in {self._path} meanwhile.")
         return self
 
     def __exit__(
@@ -131,10 +139,21 @@ class ReceiptFile:
         self._write({"kind": "receipt", **{name: getattr(receipt, name) for name in Receipt.__slots__}})
 
     def _write(self, line: Mapping[str, object]) -> None:
-        self._file.write(to_json(line) + b"\n")
-        self._file.flush()
+        text = to_json(line) + b"\n"
+        try:
+            written = self._file.write(text)
+        except OSError as error:
+            raise ReceiptError(self._path, str(error)) from error
+        if written != len(text):
+            # Half a line would swallow the one that comes after it.
+            os.truncate(self._path, self._end)
+            raise ReceiptError(self._path, "not all of a line could be written")
+        self._end += written
 
-    def _cut_torn_line(self) -> None:
-        whole = self._path.read_bytes().rfind(b"\n") + 1
+    def _whole_lines(self) -> list[bytes]:
+        """The lines of the file, which ends with the last of them from now on: a torn one was being written when its run died."""
+        text = self._path.read_bytes()
+        whole = text.rfind(b"\n") + 1
         os.truncate(self._path, whole)
-        self._file.seek(whole)
+        self._end = whole
+        return text[:whole].splitlines()

@@ -19,7 +19,7 @@ class Job:
     """A run and how far it has come."""
 
     run: Run
-    receipts: dict[str, Receipt]
+    receipts: Mapping[str, Receipt]
     path: Path
     goes_on: bool
 

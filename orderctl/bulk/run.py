@@ -68,7 +68,8 @@ class Runner:
 
     async def run(self, commands: Iterable[Command]) -> Tally:
         """Send them one after another, and return when all that were sent have their verdict, or had their time.
-        Raises `BrokerUnreachableError` when the broker stayed away; what is in the tally by then has its receipt."""
+        Raises `BrokerUnreachableError` when the broker stayed away, and what `on_receipt` raises; what is in the tally by then
+        has its receipt."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.TaskGroup() as asking:
@@ -93,6 +94,10 @@ class Runner:
     async def _ask(self, command: Command) -> None:
         try:
             verdict = await self._client.ask(command, self._timeout_s)
+            self._silent_in_a_row = 0
+            receipt = Receipt.of(verdict, utc_now())
+            self._on_receipt(receipt)
+            self.tally.add(receipt)
         except NoVerdictError:
             self.tally.silent.append(command.key)
             self._silent_in_a_row += 1
@@ -102,10 +107,5 @@ class Runner:
             # The others under way may still be answered; then the caller hears of it.
             self._error = error
             self.stop()
-        else:
-            self._silent_in_a_row = 0
-            receipt = Receipt.of(verdict, utc_now())
-            self.tally.add(receipt)
-            self._on_receipt(receipt)
         finally:
             self._room.release()

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -146,28 +146,25 @@ async def _run(settings: Settings, wish: Wish) -> Exit:
     if not job.left:
         report.tell(job, Tally(), False, wish.json)
         return Exit.OK
-    stopped = asyncio.Event()
+    stopped, told = asyncio.Event(), dict(job.receipts)
     with ReceiptFile(job.path, job.run) as file, Bar(short_name(job.run.type), len(job.left)) as bar:
 
         def keep(receipt: Receipt) -> None:
             file.add(receipt)
-            job.receipts[receipt.order_id] = receipt
+            told[receipt.order_id] = receipt
             bar.advance()
 
-        commands = _commands(job, wish.data)
         async with connect(cli.transport_for(settings)) as client:
             runner = Runner(client, wish.rate_per_s, wish.timeout_s, keep)
-            with _interruptible(runner, stopped):
-                try:
-                    tally = await runner.run(commands)
-                finally:
-                    if job.left:
-                        _say_how_to_go_on(job, runner)
+            try:
+                with _interruptible(runner, stopped):
+                    tally = await runner.run(_commands(job, wish.data))
+            finally:
+                _say_how_to_go_on(replace(job, receipts=told), runner)
+    job = replace(job, receipts=told)
     report.tell(job, tally, stopped.is_set(), wish.json)
-    if stopped.is_set():
-        return Exit.INTERRUPTED
     if job.left:
-        return Exit.TIMEOUT
+        return Exit.INTERRUPTED if stopped.is_set() else Exit.TIMEOUT
     return Exit.REJECTED if tally.rejected else Exit.OK
 
 
@@ -207,6 +204,8 @@ def _interruptible(runner: Runner, stopped: asyncio.Event) -> Iterator[None]:
 
 
 def _say_how_to_go_on(job: Job, runner: Runner) -> None:
+    if not job.left:
+        return
     console = render.err()
     if runner.gave_up:
         console.print(

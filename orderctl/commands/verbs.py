@@ -15,6 +15,7 @@ from contracts.values import CommandData
 from orderctl import cli
 from orderctl.command import new_command
 from orderctl.commands.asking import ask_and_tell, plan_and_tell
+from orderctl.exits import Exit
 
 Words = Callable[..., CommandData]
 
@@ -55,6 +56,10 @@ def _say(
 ) -> None:
     command = new_command(order_id, build, command_id)
     settings = cli.settings_of(context)
-    if dry_run:
-        cli.run(lambda: plan_and_tell(settings, command, command_id is not None, json))
-    cli.run(lambda: ask_and_tell(settings, command, ORDERS_EVENTS, not no_wait, timeout, json))
+
+    async def work() -> Exit:
+        if dry_run:
+            return await plan_and_tell(settings, command, command_id is not None, json)
+        return await ask_and_tell(settings, command, ORDERS_EVENTS, not no_wait, timeout, json)
+
+    cli.run(work)

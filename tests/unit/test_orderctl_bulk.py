@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,9 +18,12 @@ import pytest
 from orderctl_shop import Shop
 from test_orderctl_cli import lines, run
 
+from contracts.orders import CancelByOperator
 from messaging.ports import Record
 from orderctl import cli
+from orderctl.bulk.receipts import ReceiptFile, new_run, read_run
 from orderctl.bulk.run import GIVE_UP_AFTER
+from orderctl.errors import UsageError
 from orderctl.exits import Exit
 
 REASON = ("--operator", "op", "--reason", "ticket 7")
@@ -335,6 +339,41 @@ def test_receipts_of_something_else_are_not_gone_on_with(
     assert str(path) in capsys.readouterr().err.replace("\n", "")
     assert path.read_bytes() == before
     assert len(shop.commands) == 5
+
+
+def test_two_runs_do_not_share_a_file_of_receipts(tmp_path: Path) -> None:
+    path, data = tmp_path / "run.jsonl", CancelByOperator(operator="op", reason="ticket 7")
+    run, other = new_run(data, ("O-1",)), new_run(data, ("O-1",))
+    assert run.command("O-1", data).id != other.command("O-1", data).id
+    with ReceiptFile(path, run), pytest.raises(UsageError, match="is writing"), ReceiptFile(path, run):
+        pass
+    with pytest.raises(UsageError, match="meanwhile"), ReceiptFile(path, other):
+        pass
+    assert read_run(path, data) == (run, {})
+
+
+def test_what_is_no_file_takes_no_receipts(ctl: Any, shop: Shop, tmp_path: Path, capsys: Any) -> None:
+    assert cancel(ctl, "--customer", "c", "--yes", "--receipts", str(tmp_path)) == Exit.USAGE
+    assert "is no file" in capsys.readouterr().err.replace("\n", " ")
+    assert not shop.commands
+
+
+def test_a_run_whose_receipts_cannot_be_kept_stops_and_says_what_to_do(
+    ctl: Any, shop: Shop, tmp_path: Path, capsys: Any
+) -> None:
+    path = tmp_path / "run.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
+    try:
+        code = cancel(ctl, "--customer", "c", "--yes", "--receipts", str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == Exit.ERROR
+    assert "Make room" in capsys.readouterr().err.replace("\n", " ")
+    before = path.read_bytes()[: path.read_bytes().rfind(b"\n") + 1].count(b"\n") - 1
+    assert 0 < before < 5
+    assert cancel(ctl, "--customer", "c", "--yes", "--receipts", str(path)) == Exit.OK
+    assert sorted(receipt["order_id"] for receipt in receipts_in(path)) == [f"O-{number}" for number in range(5)]
 
 
 def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(

@@ -95,7 +95,9 @@ def foresee(view: View, message: Message, now: datetime, policies: Policies = DE
     ahead.go_on(message.key)
     verdict = _verdict(message.id, (*steps, *ahead.steps))
     before, after = view.order, ahead.view.order
-    if decision.state.order is before:
+    # A paused order takes note of what it heard, also where that is of no effect.
+    refused = verdict.duplicate or (verdict.accepted is False and len(steps) == 1)
+    if refused or decision.state.order is before:
         return Foresight(verdict, before, after, steps, (), (), ())
     return Foresight(verdict, before, after, steps, tuple(ahead.steps), tuple(ahead.money), _summed(ahead.stock))
 
