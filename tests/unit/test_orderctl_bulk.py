@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -397,6 +398,25 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(
     assert ctl(*said, "--rate", "1000") == Exit.OK
     assert sorted(receipt["order_id"] for receipt in receipts_in(path)) == [f"O-{number}" for number in range(5)]
     assert len(shop.commands) == 5
+
+
+def test_a_second_ctrl_c_leaves_at_once(ctl: Any, shop: Shop, tmp_path: Path, capsys: Any) -> None:
+    path, hear = tmp_path / "run.jsonl", shop.transport._react
+
+    def interrupted_twice(record: Record) -> None:
+        hear(record)
+        if len(shop.commands) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+
+    shop.transport._react = interrupted_twice
+    shop.deaf_to = {"orders.cancel-by-operator.v1"}
+    began = time.monotonic()
+    assert cancel(ctl, "--customer", "c", "--yes", "--receipts", str(path), "--timeout", "60") == Exit.INTERRUPTED
+    assert time.monotonic() - began < 30
+    assert "Ctrl-C again leaves at once" in capsys.readouterr().err
+    shop.deaf_to, shop.transport._react = set(), hear
+    assert cancel(ctl, "--customer", "c", "--yes", "--receipts", str(path)) == Exit.OK
 
 
 def test_where_nobody_answers_the_run_gives_up(ctl: Any, shop: Shop, capsys: Any) -> None:

@@ -20,7 +20,7 @@ from services.orders.domain.decide import TIMER, decide
 from services.orders.domain.move import Said, awaited
 from services.orders.domain.participants import Participants, participants_of
 from services.orders.domain.policies import DEFAULTS, Policies
-from services.orders.domain.state import Order, View
+from services.orders.domain.state import Order, Phase, View
 
 StockKind = Literal["reserve", "release", "ship"]
 
@@ -29,6 +29,7 @@ MOST_ANSWERS: Final = 100_000
 #: Where a price is not known before the stock is held, nothing that follows from it is.
 _PRICED: Final = frozenset({"amount_minor", "total_minor", "unit_price_minor"})
 _CURRENCY: Final = frozenset({"currency"})
+_VERDICTS: Final = {TYPE_OF[CommandAccepted][1]: True, TYPE_OF[CommandRejected][1]: False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,10 @@ def _under_way(order: Order | None) -> tuple[Outgoing, ...]:
 
 
 def _verdict(command_id: str, steps: Iterable[Step]) -> Told:
-    types = {TYPE_OF[CommandAccepted][1]: True, TYPE_OF[CommandRejected][1]: False}
     for step in steps:
-        if step.type in types and step.data["command_id"] == command_id:
+        if step.type in _VERDICTS and step.data["command_id"] == command_id:
             told = step.data
-            return Told(types[step.type], told["duplicate"], told.get("reason"), told.get("message", ""))
+            return Told(_VERDICTS[step.type], told["duplicate"], told.get("reason"), told.get("message", ""))
     return Told(None, message="The order stands still: it is decided once it is resumed and the extra stock is held.")
 
 
@@ -173,7 +173,9 @@ class _Ahead:
     def _heard(self, asked: CommandData, answer: EventData) -> None:
         self.steps.append(self._step(answer))
         if isinstance(answer, payment.ChargeVoided):
-            told = "Where the money turns out to be taken instead, it is refunded."
+            paying = self.view.order is not None and self.view.order.phase is Phase.PAYING
+            instead = "the order completes" if paying else "it is refunded"
+            told = f"Where the money turns out to be taken instead, {instead}."
             self.steps.append(Step("note", "plan.if-it-was-taken", None, {"message": told}))
         self.money.extend(self._money(asked, answer))
         self.stock.extend(_stock(answer))
