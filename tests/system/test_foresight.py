@@ -91,7 +91,7 @@ def at_rest(system: System) -> bool:
 def go_on(player: Player, data: CommandData) -> None:
     """Say it, with everybody there from now on, and let come what comes without a person."""
     player.system.command(ORDER, data, id="plan")
-    player.play("up back")
+    player.play("back up")
     player.system.until(lambda: at_rest(player.system), within_s=100_000)
 
 
