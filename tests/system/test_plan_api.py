@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from messaging.http import make_app
 from services.orders.api.plan import Plans
+from services.orders.domain.policies import DEFAULTS
 from services.orders.store import LOAD
 from simulation.kit import Shop, approve, pause
 
@@ -35,7 +36,9 @@ async def http(open_shop: Shop) -> AsyncIterator[TestClient[Any, Any]]:
     async def ready() -> bool:
         return True
 
-    app = make_app(Plans(fetch, now=open_shop.system.clock.now).routes(), CollectorRegistry(), ready, lambda: True, {})
+    app = make_app(
+        Plans(fetch, DEFAULTS, open_shop.system.clock.now).routes(), CollectorRegistry(), ready, lambda: True, {}
+    )
     async with TestClient(TestServer(app)) as client:
         yield client
 

@@ -9,11 +9,12 @@ from messaging.settings import Settings
 from services.orders.api.plan import Plans
 from services.orders.api.queries import OrderQueries
 from services.orders.app import MIGRATIONS
+from services.orders.domain.policies import DEFAULTS
 
 
 async def build(settings: Settings) -> QueryService:
     """The query API over the orders database."""
     pool = asyncpg.create_pool(settings.database_url, min_size=0, max_size=8, command_timeout=10, timeout=5)
     queries = OrderQueries(pool)
-    routes = [*queries.routes(), *Plans(queries.fetch).routes()]
+    routes = [*queries.routes(), *Plans(queries.fetch, DEFAULTS).routes()]
     return QueryService(MIGRATIONS, routes, queries.ready, pool.close)

@@ -21,7 +21,7 @@ from messaging.http import Problem, json_response, refuse_unknown
 from messaging.ports import Record
 from services.orders.domain import Order, View
 from services.orders.domain.foresee import Foresight, foresee
-from services.orders.domain.policies import DEFAULTS, Policies
+from services.orders.domain.policies import Policies
 from services.orders.store import LOAD, read_view
 
 _FIELDS: Final = frozenset({"type", "data", "id", "source"})
@@ -36,7 +36,7 @@ class Plans:
     def __init__(
         self,
         fetch: Callable[..., Awaitable[list[asyncpg.Record]]],
-        policies: Policies = DEFAULTS,
+        policies: Policies,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._fetch = fetch
