@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from contracts import customer, inventory, orders, payment, recommendation, topics
+from contracts import customer, inventory, letters, orders, payment, recommendation, topics
 from contracts.values import CommandData, EventData
 
 #: Commands by topic. An operators' command is refused on the clients' topic and the other way round.
@@ -23,6 +23,7 @@ EVENTS: Final[dict[str, dict[str, type[EventData]]]] = {
     topics.PAYMENT_EVENTS: payment.EVENTS,
     topics.CUSTOMER_EVENTS: customer.EVENTS,
     topics.RECOMMENDATION_EVENTS: recommendation.EVENTS,
+    topics.LETTERS_EVENTS: letters.EVENTS,
 }
 
 

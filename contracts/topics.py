@@ -20,6 +20,8 @@ CUSTOMER_COMMANDS: Final = "customer.commands.v1"
 CUSTOMER_EVENTS: Final = "customer.events.v1"
 RECOMMENDATION_COMMANDS: Final = "recommendation.commands.v1"
 RECOMMENDATION_EVENTS: Final = "recommendation.events.v1"
+#: What operators asked about dead letters, and what became of them.
+LETTERS_EVENTS: Final = "letters.events.v1"
 #: What the stream processor has learned, a record per SKU; compacted, so that it can be read from its beginning.
 RECOMMENDATION_PAIRS: Final = "recommendation.pairs.v1"
 #: Between the two steps of the stream processor: which order held which SKUs, keyed by SKU.
@@ -64,13 +66,19 @@ COMMAND_TOPICS: Final = frozenset(
 )
 
 EVENT_TOPICS: Final = frozenset(
-    {ORDERS_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, CUSTOMER_EVENTS, RECOMMENDATION_EVENTS}
+    {ORDERS_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, CUSTOMER_EVENTS, RECOMMENDATION_EVENTS, LETTERS_EVENTS}
 )
 
 
 def dead_letter_topic(topic: str, service: str) -> str:
     """The topic that takes what `service` could not handle from `topic`."""
     return f"{topic}.{service}.dlq"
+
+
+def dead_letter_topics() -> list[tuple[str, str]]:
+    """Every dead-letter topic, with the service that writes it."""
+    found = [(dead_letter_topic(topic, name), name) for name, topics in SUBSCRIPTIONS.items() for topic in topics]
+    return sorted([*found, (dead_letter_topic(ORDERS_EVENTS, RECOMMENDATION_LEARNER), RECOMMENDATION_LEARNER)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +99,10 @@ def all_topics(partitions: int = DEFAULT_PARTITIONS) -> list[TopicSpec]:
     """
     config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1", "compression.type": "uncompressed"}
     names = sorted(COMMAND_TOPICS | EVENT_TOPICS)
-    dead = sorted(dead_letter_topic(topic, service) for service, topics in SUBSCRIPTIONS.items() for topic in topics)
-    dead.append(dead_letter_topic(ORDERS_EVENTS, RECOMMENDATION_LEARNER))
     roomy = {**config, "max.message.bytes": str(MAX_DEAD_LETTER_BYTES)}
     return [
         *(TopicSpec(name, partitions, dict(config)) for name in names),
-        *(TopicSpec(name, partitions, dict(roomy)) for name in dead),
+        *(TopicSpec(name, partitions, dict(roomy)) for name, _ in dead_letter_topics()),
         TopicSpec(RECOMMENDATION_BASKETS, partitions, dict(config)),
         *(
             TopicSpec(name, partitions, {"cleanup.policy": "compact"})

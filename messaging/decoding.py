@@ -16,17 +16,21 @@ from messaging.ports import Headers, Record, Wire, size_of
 #: A record above this cannot travel on: Kafka takes 1,048,588 bytes by default, and what came compressed may be far larger.
 #: It is not forwarded. Its dead letter is kept whole as long as its topic takes it, and cut beyond that.
 MAX_PUBLISHED_BYTES: Final = 1_000_000
+#: The key whose later records wait behind a dead letter.
+LANE_HEADER: Final = "dlq-lane"
 #: Room for the facts that a dead letter adds.
 _FACTS_BYTES: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that cannot be handled, and why. `error` never repeats the payload."""
+    """A record that cannot be handled, and why. `error` never repeats the payload. `lane`: the key whose later records wait
+    behind it."""
 
     record: Record
     reason: str
     error: str
+    lane: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ def dead_letter_wire(seq: int, service: str, dead: DeadLetter, now: datetime) ->
         "dlq-offset": str(record.offset),
         "dlq-time": now.isoformat(),
     }
+    if dead.lane is not None:
+        facts[LANE_HEADER] = dead.lane
     if (key, value, original) != (record.key, record.value, record.headers):
         facts["dlq-truncated"] = f"the value had {len(record.value or b'')} bytes, the key {len(record.key or b'')}"
     headers = [*original, *((name, text.encode("utf-8", errors="replace")) for name, text in facts.items())]

@@ -5,10 +5,11 @@ uses them alone runs to its end without an event loop."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from contracts.letters import Letter
 from messaging.decision import SetTimer
 from messaging.errors import FenceLostError
 from messaging.partitioner import partition_of
@@ -17,7 +18,11 @@ from messaging.ports import (
     Commit,
     DueTimer,
     Headers,
+    Lane,
+    LaneChanges,
+    LetterDone,
     Ownership,
+    Parked,
     PendingEffect,
     Placed,
     Record,
@@ -36,6 +41,8 @@ class MemoryDatabase:
     published: dict[tuple[int, int], Placed] = field(default_factory=dict)
     timers: dict[tuple[int, str, str], DueTimer] = field(default_factory=dict)
     effects: dict[tuple[int, str], PendingEffect] = field(default_factory=dict)
+    parked: dict[tuple[int, int], Parked] = field(default_factory=dict)
+    letters: dict[Letter, LetterDone] = field(default_factory=dict)
 
 
 class MemoryTransaction:
@@ -79,6 +86,16 @@ class MemoryTransaction:
             database.effects.setdefault((partition, effect.id), stored)
         for effect_id in commit.effects_done:
             database.effects.pop((partition, effect_id), None)
+        if commit.lanes is not None:
+            self._apply_lanes(partition, commit.lanes)
+
+    def _apply_lanes(self, partition: int, changes: LaneChanges) -> None:
+        database = self._database
+        database.parked |= {(partition, place): row for place, row in (changes.parked | changes.marked).items()}
+        for place in changes.gone:
+            del database.parked[partition, place]
+        for done in changes.done:
+            database.letters.setdefault(done.letter, done)
 
 
 class MemoryStore:
@@ -144,14 +161,36 @@ class MemoryStore:
             del rows[seq]
         return len(old)
 
-    async def due_timers(self, partition: int, until: datetime, limit: int) -> list[DueTimer]:
+    async def due_timers(
+        self, partition: int, until: datetime, limit: int, but: Collection[str] = ()
+    ) -> list[DueTimer]:
         """See `Store.due_timers`."""
-        due = [timer for (p, _, _), timer in self._database.timers.items() if p == partition and timer.due_at <= until]
+        due = [timer for timer in self._timers(partition, but) if timer.due_at <= until]
         return sorted(due, key=lambda timer: (timer.due_at, timer.key, timer.name))[:limit]
 
-    async def next_due(self, partition: int) -> datetime | None:
+    async def next_due(self, partition: int, but: Collection[str] = ()) -> datetime | None:
         """See `Store.next_due`."""
-        return min((t.due_at for (p, _, _), t in self._database.timers.items() if p == partition), default=None)
+        return min((timer.due_at for timer in self._timers(partition, but)), default=None)
+
+    def _timers(self, partition: int, but: Collection[str]) -> list[DueTimer]:
+        return [timer for (p, key, _), timer in self._database.timers.items() if p == partition and key not in but]
+
+    async def lanes(self, partition: int) -> list[Lane]:
+        """See `Store.lanes`."""
+        found: dict[str, list[Parked]] = {}
+        for (p, _), row in sorted(self._database.parked.items()):
+            if p == partition:
+                found.setdefault(row.key, []).append(row)
+        return [Lane(key, len(rows), rows[0] if rows[0].failures else None) for key, rows in sorted(found.items())]
+
+    async def parked(self, partition: int, keys: Collection[str], limit: int) -> list[Parked]:
+        """See `Store.parked`."""
+        rows = sorted(self._database.parked.items())
+        return [row for (p, _), row in rows if p == partition and row.key in keys][:limit]
+
+    async def done_with(self, letters: Collection[Letter]) -> set[Letter]:
+        """See `Store.done_with`."""
+        return {letter for letter in letters if letter in self._database.letters}
 
     async def pending_effects(self, partition: int) -> list[PendingEffect]:
         """See `Store.pending_effects`."""

@@ -65,7 +65,7 @@ class Meters:
         self._batch.observe(size)
 
     def state(self, partition: int, what: str, value: float) -> None:
-        """One of: outbox-waiting, lag, buffered, owned."""
+        """One of: outbox-waiting, lag, parked-keys, buffered, owned."""
         self._gauges.labels(self._service, str(partition), what).set(value)
 
     @contextmanager

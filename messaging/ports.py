@@ -3,12 +3,13 @@ and both pass the same tests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from contracts.envelope import headers_for
+from contracts.letters import Act, Letter, Outcome
 from messaging.decision import CancelTimer, Effect, SetTimer
 
 #: A header may have no value; Kafka tells that from an empty one.
@@ -95,6 +96,58 @@ class Ownership:
     next_due: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A record in the lane of its key. `place` is its turn. waiting: what stands before it comes first. failed: it is the head of
+    its lane and needs a person. retry: it was the head, and `operator` has asked for another attempt, for this `reason`."""
+
+    place: int
+    key: str
+    record: Record
+    state: Literal["waiting", "failed", "retry"]
+    failures: int = 0
+    error: str | None = None
+    operator: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A key whose records wait. `head` is the one that failed, if the first one did. As long as it is held nothing of the lane is
+    handled; else the lane is being drained."""
+
+    key: str
+    records: int
+    head: Parked | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether the lane waits for a person."""
+        return self.head is not None and self.head.state == "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class LetterDone:
+    """What became of a letter, for ever."""
+
+    letter: Letter
+    act: Act
+    outcome: Outcome
+    operator: str
+    reason: str
+
+
+@dataclass(slots=True)
+class LaneChanges:
+    """What a batch changes in the lanes. `marked` are rows that stay, by their place; `gone` are places. A place stands in one
+    of the three."""
+
+    parked: dict[int, Parked] = field(default_factory=dict)
+    marked: dict[int, Parked] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
+    done: list[LetterDone] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class Commit:
     """Everything that one batch changes in the runtime's own tables; the service's rows are staged beside it."""
@@ -108,6 +161,7 @@ class Commit:
     timers: dict[tuple[str, str], SetTimer | CancelTimer] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     effects_done: list[str] = field(default_factory=list)
+    lanes: LaneChanges | None = None
 
 
 class Transaction(Protocol):
@@ -151,11 +205,22 @@ class Store(Protocol):
     async def forget_published(self, partition: int, older_than: datetime, limit: int) -> int:
         """Delete published outbox rows written before `older_than`; returns how many."""
 
-    async def due_timers(self, partition: int, until: datetime, limit: int) -> list[DueTimer]:
-        """Timers due at or before `until`, the earliest first."""
+    async def due_timers(
+        self, partition: int, until: datetime, limit: int, but: Collection[str] = ()
+    ) -> list[DueTimer]:
+        """Timers due at or before `until`, the earliest first; none of the keys in `but`."""
 
-    async def next_due(self, partition: int) -> datetime | None:
-        """When the earliest timer is due."""
+    async def next_due(self, partition: int, but: Collection[str] = ()) -> datetime | None:
+        """When the earliest timer is due; those of the keys in `but` do not count."""
+
+    async def lanes(self, partition: int) -> list[Lane]:
+        """The keys whose records wait."""
+
+    async def parked(self, partition: int, keys: Collection[str], limit: int) -> list[Parked]:
+        """The records that wait in the lanes of these keys, in their order."""
+
+    async def done_with(self, letters: Collection[Letter]) -> set[Letter]:
+        """Those of the letters about which no word has any effect any more."""
 
     async def pending_effects(self, partition: int) -> list[PendingEffect]:
         """Effects whose end is not recorded."""

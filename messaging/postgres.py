@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
 
+from contracts.letters import Letter
+from messaging import postgres_lanes as lanes
 from messaging import postgres_sql as sql
 from messaging.decision import SetTimer
 from messaging.errors import FenceLostError, PermanentStoreError, StaleRowError, TransientStoreError
-from messaging.ports import Commit, DueTimer, Headers, Ownership, PendingEffect, Placed, Wire
+from messaging.ports import Commit, DueTimer, Lane, Ownership, Parked, PendingEffect, Placed, Wire
+from messaging.postgres_lanes import headers_json, headers_of
 
 COMMAND_TIMEOUT_S: Final = 20
 CONNECT_TIMEOUT_S: Final = 5
@@ -120,7 +122,7 @@ class PostgresStore:
             next_seq=row["next_seq"],
             published_seq=row["published_seq"],
             acked=json.loads(row["acked"]),
-            next_due=await connection.fetchval(sql.NEXT_DUE, row["partition"]),
+            next_due=await connection.fetchval(sql.NEXT_DUE, row["partition"], []),
         )
 
     async def set_offsets(self, partition: int, epoch: int, offsets: Mapping[str, int]) -> None:
@@ -156,7 +158,13 @@ class PostgresStore:
             rows = await connection.fetch(sql.OUTBOX_AFTER, partition, seq, limit)
         return [
             Wire(
-                row["seq"], row["topic"], row["target"], row["key"], row["value"], row["type"], _headers(row["headers"])
+                row["seq"],
+                row["topic"],
+                row["target"],
+                row["key"],
+                row["value"],
+                row["type"],
+                None if row["headers"] is None else headers_of(row["headers"]),
             )
             for row in rows
         ]
@@ -185,19 +193,39 @@ class PostgresStore:
         with _translated():
             return int(await connection.fetchval(sql.FORGET_PUBLISHED, partition, older_than, limit))
 
-    async def due_timers(self, partition: int, until: datetime, limit: int) -> list[DueTimer]:
+    async def due_timers(
+        self, partition: int, until: datetime, limit: int, but: Collection[str] = ()
+    ) -> list[DueTimer]:
         """See `Store.due_timers`."""
         connection = await self._connection()
         with _translated():
-            rows = await connection.fetch(sql.DUE_TIMERS, partition, until, limit)
+            rows = await connection.fetch(sql.DUE_TIMERS, partition, until, limit, list(but))
         return [DueTimer(row["key"], row["name"], row["step"], row["due_at"]) for row in rows]
 
-    async def next_due(self, partition: int) -> datetime | None:
+    async def next_due(self, partition: int, but: Collection[str] = ()) -> datetime | None:
         """See `Store.next_due`."""
         connection = await self._connection()
         with _translated():
-            found: datetime | None = await connection.fetchval(sql.NEXT_DUE, partition)
+            found: datetime | None = await connection.fetchval(sql.NEXT_DUE, partition, list(but))
             return found
+
+    async def lanes(self, partition: int) -> list[Lane]:
+        """See `Store.lanes`."""
+        connection = await self._connection()
+        with _translated():
+            return await lanes.read_lanes(connection, partition)
+
+    async def parked(self, partition: int, keys: Collection[str], limit: int) -> list[Parked]:
+        """See `Store.parked`."""
+        connection = await self._connection()
+        with _translated():
+            return await lanes.read_parked(connection, partition, keys, limit)
+
+    async def done_with(self, letters: Collection[Letter]) -> set[Letter]:
+        """See `Store.done_with`."""
+        connection = await self._connection()
+        with _translated():
+            return await lanes.read_done(connection, letters)
 
     async def pending_effects(self, partition: int) -> list[PendingEffect]:
         """See `Store.pending_effects`."""
@@ -284,6 +312,8 @@ def _runtime_parts(commit: Commit) -> list[_Part]:
         )
     if done:
         parts.append(_Part("effects_gone", sql.END_EFFECTS, (commit.partition, sorted(done)), None))
+    if commit.lanes is not None:
+        parts.extend(_Part(*part) for part in lanes.lane_parts(commit.partition, commit.lanes))
     return parts
 
 
@@ -295,27 +325,5 @@ def _columns(wires: Sequence[Wire]) -> tuple[list[Any], ...]:
         [wire.type for wire in wires],
         [wire.key for wire in wires],
         [wire.value for wire in wires],
-        [_headers_json(wire.headers) for wire in wires],
+        [None if wire.headers is None else headers_json(wire.headers) for wire in wires],
     )
-
-
-def _headers_json(headers: Headers | None) -> str | None:
-    if headers is None:
-        return None
-    # The names are a stranger's as well, and jsonb takes no NUL.
-    return json.dumps(
-        [[_text(name.encode()), None if value is None else _text(value)] for name, value in headers],
-        separators=(",", ":"),
-    )
-
-
-def _text(raw: bytes) -> str:
-    return b64encode(raw).decode()
-
-
-def _headers(stored: str | None) -> Headers | None:
-    if stored is None:
-        return None
-    return [
-        (b64decode(name).decode(), None if value is None else b64decode(value)) for name, value in json.loads(stored)
-    ]

@@ -97,10 +97,11 @@ WHERE timer.partition = $1 AND timer.key = r.key AND timer.name = r.name
 """
 
 DUE_TIMERS: Final = """
-SELECT key, name, step, due_at FROM timer WHERE partition = $1 AND due_at <= $2 ORDER BY due_at, key, name LIMIT $3
+SELECT key, name, step, due_at FROM timer
+WHERE partition = $1 AND due_at <= $2 AND key <> ALL ($4::text[]) ORDER BY due_at, key, name LIMIT $3
 """
 
-NEXT_DUE: Final = "SELECT min(due_at) FROM timer WHERE partition = $1"
+NEXT_DUE: Final = "SELECT min(due_at) FROM timer WHERE partition = $1 AND key <> ALL ($2::text[])"
 
 ADD_EFFECTS: Final = """
 INSERT INTO effect (partition, id, key, kind, request)

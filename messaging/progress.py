@@ -89,7 +89,7 @@ def partition_progress(view: PartitionView, ends: Ends | None, now: datetime) ->
         "timers": {"next_due_at": due, "overdue": due is not None and due + OVERDUE_AFTER < now},
         "effects_under_way": view.effects_under_way,
         "buffered": len(worker.buffers),
-        "parked": 0,
+        "parked": len(worker.lanes.keys),
     }
 
 

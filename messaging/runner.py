@@ -205,6 +205,7 @@ class PartitionRunner:
             self._tidied_at = now
             await worker.tidy(now, self._settings.outbox_grace_s)
             self._meters.state(worker.partition, "outbox-waiting", len(worker.unpublished))
+            self._meters.state(worker.partition, "parked-keys", len(worker.lanes.keys))
         if len(worker.unpublished) > MAX_UNPUBLISHED:
             await until(lambda: len(worker.unpublished) <= MAX_UNPUBLISHED, self._published, IDLE_S)
         notes.busy_since = None
@@ -246,6 +247,8 @@ class PartitionRunner:
         return since_s < BUSY_S
 
     def _patience(self, handled: int) -> float:
+        if self.worker.lanes.free:
+            return 0.0
         if self.worker.next_due is None:
             return IDLE_S
         until_due = (self.worker.next_due - self._clock.now()).total_seconds()

@@ -9,37 +9,23 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from messaging.decision import CancelTimer, Effect, EffectDone, Message, SetTimer, TimerFired
-from messaging.decoding import DeadLetter, Forward, dead_letter_wire, decode, forward_wire
-from messaging.errors import PermanentStoreError, PoisonError, TooManyDeadLettersError
-from messaging.handler import Batch, Handler
+from contracts.letters import FEWEST_HEADERS, Word, word_of
+from messaging.deciding import Deciding, Found, Item
+from messaging.decision import Effect, EffectDone, Message, SetTimer, TimerFired
+from messaging.decoding import decode
+from messaging.errors import PermanentStoreError
+from messaging.handler import Handler
+from messaging.lanes import Lanes
 from messaging.meters import Meters
-from messaging.ports import Commit, DueTimer, Ownership, PendingEffect, Placed, Publisher, Record, Store, Wire
+from messaging.ports import Commit, DueTimer, Ownership, Parked, PendingEffect, Placed, Publisher, Record, Store, Wire
 from messaging.schedule import Barrier, Buffers, take
-from messaging.stamp import Stamped, stamp
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH: Final = 500
-#: So many failures of the handler in a row are the handler's fault.
-MAX_FAILURES_IN_A_ROW: Final = 50
-#: A timer whose decision raised is tried again after this long.
-TIMER_RETRY_S: Final = 60
-
-Item = Record | DueTimer | Message
-
-
-@dataclass(slots=True)
-class _Work:
-    """What becomes of one batch while it is being decided."""
-
-    commit: Commit
-    failures: int
-    stamped: list[Stamped] = field(default_factory=list)
 
 
 class PartitionWorker:
@@ -52,6 +38,7 @@ class PartitionWorker:
         self.buffers = Buffers()
         self.unpublished: deque[Wire] = deque()
         self.launch: list[Effect] = []
+        self.lanes = Lanes()
         self._handler = handler
         self._store = store
         self._partitions = partitions
@@ -100,6 +87,7 @@ class PartitionWorker:
             self._placed = []
             self.published_seq = self._recorded_seq = ownership.published_seq
         await self._queue_outbox(self.published_seq)
+        self.lanes.adopt(await self._store.lanes(self.partition))
         return await self._store.pending_effects(self.partition)
 
     async def _queue_outbox(self, after: int) -> None:
@@ -141,14 +129,16 @@ class PartitionWorker:
         timers: list[DueTimer] = []
         self._touched.clear()
         if self.next_due is not None and self.next_due <= now:
-            timers = await self._store.due_timers(self.partition, now, MAX_BATCH)
+            timers = await self._store.due_timers(self.partition, now, MAX_BATCH, self.lanes.keys)
             if not timers:
-                self.next_due = await self._store.next_due(self.partition)
-        items: list[Item] = [*outcomes, *take(self.buffers, timers, self.offsets, barrier, MAX_BATCH)]
+                self.next_due = await self._store.next_due(self.partition, self.lanes.keys)
+        # What waits in a lane is older than what comes now.
+        turn = await self._store.parked(self.partition, self.lanes.free, MAX_BATCH) if self.lanes.free else ()
+        items: list[Item] = [*outcomes, *turn, *take(self.buffers, timers, self.offsets, barrier, MAX_BATCH)]
         if items:
             await self._handle(items, now, frozenset())
             if any(isinstance(item, DueTimer) for item in items):
-                self.next_due = await self._store.next_due(self.partition)
+                self.next_due = await self._store.next_due(self.partition, self.lanes.keys)
         return len(items)
 
     def outcome(self, effect: Effect, result: object, now: datetime) -> Message:
@@ -173,22 +163,25 @@ class PartitionWorker:
                 raise
 
     async def _transact(self, items: Sequence[Item], now: datetime, condemned: frozenset[int]) -> None:
+        words: dict[int, Word] = {}
         with self._meters.phase("decode"):
-            read = [self._read(item) for item in items]
-        if not any(read):
+            read = [self._read(item, words) for item in items]
+        if words:
+            await self._pass_over_what_is_done(items, read, words)
+        if not any(read) and not any(isinstance(item, Parked) for item in items):
             self._pass_over(items)
             return
         # What the database refuses for good is not even looked up: the look-up may be what it refuses.
         pairs = zip(items, read, strict=True)
         messages = [found for item, found in pairs if isinstance(found, Message) and id(item) not in condemned]
-        work = _Work(self._new_commit(), self._failures)
+        work = self._deciding(words, now)
         transaction = await self._store.begin()
         try:
             with self._meters.phase("load"):
                 batch = await self._handler.load(transaction, self.partition, messages)
             with self._meters.phase("decide"):
                 for item, found in zip(items, read, strict=True):
-                    self._settle(work, batch, item, found, now, id(item) in condemned)
+                    work.settle(batch, item, found, id(item) in condemned)
             batch.stage(transaction, work.stamped)
             with self._meters.phase("commit"):
                 await transaction.commit(work.commit)
@@ -209,7 +202,7 @@ class PartitionWorker:
                 self.offsets[item.topic] = item.offset + 1
                 self._meters.consumed(item.topic)
 
-    def _read(self, item: Item) -> Message | DeadLetter | Forward | None:
+    def _read(self, item: Item, words: dict[int, Word]) -> Found:
         if isinstance(item, Message):
             return item
         if isinstance(item, DueTimer):
@@ -218,80 +211,24 @@ class PartitionWorker:
             return Message(
                 f"timer.{item.name}", item.key, fired, f"timer:{item.name}:{item.step}", "timer", item.due_at, uid
             )
-        return decode(item, self._partitions, self._handler.interests)
+        record = item.record if isinstance(item, Parked) else item
+        # Our own records have two headers: looking for a word costs them nothing.
+        if len(record.headers) >= FEWEST_HEADERS and (word := word_of(record.headers)) is not None:
+            if word.letter.service != self._handler.name:
+                return None
+            words[id(item)] = word
+        return decode(record, self._partitions, self._handler.interests)
 
-    # --- inside a batch -----------------------------------------------------------------------------------------------
+    async def _pass_over_what_is_done(self, items: Sequence[Item], read: list[Found], words: dict[int, Word]) -> None:
+        done = await self._store.done_with({word.letter for word in words.values()})
+        for place, item in enumerate(items):
+            if id(item) in words and words[id(item)].letter in done:
+                del words[id(item)]
+                read[place] = None
 
-    def _settle(
-        self,
-        work: _Work,
-        batch: Batch,
-        item: Item,
-        found: Message | DeadLetter | Forward | None,
-        now: datetime,
-        condemned: bool,
-    ) -> None:
-        commit = work.commit
-        if isinstance(item, Record):
-            commit.offsets[item.topic] = item.offset + 1
-            self._meters.consumed(item.topic)
-        if condemned:
-            self._failed(work, item, "The database refuses what this message would write.", now)
-        elif isinstance(found, Message):
-            self._decide(work, batch, item, found, now)
-        elif isinstance(found, DeadLetter):
-            self._bury(commit, found, now)
-        elif isinstance(found, Forward):
-            commit.outbox.append(forward_wire(commit.next_seq, found))
-            commit.next_seq += 1
-            self._meters.forwarded(found.record.topic)
-
-    def _decide(self, work: _Work, batch: Batch, item: Item, message: Message, now: datetime) -> None:
-        commit = work.commit
-        if isinstance(item, DueTimer):
-            if (item.key, item.name) in commit.timers or (item.key, item.name) in self._touched:
-                return  # what was decided since it was claimed has replaced or cancelled it
-            commit.timers[item.key, item.name] = CancelTimer(item.key, item.name)
-        try:
-            decision = batch.decide(message, now)
-        except Exception as error:
-            if isinstance(error, PoisonError) and isinstance(item, Record):
-                self._bury(commit, DeadLetter(item, error.reason, str(error)), now)
-                return
-            log.exception("the decision on %s failed", message.type, extra={"key": message.key, "cause": message.uid})
-            self._failed(work, item, type(error).__name__, now)
-            return
-        work.failures = 0
-        for index, said in enumerate(decision.says):
-            stamped = stamp(self._handler.name, self.partition, message, index, commit.next_seq, said, now)
-            commit.next_seq += 1
-            work.stamped.append(stamped)
-            if stamped.wire is not None:
-                commit.outbox.append(stamped.wire)
-        for timer in decision.timers:
-            commit.timers[timer.key, timer.name] = timer
-        commit.effects.extend(decision.effects)
-        if isinstance(message.data, EffectDone):
-            commit.effects_done.append(message.data.effect_id)
-
-    def _failed(self, work: _Work, item: Item, error: str, now: datetime) -> None:
-        work.failures += 1
-        if work.failures >= MAX_FAILURES_IN_A_ROW:
-            raise TooManyDeadLettersError(f"{work.failures} messages in a row failed, the last with: {error}")
-        if isinstance(item, Record):
-            self._bury(work.commit, DeadLetter(item, "handler-error", error), now)
-        elif isinstance(item, DueTimer):
-            retry_at = now + timedelta(seconds=TIMER_RETRY_S)
-            work.commit.timers[item.key, item.name] = SetTimer(item.key, item.name, item.step, retry_at)
-        # The outcome of an effect is not recorded: the effect is asked for again when the partition is next taken over.
-
-    def _bury(self, commit: Commit, dead: DeadLetter, now: datetime) -> None:
-        log.warning(
-            "dead letter", extra={"reason": dead.reason, "topic": dead.record.topic, "offset": dead.record.offset}
-        )
-        commit.outbox.append(dead_letter_wire(commit.next_seq, self._handler.name, dead, now))
-        commit.next_seq += 1
-        self._meters.dead_lettered(dead.record.topic, dead.reason)
+    def _deciding(self, words: dict[int, Word], now: datetime) -> Deciding:
+        commit = self._new_commit()
+        return Deciding(self._handler.name, commit, self.lanes, words, self._touched, self._failures, now, self._meters)
 
     def _new_commit(self) -> Commit:
         return Commit(
@@ -302,7 +239,7 @@ class PartitionWorker:
             next_seq=self._next_seq,
         )
 
-    def _advance(self, work: _Work) -> None:
+    def _advance(self, work: Deciding) -> None:
         commit = work.commit
         self._failures = work.failures
         self._touched.update(commit.timers)
@@ -315,6 +252,8 @@ class PartitionWorker:
         for timer in commit.timers.values():
             if isinstance(timer, SetTimer) and (self.next_due is None or timer.due_at < self.next_due):
                 self.next_due = timer.due_at
+        if work.lane_work.changed and self.lanes.update(work.lane_work.changed):
+            self.next_due = work.now  # the timers of a key whose lane is over need wait no more
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
@@ -339,7 +278,7 @@ class PartitionWorker:
         """Record what was passed over, how far the outbox is published and where that stands, and delete published rows that are
         older than the grace period."""
         if self.offsets != self._stored:
-            work = _Work(self._new_commit(), self._failures)
+            work = self._deciding({}, now)
             transaction = await self._store.begin()
             try:
                 await transaction.commit(work.commit)

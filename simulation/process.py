@@ -73,7 +73,7 @@ class Lane:
         """What could happen here now."""
         worker, now = self.worker, self._clock.now()
         due = worker.next_due is not None and worker.next_due < now
-        if due or self._outcomes or len(worker.buffers) or any(self._unread().values()):
+        if due or self._outcomes or worker.lanes.free or len(worker.buffers) or any(self._unread().values()):
             yield Action(service, worker.partition, "handle", "", self._handle)
         if worker.unpublished and self._publish_at <= now:
             yield Action(service, worker.partition, "publish", "", self._publish)

@@ -150,6 +150,8 @@ class TallyBatch:
     changed: dict[str, Tally] = field(default_factory=dict)
 
     def decide(self, message: Message, now: datetime) -> Decision[Tally]:
+        if self.handler.broken and isinstance(message.data, AdjustStock) and "fragile" in message.data.reason.split():
+            raise ValueError("broken for now")
         state = self.changed.get(message.key) or self.rows.get(message.key, Tally())
         decision = decide(state, message)
         if decision.state != state:
@@ -173,6 +175,8 @@ class TallyHandler:
 
     def __init__(self, store: TallyStore) -> None:
         self.store = store
+        #: As long as this code is broken it cannot handle commands whose words are `fragile`.
+        self.broken = False
         self.memory: dict[int, dict[str, Tally]] = {}
 
     async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> TallyBatch:

@@ -14,7 +14,7 @@ from contracts.envelope import decode_event, encode, event_type, headers_for
 from contracts.inventory import AdjustStock, CommandRejected, StockAdjusted
 from contracts.orders import OrderCancelled
 from contracts.registry import TYPE_OF
-from contracts.topics import DEFAULT_PARTITIONS, INVENTORY_EVENTS, dead_letter_topic
+from contracts.topics import DEFAULT_PARTITIONS, INVENTORY_EVENTS, LETTERS_EVENTS, dead_letter_topic
 from contracts.values import CommandData, EventData
 from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
 from messaging.meters import Meters
@@ -27,7 +27,7 @@ PARTITIONS = DEFAULT_PARTITIONS
 #: The partition that these tests live on; the keys a, b, k, l, m and y belong there.
 HOME = 0
 #: Every topic that a tally reads or writes.
-WRITTEN = (*TOPICS, INVENTORY_EVENTS, *(dead_letter_topic(topic, SERVICE) for topic in TOPICS))
+WRITTEN = (*TOPICS, INVENTORY_EVENTS, LETTERS_EVENTS, *(dead_letter_topic(topic, SERVICE) for topic in TOPICS))
 
 
 class RealClock:
