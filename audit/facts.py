@@ -163,7 +163,7 @@ class OrderFacts:
 
     `at_rest`: nothing about it is under way, so what different parties have on record can be compared. Events of the
     history up to `published_to` are on the topic (None: all of them). `timers` are the due times of its timers.
-    `heard_outcome`: what the sender heard of its end.
+    `heard_outcome`: what the sender heard of its end. `parked_at`: services where messages of it wait behind one that failed.
     """
 
     order_id: str
@@ -180,6 +180,7 @@ class OrderFacts:
     heard_outcome: str | None = None
     at_rest: bool = True
     published_to: int | None = None
+    parked_at: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -251,8 +252,19 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedKey:
+    """A key whose messages wait: how many, and which one stands in the way (`error` None: they are being handled)."""
+
+    key: str
+    records: int
+    topic: str
+    offset: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionFacts:
-    """A service's partition at `as_of`: what waits to be published, timers (at least those that are due), effects."""
+    """A service's partition at `as_of`: what waits to be published, timers (at least those that are due), effects, lanes."""
 
     service: str
     partition: int
@@ -260,6 +272,7 @@ class PartitionFacts:
     outbox: tuple[OutboxRow, ...] = ()
     timers: tuple[Timer, ...] = ()
     effects: tuple[Effect, ...] = ()
+    parked: tuple[ParkedKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

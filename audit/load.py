@@ -69,11 +69,14 @@ async def load_orders(cut: Cut, log: TopicLog, record: SenderRecord) -> AsyncIte
     streams["sent"] = Stream(listed({order_id: list(sent.values()) for order_id, sent in record.orders.items()}))
     streams["outcomes"] = Stream(listed({order_id: [outcome] for order_id, outcome in record.outcomes.items()}))
     partitions = sum(1 for topic, _ in cut.ends if topic == ORDERS_EVENTS)
+    parked = cut.parked
     async for order_id, found in side_by_side(streams):
-        yield _facts(cut, order_id, partitions, found)
+        yield _facts(cut, order_id, partitions, found, parked.get(order_id, ()))
 
 
-def _facts(cut: Cut, order_id: str, partitions: int, found: Mapping[str, tuple[Any, ...]]) -> OrderFacts:
+def _facts(
+    cut: Cut, order_id: str, partitions: int, found: Mapping[str, tuple[Any, ...]], parked_at: tuple[str, ...]
+) -> OrderFacts:
     rows: tuple[_Row, ...] = found.get("rows", ())
     outcomes = found.get("outcomes", ())
     facts = OrderFacts(
@@ -89,10 +92,12 @@ def _facts(cut: Cut, order_id: str, partitions: int, found: Mapping[str, tuple[A
         published=found.get("published", ()),
         sent=found.get("sent", ()),
         heard_outcome=outcomes[0] if outcomes else None,
+        parked_at=parked_at,
+        at_rest=not parked_at,
     )
     if cut.quiet:
         return facts
-    at_rest = bool(rows) and rows[0].row.ended and rows[0].updated_at < cut.began
+    at_rest = facts.at_rest and bool(rows) and rows[0].row.ended and rows[0].updated_at < cut.began
     position = cut.positions["orders"].get(partition_of(order_id, partitions))
     if position is None:
         return replace(facts, at_rest=at_rest)
@@ -180,10 +185,11 @@ def _stock(row: asyncpg.Record) -> StockFacts:
 
 
 async def _money(cut: Cut) -> tuple[MoneyFacts, ...]:
-    """Each party's own sums, over all orders that are not open and were not settled by hand."""
+    """Each party's own sums, over all orders that are not open, do not wait behind a dead letter and were not settled by hand."""
     orders, payment, gateway = (cut.databases[name] for name in ("orders", "payment", "gateway"))
-    uncounted = [row["order_id"] for row in await orders.fetch(sql.UNCOUNTED_ORDERS)]
-    completed = {row["currency"]: row["total"] for row in await orders.fetch(sql.COMPLETED_SUMS)}
+    parked = list(cut.parked)
+    uncounted = [*(row["order_id"] for row in await orders.fetch(sql.UNCOUNTED_ORDERS)), *parked]
+    completed = {row["currency"]: row["total"] for row in await orders.fetch(sql.COMPLETED_SUMS, parked)}
     paid = {row["currency"]: row for row in await payment.fetch(sql.PAYMENT_SUMS, uncounted)}
     moved = {row["currency"]: row for row in await gateway.fetch(sql.GATEWAY_SUMS, gateway.as_of, uncounted)}
     return tuple(
@@ -201,16 +207,18 @@ async def _money(cut: Cut) -> tuple[MoneyFacts, ...]:
 
 async def _elsewhere(cut: Cut, record: SenderRecord) -> tuple[SentElsewhere, ...]:
     answered: dict[str, set[tuple[str, str]]] = {}
+    parked = cut.parked
+    elsewhere = [sent for sent in record.elsewhere if sent[1] not in parked]
     for topic, name, query in (
         (INVENTORY_COMMANDS, "inventory", sql.ANSWERED_BY_INVENTORY),
         (CUSTOMER_COMMANDS, "customer", sql.ANSWERED_BY_CUSTOMER),
     ):
-        ids = sorted({command_id for where, _, command_id, _, _ in record.elsewhere if where == topic})
+        ids = sorted({command_id for where, _, command_id, _, _ in elsewhere if where == topic})
         rows = await cut.databases[name].fetch(query, ids) if ids else []
         answered[topic] = {(row["source"], row["id"]) for row in rows}
     return tuple(
         SentElsewhere(topic, key, command_id, kind, _is_answered(answered.get(topic, set()), source, command_id))
-        for topic, key, command_id, source, kind in record.elsewhere
+        for topic, key, command_id, source, kind in elsewhere
     )
 
 

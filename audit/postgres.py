@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from audit import sql
 from audit.errors import CouldNotLookError
-from audit.facts import Effect, OutboxRow, PartitionFacts, Timer
+from audit.facts import Effect, OutboxRow, ParkedKey, PartitionFacts, Timer
 
 #: The services whose databases have the runtime's tables; the gateway's ledger is a database of its own.
 SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification")
@@ -111,10 +111,11 @@ async def live_positions(name: str, connection: asyncpg.Connection[asyncpg.Recor
 
 async def partition_facts(database: Database) -> list[PartitionFacts]:
     """What waits in each partition of a service."""
-    outbox, timers, effects = (
+    outbox, timers, effects, parked = (
         await database.fetch(sql.UNPUBLISHED),
         await database.fetch(sql.DUE_TIMERS, database.as_of),
         await database.fetch(sql.EFFECTS),
+        await database.fetch(sql.PARKED),
     )
     partitions = {row["partition"] for rows in (outbox, timers, effects) for row in rows}
     partitions |= (await database.positions()).keys()
@@ -126,6 +127,7 @@ async def partition_facts(database: Database) -> list[PartitionFacts]:
             outbox=tuple(OutboxRow(*list(row.values())[1:]) for row in outbox if row["partition"] == p),
             timers=tuple(Timer(*list(row.values())[1:]) for row in timers if row["partition"] == p),
             effects=tuple(Effect(*list(row.values())[1:]) for row in effects if row["partition"] == p),
+            parked=tuple(ParkedKey(*list(row.values())[1:]) for row in parked if row["partition"] == p),
         )
         for p in sorted(partitions)
     ]

@@ -26,6 +26,17 @@ def as_json(report: Report) -> dict[str, Any]:
         "at_rest": not report.restless,
         "restless": list(report.restless),
         "open_payments": report.open_payments,
+        "parked": [
+            {
+                "service": service,
+                "key": p.key,
+                "records": p.records,
+                "topic": p.topic,
+                "offset": p.offset,
+                "error": p.error,
+            }
+            for service, p in report.parked
+        ],
         "orders": report.orders,
         "statuses": dict(report.statuses),
         "not_judged": report.not_judged,
@@ -67,6 +78,11 @@ def print_report(report: Report, console: Console, most: int) -> None:
     _print_sums(report, console)
     if report.restless:
         _print_restless(report, console)
+    for service, lane in report.parked[:most]:
+        console.print(
+            f"[yellow]{escape(lane.key)} waits at {service}[/]: {lane.records} messages behind {lane.topic} {lane.offset} "
+            f"({escape(lane.error or 'being handled')}); see `orderctl dlq list`"
+        )
     if report.breaches:
         console.print()
         console.print(_breaches_table(report.breaches[:most]))

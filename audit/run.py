@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from audit.facts import CommonFacts, MoneyFacts
+from audit.facts import CommonFacts, MoneyFacts, ParkedKey
 from audit.kafka import TopicLog, open_broker
 from audit.load import load_common, load_orders
 from audit.postgres import DATABASES
@@ -37,7 +37,8 @@ def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What an audit found. `applied`: how often each rule was applied; `not_judged`: orders that were in motion, for which only
-    what one database tells could be judged; `restless`: why the system was not at rest."""
+    what one database tells could be judged; `restless`: why the system was not at rest; `parked`: keys whose messages wait, and
+    where."""
 
     breaches: Sequence[Breach]
     applied: Mapping[str, int]
@@ -46,6 +47,7 @@ class Report:
     not_judged: int
     restless: Sequence[str]
     open_payments: int
+    parked: Sequence[tuple[str, ParkedKey]]
     money: Sequence[MoneyFacts] | None
     skus: int
     pieces: Mapping[str, int]
@@ -111,6 +113,7 @@ def _report(
         not_judged=judged.in_motion,
         restless=cut.restless,
         open_payments=cut.open_payments,
+        parked=[(facts.service, lane) for facts in cut.partitions for lane in facts.parked],
         money=common.money,
         skus=len(common.stock),
         pieces=dict(pieces),

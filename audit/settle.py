@@ -44,6 +44,15 @@ class Cut:
         """Whether nothing was under way."""
         return not self.restless
 
+    @property
+    def parked(self) -> Mapping[str, tuple[str, ...]]:
+        """The keys whose messages wait behind one that failed, with the services where they do. Their parties cannot agree yet."""
+        found: dict[str, tuple[str, ...]] = {}
+        for facts in self.partitions:
+            for lane in facts.parked:
+                found[lane.key] = (*found.get(lane.key, ()), facts.service)
+        return found
+
 
 @asynccontextmanager
 async def settled(urls: Mapping[str, str], broker: Broker, timeout_s: float) -> AsyncIterator[Cut]:

@@ -20,6 +20,12 @@ DUE_TIMERS: Final = "SELECT partition, key, name, due_at FROM timer WHERE due_at
 
 EFFECTS: Final = "SELECT partition, id, key, kind, created_at FROM effect ORDER BY partition, created_at"
 
+PARKED: Final = """
+SELECT DISTINCT ON (partition, key) partition, key, count(*) OVER (PARTITION BY partition, key) AS records, topic, "offset",
+       CASE state WHEN 'failed' THEN error END AS error
+FROM parked ORDER BY partition, key, place
+"""
+
 # --- orders -------------------------------------------------------------------------------------------------------------
 
 ORDERS: Final = """
@@ -46,7 +52,8 @@ SELECT order_id FROM history WHERE type = 'orders.attention-resolved.v1' AND dat
 """
 
 COMPLETED_SUMS: Final = """
-SELECT currency, sum(total_minor)::bigint AS total FROM orders WHERE status = 'COMPLETED' GROUP BY currency
+SELECT currency, sum(total_minor)::bigint AS total FROM orders WHERE status = 'COMPLETED' AND order_id <> ALL ($1::text[])
+GROUP BY currency
 """
 
 # --- inventory ----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from audit.facts import (
     OrderFacts,
     OrderRow,
     OutboxRow,
+    ParkedKey,
     PartitionFacts,
     Published,
     Refund,
@@ -37,8 +38,8 @@ from contracts.envelope import InvalidCommand, Unreadable, decode_command, decod
 from contracts.inventory import StockAdjusted, StockReceived
 from contracts.topics import ORDERS_COMMANDS, ORDERS_EVENTS
 from contracts.values import PricedItem
-from messaging.memory import MemoryBroker
-from messaging.ports import Clock
+from messaging.memory import MemoryBroker, MemoryDatabase
+from messaging.ports import Clock, Parked
 from services.orders.domain import Order
 from services.orders.history import Entry
 from services.orders.store import parse_order
@@ -62,6 +63,10 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
     for (order_id, _), found in parts.inventory.reservations.items():
         lines = _lines(found.lines)
         reservations[order_id].append(Reservation(found.reservation_id, found.state, lines, found.currency))
+    parked: dict[str, tuple[str, ...]] = {}
+    for service, part in parts.of.items():
+        for row in part.database.parked.values():
+            parked[row.key] = (*(name for name in parked.get(row.key, ()) if name != service), service)
     known = dict.fromkeys(
         (*parts.orders.states, *parts.orders.verdicts, *reservations, *(c.order_id for c in parts.charges.all()), *sent)
     )
@@ -78,7 +83,8 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
             mails=_mails(parts, order_id),
             published=tuple(published.get(order_id, ())),
             sent=tuple(sent.get(order_id, ())),
-            at_rest=at_rest,
+            at_rest=at_rest and order_id not in parked,
+            parked_at=parked.get(order_id, ()),
         )
         for order_id in known
     )
@@ -225,7 +231,21 @@ def _partitions(parts: Parts, clock: Clock, partitions: int) -> Iterable[Partiti
             # When a call was asked for is not kept in memory: some time ago.
             ago = now - timedelta(microseconds=1)
             effects = [Effect(e.id, e.key, e.kind, ago) for (p, _), e in database.effects.items() if p == number]
-            yield PartitionFacts(service, number, now, tuple(waiting), tuple(timers), tuple(effects))
+            yield PartitionFacts(
+                service, number, now, tuple(waiting), tuple(timers), tuple(effects), parked_keys(part.database, number)
+            )
+
+
+def parked_keys(database: MemoryDatabase, partition: int) -> tuple[ParkedKey, ...]:
+    """The lanes of a service's partition."""
+    found: dict[str, list[Parked]] = {}
+    for (owner, _), row in sorted(database.parked.items()):
+        if owner == partition:
+            found.setdefault(row.key, []).append(row)
+    return tuple(
+        ParkedKey(key, len(rows), rows[0].record.topic, rows[0].record.offset, rows[0].error)
+        for key, rows in found.items()
+    )
 
 
 def _money(orders: Iterable[OrderFacts]) -> tuple[MoneyFacts, ...]:
@@ -233,7 +253,7 @@ def _money(orders: Iterable[OrderFacts]) -> tuple[MoneyFacts, ...]:
     sums: dict[str, Counter[str]] = defaultdict(Counter)
     for order in orders:
         row = order.row
-        if (row is not None and not row.ended) or settled_by_hand(order.history):
+        if order.parked_at or (row is not None and not row.ended) or settled_by_hand(order.history):
             continue
         if row is not None and row.status == "COMPLETED" and row.currency is not None:
             sums[row.currency]["completed"] += row.total_minor or 0

@@ -26,10 +26,11 @@ def outbox_is_drained(partition: PartitionFacts, terms: Terms) -> Iterator[Findi
 
 
 def no_timer_is_overdue(partition: PartitionFacts, terms: Terms) -> Iterator[Finding]:
-    """A timer that is due fires, as soon as a grace period has passed."""
+    """A timer that is due fires, as soon as a grace period has passed, unless its key's messages wait behind one that failed."""
     late = partition.as_of - timedelta(seconds=terms.grace_s)
+    parked = {lane.key for lane in partition.parked}
     for timer in partition.timers:
-        if timer.due_at < late:
+        if timer.due_at < late and timer.key not in parked:
             yield Finding("it has fired", f"due since {timer.due_at.isoformat()}", f"timer {timer.name} of {timer.key}")
 
 
@@ -43,8 +44,8 @@ def no_effect_is_overdue(partition: PartitionFacts, terms: Terms) -> Iterator[Fi
 
 
 def everything_has_ended(order: OrderFacts, terms: Terms) -> Iterator[Finding]:
-    """No order is open (judged only where the audit is told to expect it)."""
-    if terms.expect_ended and order.row is not None and not order.row.ended:
+    """No order is open but those that wait behind a dead letter (judged only where the audit is told to expect it)."""
+    if terms.expect_ended and order.row is not None and not order.row.ended and not order.parked_at:
         yield Finding("an end", order.row.status)
 
 
