@@ -9,6 +9,7 @@ from contracts.envelope import CONTENT_TYPE, STRUCTURED, TYPE_HEADER
 from contracts.publish.schemas import Schema
 from contracts.topics import (
     COMMAND_TOPICS,
+    LETTERS_EVENTS,
     MAX_DEAD_LETTER_BYTES,
     ORDERS_COMMANDS,
     ORDERS_EVENTS,
@@ -38,6 +39,7 @@ _KEYS: Final = {
     "payment": "the order id",
     "customer": "the order id; the customer id for what those who run the shop ask, and its answers",
     "recommendation": "the order id",
+    "letters": "the key of the letter's message; the service's name where the letter holds none that can be read",
 }
 
 
@@ -77,7 +79,8 @@ def _channels(by_topic: Mapping[str, Sequence[str]]) -> Document:
             messages = {}
             about = (
                 "Records that could not be handled: key, value and headers as they came, and headers `dlq-reason`, `dlq-error`, "
-                f"`dlq-topic`, `dlq-partition`, `dlq-offset`, `dlq-time`. A record holds {MAX_DEAD_LETTER_BYTES} bytes at most."
+                f"`dlq-topic`, `dlq-partition`, `dlq-offset`, `dlq-time`; `dlq-lane` names the key whose "
+                f"later records wait. A record holds {MAX_DEAD_LETTER_BYTES} bytes at most."
             )
         else:
             continue  # between the steps of one service: nobody else's business
@@ -110,6 +113,8 @@ def _senders(topic: str) -> list[tuple[str, str]]:
         return [("client", "A client writes")]
     if topic == ORDERS_OPERATIONS:
         return [("operator", "An operator writes")]
+    if topic == LETTERS_EVENTS:
+        return [("operator", "An operator writes"), *((name, f"The {name} service writes") for name in SUBSCRIPTIONS)]
     if topic not in COMMAND_TOPICS:
         return [(service, f"The {service} service writes")]
     shop = [("shop", "Those who run the shop write")] if service in ("inventory", "customer") else []
