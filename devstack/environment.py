@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from contracts.topics import SUBSCRIPTIONS
 from devstack.settings import DATABASES, Settings, database_variable, read_settings
 
 _API_VARIABLES = {
@@ -29,6 +30,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
     found |= {database_variable(name): settings.dsn(name) for name in DATABASES}
     found |= {variable: settings.http_url(name) for variable, name in _API_VARIABLES.items()}
+    found |= {f"{name.upper()}_PROCESS_URLS": settings.http_url(name) for name in SUBSCRIPTIONS}
     found["MAIL_SINK_DIR"] = str(settings.mails)
     return found
 

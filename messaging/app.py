@@ -22,6 +22,7 @@ from messaging.errors import MessagingError, SettingsError, TopicMismatchError
 from messaging.handler import Handler, NoEffects, Performer
 from messaging.host import Host
 from messaging.http import json_response, make_app, serve
+from messaging.lane_queries import lane_routes
 from messaging.meters import Meters
 from messaging.migrate import migrate
 from messaging.postgres import PostgresStore
@@ -114,7 +115,7 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
         return json_response(await _progress(told, state[0] if state else None, await ready()))
 
     about = {"service": settings.service, "identity": settings.identity, "task_queue": settings.task_queue}
-    routes = [*service.routes, web.get("/progress", progress)]
+    routes = [*service.routes, web.get("/progress", progress), *lane_routes(settings.database_url)]
     app = make_app(routes, meters.registry, ready, lambda: not state or state[0].alive, about)
     http = await serve(app, settings.http_host, settings.http_port)
     try:

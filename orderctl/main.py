@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orderctl import cli, render, settings
-from orderctl.commands import audit, bulk, import_, load, operations, queries, shop, signals, start, watch
+from orderctl.commands import audit, bulk, dlq, import_, load, operations, queries, shop, signals, start, watch
 from orderctl.commands.verbs import order_verb
 from orderctl.errors import OrderctlError
 from orderctl.exits import Exit
@@ -35,7 +35,13 @@ def root(
     6 not in time, 7 not found."""
     cli.quiet_libraries(verbose)
     context.obj = settings.Settings(
-        bootstrap_servers, orders_api_url, inventory_api_url, payment_api_url, connect_timeout
+        bootstrap_servers,
+        orders_api_url,
+        inventory_api_url,
+        payment_api_url,
+        connect_timeout,
+        os.environ.get("ORDER_TASK_QUEUE") or settings.DEFAULT_TASK_QUEUE,
+        settings.process_urls(os.environ),
     )
 
 
@@ -63,6 +69,7 @@ app.command("charges")(queries.charges)
 app.command("import")(import_.import_orders)
 app.command("load")(load.load)
 app.command("audit")(audit.audit)
+app.add_typer(dlq.app, name="dlq")
 
 
 def main() -> None:

@@ -26,6 +26,8 @@ SILENCE_S: Final = 5.0
 _ASK_DEADLINE_S: Final = 5.0
 _METADATA_PAUSE_S: Final = 0.02
 _RETRY_S: Final = 0.25
+#: A reader that is not at the end and gets no answer for so long is not served.
+_ALL_SILENCE_S: Final = 20.0
 
 
 class Transport(Protocol):
@@ -37,6 +39,10 @@ class Transport(Protocol):
 
     async def read(self, timeout_s: float) -> Sequence[RawRecord]:
         """What came, or comes within the timeout; in order for each partition. It outlives restarts of the broker."""
+
+    async def read_all(self, topics: Sequence[str]) -> Sequence[RawRecord]:
+        """All that stands on these topics now, in order for each partition. What `listen` began ends with it. Raises
+        `BrokerUnreachableError`, `TopicMissingError`."""
 
     async def partitions_of(self, topic: str) -> int:
         """How many partitions the topic has. Raises `TopicMissingError`."""
@@ -78,6 +84,29 @@ class KafkaTransport:
             raise self._unreachable(error) from error
         self._positions = dict(ends)
         self._assign(reader)
+
+    async def read_all(self, topics: Sequence[str]) -> Sequence[RawRecord]:
+        """See `Transport.read_all`."""
+        reader = await self._connected()
+        records: list[RawRecord] = []
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                found = [TopicPartition(t, p) for t in topics for p in range(await self.partitions_of(t))]
+                ends = await reader.end_offsets(found)
+                self._positions = dict(await reader.beginning_offsets(found))
+            self._assign(reader)
+            left = {tp for tp, end in ends.items() if end > self._positions[tp]}
+            while left:
+                page: dict[TopicPartition, list[Any]] = {}
+                async with asyncio.timeout(_ALL_SILENCE_S):
+                    while left and not page:
+                        page = await reader.getmany(timeout_ms=500)
+                        left = {tp for tp in left if await reader.position(tp) < ends[tp]}
+                for tp, got in page.items():
+                    records += [record for record in got if record.offset < ends[tp]]
+        except (TimeoutError, KafkaError, OSError) as error:
+            raise self._unreachable(error) from error
+        return records
 
     def _assign(self, reader: AIOKafkaConsumer) -> None:
         reader.assign(list(self._positions))

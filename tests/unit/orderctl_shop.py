@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from contracts.envelope import Envelope, decode_command, headers_for
 from contracts.orders import StartOrder
 from messaging.memory import MemoryBroker
-from messaging.ports import Record, Wire
+from messaging.ports import Record, Wire, wire_headers
 from orderctl.errors import TopicMissingError
 
 PARTITIONS = 4
@@ -59,6 +59,10 @@ class MemoryTransport:
             await asyncio.sleep(min(timeout_s, 0.002))
         return found
 
+    async def read_all(self, topics: Sequence[str]) -> Sequence[Record]:
+        """See `Transport.read_all`."""
+        return [record for topic in topics for record in self._broker.all_records(topic)]
+
     async def partitions_of(self, topic: str) -> int:
         """See `Transport.partitions_of`."""
         if topic in self._missing:
@@ -68,7 +72,7 @@ class MemoryTransport:
     async def publish(self, wires: Sequence[Wire], give_up_after_s: float) -> None:
         """See `Transport.publish`."""
         for wire in wires:
-            self._react(self._broker.append(wire.topic, wire.key, wire.value, headers_for(wire.type), wire.partition))
+            self._react(self._broker.append(wire.topic, wire.key, wire.value, wire_headers(wire), wire.partition))
 
     async def close(self) -> None:
         """See `Transport.close`."""
