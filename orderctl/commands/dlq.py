@@ -12,7 +12,6 @@ import typer
 
 from contracts.letters import Act, Letter
 from orderctl import cli, render
-from orderctl.commands.operations import OperatorOption
 from orderctl.errors import NotFoundError, UsageError
 from orderctl.exits import Exit
 from orderctl.letters import book, showing
@@ -132,7 +131,7 @@ async def _show(settings: Settings, wanted: Wanted, json: bool) -> Exit:
 @app.command("replay")
 def replay(
     context: typer.Context,
-    operator: OperatorOption,
+    operator: cli.OperatorOption,
     letters: LettersArgument = None,
     why: WhyOption = "none given",
     service: ServiceOption = None,
@@ -157,7 +156,7 @@ def replay(
 @app.command("discard")
 def discard(
     context: typer.Context,
-    operator: OperatorOption,
+    operator: cli.OperatorOption,
     why: WhyOption,
     letters: LettersArgument = None,
     service: ServiceOption = None,
