@@ -12,6 +12,7 @@ _API_VARIABLES = {
     "ORDERS_API_URL": "orders-api",
     "INVENTORY_API_URL": "inventory",
     "PAYMENT_API_URL": "payment",
+    "NOTIFICATION_API_URL": "notification",
 }
 
 
@@ -29,10 +30,15 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "TOPIC_PARTITIONS": str(settings.partitions),
     }
     found |= {database_variable(name): settings.dsn(name) for name in DATABASES}
-    found |= {variable: settings.http_url(name) for variable, name in _API_VARIABLES.items()}
+    found |= api_addresses(settings)
     found |= {f"{name.upper()}_PROCESS_URLS": settings.http_url(name) for name in SUBSCRIPTIONS}
     found["MAIL_SINK_DIR"] = str(settings.mails)
     return found
+
+
+def api_addresses(settings: Settings) -> dict[str, str]:
+    """Where the queries of this stack are answered."""
+    return {variable: settings.http_url(name) for variable, name in _API_VARIABLES.items()}
 
 
 def export_lines(variables: dict[str, str]) -> str:

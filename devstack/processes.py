@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from devstack.environment import api_addresses
 from devstack.settings import LOOPBACK, Settings, database_variable
 
 
@@ -64,11 +65,13 @@ class Service:
     module: str
     databases: tuple[str, ...]
     sends_mail: bool = False
+    #: It asks the others' queries.
+    asks_others: bool = False
 
 
 SERVICES: Final = (
     Service("orders", "services.orders", ("orders",)),
-    Service("orders-api", "services.orders.api", ("orders",)),
+    Service("orders-api", "services.orders.api", ("orders",), asks_others=True),
     Service("inventory", "services.inventory", ("inventory",)),
     Service("payment", "services.payment", ("payment", "gateway")),
     Service("customer", "services.customer", ("customer",)),
@@ -92,6 +95,7 @@ def _service_process(settings: Settings, service: Service) -> ProcessSpec:
         # id holds the stack's home: two stacks on one broker are two members.
         "KAFKA_GROUP_INSTANCE_ID": f"{service.name}-{hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]}",
         **{database_variable(name): settings.dsn(name) for name in service.databases},
+        **(api_addresses(settings) if service.asks_others else {}),
     }
     if service.sends_mail:
         env |= {"SMTP_HOST": LOOPBACK, "SMTP_PORT": str(settings.smtp_port)}

@@ -55,7 +55,7 @@ def past_events(order_id: str, history: Sequence[Mapping[str, Any]]) -> list[Eve
             data=entry.get("data") or {},
         )
         for entry in history
-        if str(entry.get("type", "")).startswith("orders.")
+        if str(entry.get("type", "")).startswith("orders.") and entry.get("event_id", "") is not None
     ]
 
 

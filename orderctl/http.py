@@ -105,6 +105,10 @@ class Apis:
             f"/orders/{_part(command.key)}/plan", {"type": command.type, "data": data} | identity
         )
 
+    async def tape(self, order_id: str) -> dict[str, Any]:
+        """Everything that is on record about the order, in causal order. Raises `NotFoundError`."""
+        return await self.orders.get(f"/orders/{_part(order_id)}/tape", missing=_no_order(order_id))
+
     async def sku(self, sku: str) -> dict[str, Any]:
         """Price and counts of a SKU. Raises `NotFoundError`."""
         missing = f"There is no SKU {sku}. `orderctl receive-stock {sku} QUANTITY --price-minor N` makes one."

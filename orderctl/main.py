@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orderctl import cli, render, settings
-from orderctl.commands import audit, bulk, dlq, import_, load, operations, queries, shop, signals, start, watch
+from orderctl.commands import audit, bulk, dlq, history, import_, load, operations, queries, shop, signals, start, watch
 from orderctl.commands.verbs import order_verb
 from orderctl.errors import OrderctlError
 from orderctl.exits import Exit
@@ -56,7 +56,7 @@ app.command("resolve-attention")(order_verb(operations.resolve_attention))
 app.add_typer(bulk.app, name="bulk")
 app.command("status")(queries.status)
 app.command("items")(queries.items)
-app.command("history")(queries.history)
+app.command("history")(history.history)
 app.command("list")(queries.list_orders)
 app.command("watch")(watch.watch)
 app.command("receive-stock")(shop.receive_stock)

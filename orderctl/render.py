@@ -12,36 +12,10 @@ from rich import markup
 from rich.console import Console
 from rich.table import Table
 
+from contracts.money import format_minor
 from orderctl.events import Event, Verdict, short_name
 from orderctl.following import Outcome
 
-#: ISO 4217's currencies whose minor unit is not a hundredth.
-_EXPONENTS: Final = {
-    **dict.fromkeys(
-        (
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "UYI",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ),
-        0,
-    ),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
-}
 _COLOURS: Final = {
     "completed": "green",
     "cancelled": "yellow",
@@ -75,10 +49,7 @@ def money(amount_minor: int | None, currency: str | None) -> str:
     """`1234, GBP` -> `12.34 GBP`; a dash where there is no amount yet."""
     if amount_minor is None:
         return "-"
-    exponent = _EXPONENTS.get(currency or "", 2)
-    sign, digits = ("-" if amount_minor < 0 else ""), str(abs(amount_minor)).rjust(exponent + 1, "0")
-    number = f"{digits[:-exponent]}.{digits[-exponent:]}" if exponent else digits
-    return f"{sign}{number} {currency or ''}".rstrip()
+    return format_minor(amount_minor, currency or "").rstrip()
 
 
 def clock(at: str | None) -> str:
@@ -91,9 +62,19 @@ def clock(at: str | None) -> str:
         return at
 
 
+def visible(text: str) -> str:
+    """The text with everything that does not print spelled out: what a stranger wrote must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def line(text: str) -> str:
+    """The text as markup that shows as it is, on one line."""
+    return markup.escape(visible(text))
+
+
 def escape(text: str) -> str:
-    """The text as markup that shows as it is."""
-    return markup.escape(text)
+    """The text as markup that shows as it is; only its line breaks break lines."""
+    return "\n".join(line(part) for part in text.split("\n"))
 
 
 def coloured(word: str) -> str:

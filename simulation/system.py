@@ -37,6 +37,7 @@ from simulation.mailbox import KeptMail, Mailbox
 from simulation.parts import SERVICES, OpenLedger, Parts
 from simulation.process import Process
 from simulation.schedule import Action, InTurn, Scheduler, Shuffled
+from simulation.tape import tape_of
 from simulation.views import Event, ToldVerdict
 
 #: So many steps without rest are a system that never comes to rest.
@@ -219,6 +220,12 @@ class System:
         partition = partition_of(order_id, self.broker.partitions)
         published = self.parts.of["orders"].database.published
         return views.history_view(self.parts.orders.history.get(order_id, []), partition, published)
+
+    def tape(self, order_id: str) -> list[dict[str, Any]]:
+        """As the items of `GET /orders/{id}/tape` read. Raises `KeyError` where there is no such order."""
+        for process in self._alive.values():
+            process.tidy()
+        return tape_of(self.parts, self.order(order_id), self.history(order_id), self.now)
 
     def events(self, key: str, topic: str = ORDERS_EVENTS) -> list[Event]:
         """What was told under a key, in order; an event that was delivered twice counts once."""

@@ -1,4 +1,4 @@
-"""Questions that HTTP answers: `status`, `items`, `history`, `list`, `stock`, `charges`."""
+"""Questions that HTTP answers: `status`, `items`, `list`, `stock`, `charges`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from orderctl import cli, render
 from orderctl.exits import Exit
-from orderctl.following import past_events
 from orderctl.http import Apis
 from orderctl.settings import Settings
 
@@ -51,32 +50,6 @@ def items(context: typer.Context, order_id: cli.OrderArgument, json: cli.JsonFla
             for line in lines
         ]
         render.out().print(render.table(("sku", "quantity", "price", "total"), rows, ("quantity", "price", "total")))
-        return Exit.OK
-
-    cli.run(work)
-
-
-def history(context: typer.Context, order_id: cli.OrderArgument, json: cli.JsonFlag = False) -> None:
-    """What happened to an order, and what caused each step."""
-    settings = cli.settings_of(context)
-
-    async def work() -> Exit:
-        async with Apis(settings) as apis:
-            entries = await apis.history(order_id)
-        if json:
-            render.print_json({"items": entries, "next": None})
-            return Exit.OK
-        console = render.out()
-        told = {id(entry): event for entry in entries for event in past_events(order_id, [entry])}
-        for entry in entries:
-            event = told.get(id(entry))
-            if event is not None:
-                console.print(render.event_line(event))
-            else:
-                facts = render.facts(entry.get("data") or {})
-                console.print(
-                    f"{render.clock(entry.get('at'))}  {render.escape(str(entry.get('type')))}  {render.escape(facts)}"
-                )
         return Exit.OK
 
     cli.run(work)

@@ -16,6 +16,7 @@ from messaging.app import Service
 from messaging.errors import SettingsError
 from messaging.settings import Settings, text
 from services.inventory.handlers import InventoryHandler
+from services.inventory.movements import movement_routes
 from services.inventory.queries import routes
 from services.inventory.store import PostgresInventory
 
@@ -44,6 +45,6 @@ async def build(settings: Settings) -> Service:
         handler=handler,
         locking=True,
         patient=frozenset({ORDERS_EVENTS}),
-        routes=routes(pool),
+        routes=[*routes(pool), *movement_routes(pool)],
         close=pool.close,
     )

@@ -11,7 +11,7 @@ from contracts.values import is_id
 from messaging.http import Problem, json_response, limit_of, refuse_unknown
 from services.notification.domain import Status
 
-_COLUMNS: Final = "order_id, kind, status, attempts, last_error, message_id, created_at, sent_at"
+_COLUMNS: Final = "order_id, kind, cause, status, attempts, last_error, message_id, created_at, sent_at"
 
 MAILS_OF_ORDER: Final = f"""
 SELECT {_COLUMNS} FROM mail WHERE order_id = $1 AND ($2::text IS NULL OR status = $2)

@@ -215,7 +215,9 @@ async def test_mails_are_read_over_http_without_any_address(server_dsn: str) -> 
         app = make_app(routes(pool), CollectorRegistry(), _yes, lambda: True, {})
         async with TestClient(TestServer(app)) as client:
             text = await (await client.get("/mails?order_id=O1")).text()
-            assert json.loads(text) == {
+            told = json.loads(text)
+            assert told["items"][0].pop("cause"), "the event that the mail tells of"
+            assert told == {
                 "items": [
                     {
                         "order_id": "O1",

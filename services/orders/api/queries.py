@@ -102,16 +102,20 @@ class OrderQueries:
 
     async def status(self, request: web.Request) -> web.Response:
         """`GET /orders/{id}`."""
-        return json_response(_order(await self._one(request)))
+        return json_response(await self.order(request))
 
     async def items(self, request: web.Request) -> web.Response:
         """`GET /orders/{id}/items`."""
-        return json_response({"items": _order(await self._one(request))["items"], "next": None})
+        return json_response({"items": (await self.order(request))["items"], "next": None})
 
     async def history(self, request: web.Request) -> web.Response:
         """`GET /orders/{id}/history`: what happened, in order, what caused it, and where the messages stand."""
         row = await self._one(request)
         return json_response({"items": await history_of(self.fetch, row["order_id"]), "next": None})
+
+    async def order(self, request: web.Request) -> dict[str, Any]:
+        """The order that a request names. Raises `Problem`."""
+        return _order(await self._one(request))
 
     async def _one(self, request: web.Request) -> asyncpg.Record:
         order_id = request.match_info["order_id"]
