@@ -16,6 +16,7 @@ TITLES: Final[dict[str, str]] = {
     "orders.approve-payment.v1": "Asked to approve the payment",
     "orders.cancel-order.v1": "Asked to cancel",
     "orders.add-line-item.v1": "Asked to add a line",
+    "orders.cancel-by-operator.v1": "Operator: cancel",
     "orders.retry-now.v1": "Operator: retry now",
     "orders.pause-order.v1": "Operator: pause",
     "orders.resume-order.v1": "Operator: resume",
