@@ -116,8 +116,9 @@ def _row(order: Order) -> OrderRow:
 
 
 def _entry(entry: Entry) -> HistoryEntry:
-    data = entry.data.model_dump(mode="json") if isinstance(entry.data, BaseModel) else entry.data
-    return HistoryEntry(entry.seq, entry.type, entry.event_id, data, entry.caused_by.id)
+    said = entry.said
+    data = said.data.model_dump(mode="json") if isinstance(said.data, BaseModel) else said.data
+    return HistoryEntry(said.seq, said.type, said.event_id, data, said.cause)
 
 
 def _commands(parts: Parts, order_id: str) -> tuple[CommandRow, ...]:

@@ -15,7 +15,7 @@ from messaging.ports import Placed, Record
 from services.inventory.ledger import Stock
 from services.orders.api.record import placed
 from services.orders.domain import Order
-from services.orders.history import Entry, request_view
+from services.orders.history import Entry
 from services.payment.state import Charge
 
 Event = Envelope[EventData]
@@ -82,20 +82,23 @@ def history_view(
     """As `GET /orders/{id}/history` reads. `published`: where the messages of the orders service stand."""
     rows = [
         {
-            "sequence": entry.seq,
-            "at": entry.at,
-            "type": entry.type,
-            "event_id": entry.event_id,
+            "sequence": entry.said.seq,
+            "at": entry.said.at,
+            "type": entry.said.type,
+            "event_id": entry.said.event_id,
             "worker": "orders-worker",
-            "data": _plain(entry.data),
-            "sent": [{**request_view(said), "data": _plain(said.data)} for said in entry.sent],
-            "cause": entry.caused_by.id,
-            "cause_type": entry.caused_by.type,
-            "cause_at": entry.caused_by.at,
-            "cause_topic": entry.caused_by.topic,
-            "cause_partition": entry.caused_by.partition,
-            "cause_offset": entry.caused_by.offset,
-            "answers": entry.caused_by.answers,
+            "data": _plain(entry.said.data),
+            "sent": [
+                {"sequence": asked.seq, "type": asked.type, "id": asked.event_id, "data": _plain(asked.data)}
+                for asked in entry.sent
+            ],
+            "cause": entry.said.caused_by.id,
+            "cause_type": entry.said.caused_by.type,
+            "cause_at": entry.said.caused_by.at,
+            "cause_topic": entry.said.caused_by.topic,
+            "cause_partition": entry.said.caused_by.partition,
+            "cause_offset": entry.said.caused_by.offset,
+            "answers": entry.said.caused_by.answers,
         }
         for entry in entries
     ]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from contracts.values import CommandData, EventData
-from messaging.decision import Message
 from messaging.stamp import Stamped
 
 #: The note of a decision that told nothing and only asked.
@@ -21,13 +18,7 @@ NOTED: Final = "orders.noted"
 class Entry:
     """An entry of an order's history, and the requests to participants that the same decision made after it."""
 
-    key: str
-    seq: int
-    at: datetime
-    type: str
-    event_id: str | None
-    data: CommandData | EventData | dict[str, object]
-    caused_by: Message
+    said: Stamped
     sent: list[Stamped] = field(default_factory=list)
 
 
@@ -36,16 +27,10 @@ def entries(said: Iterable[Stamped]) -> list[Entry]:
     same decision told something."""
     found: list[Entry] = []
     for one in said:
-        last = found[-1] if found else None
         if one.type.startswith("orders."):
-            found.append(Entry(one.key, one.seq, one.at, one.type, one.event_id, one.data, one.caused_by))
-        elif last is not None and last.caused_by is one.caused_by:
-            last.sent.append(one)
+            found.append(Entry(one))
+        elif found and found[-1].said.caused_by is one.caused_by:
+            found[-1].sent.append(one)
         else:
-            found.append(Entry(one.key, one.seq, one.at, ASKED, None, {}, one.caused_by, [one]))
+            found.append(Entry(replace(one, type=ASKED, data={}, event_id=None, wire=None), [one]))
     return found
-
-
-def request_view(request: Stamped) -> dict[str, Any]:
-    """A request as it stands in the history."""
-    return {"sequence": request.seq, "type": request.type, "id": request.event_id, "data": request.data}

@@ -43,4 +43,4 @@ class MemoryOrders:
             told = self.verdicts.setdefault(key, {})
             told[verdict.command.source, verdict.command.id] = verdict
         for entry in entries(changes.history):
-            self.history.setdefault(entry.key, []).append(entry)
+            self.history.setdefault(entry.said.key, []).append(entry)

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 import asyncpg
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
 from messaging.postgres import PostgresTransaction
 from messaging.stamp import Stamped
 from services.orders.domain import Order, Verdict, View
 from services.orders.domain.state import Command
-from services.orders.history import Entry, entries, request_view
+from services.orders.history import Entry, entries
 
 # One query for a whole batch: the state of every key and the verdicts given under it.
 LOAD: Final = """
@@ -134,11 +134,32 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 
 
 def _history_row(entry: Entry) -> tuple[Any, ...]:
-    cause = entry.caused_by
-    told = (entry.key, entry.seq, entry.at, entry.type, entry.event_id, to_json(entry.data).decode())
-    sent = to_json([request_view(said) for said in entry.sent]).decode() if entry.sent else None
-    place = (cause.topic, cause.partition, cause.offset)
-    return (*told, sent, cause.id, cause.type, cause.at, *place, cause.answers)
+    said, cause = entry.said, entry.said.caused_by
+    return (
+        said.key,
+        said.seq,
+        said.at,
+        said.type,
+        said.event_id,
+        _json(said.data),
+        f"[{','.join(map(_request, entry.sent))}]" if entry.sent else None,
+        cause.id,
+        cause.type,
+        cause.at,
+        cause.topic,
+        cause.partition,
+        cause.offset,
+        cause.answers,
+    )
+
+
+def _request(said: Stamped) -> str:
+    """A request as JSON. Neither its type nor its derived id holds anything that JSON would have to escape."""
+    return f'{{"sequence":{said.seq},"type":"{said.type}","id":"{said.event_id}","data":{_json(said.data)}}}'
+
+
+def _json(data: Any) -> str:
+    return data.model_dump_json() if isinstance(data, BaseModel) else to_json(data).decode()
 
 
 def _order_row(order: Order, version: int) -> tuple[Any, ...]:

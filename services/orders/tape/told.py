@@ -93,7 +93,8 @@ def told(history: Sequence[Fact], commands: Iterable[Fact]) -> Told:
 
 
 def _cause(row: Fact) -> tuple[Any, ...]:
-    return row["cause"], row["cause_type"], row["cause_topic"], row["cause_offset"]
+    # All timers of an order have one id; when they were due tells them apart.
+    return row["cause"], row["cause_type"], row["cause_topic"], row["cause_offset"], row["cause_at"]
 
 
 # --- what came in -----------------------------------------------------------------------------------------------------
