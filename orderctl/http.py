@@ -109,6 +109,10 @@ class Apis:
         """Everything that is on record about the order, in causal order. Raises `NotFoundError`."""
         return await self.orders.get(f"/orders/{_part(order_id)}/tape", missing=_no_order(order_id))
 
+    async def policies(self) -> list[Any]:
+        """The retry policies in effect."""
+        return await self.orders.get_all("/policies")
+
     async def sku(self, sku: str) -> dict[str, Any]:
         """Price and counts of a SKU. Raises `NotFoundError`."""
         missing = f"There is no SKU {sku}. `orderctl receive-stock {sku} QUANTITY --price-minor N` makes one."

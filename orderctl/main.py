@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 from orderctl import cli, render, settings
-from orderctl.commands import audit, bulk, dlq, history, import_, load, operations, queries, shop, signals, start, watch
+from orderctl.commands import (
+    audit,
+    bulk,
+    dlq,
+    history,
+    import_,
+    load,
+    operations,
+    policies,
+    queries,
+    shop,
+    signals,
+    start,
+    watch,
+)
 from orderctl.commands.verbs import order_verb
 from orderctl.errors import OrderctlError
 from orderctl.exits import Exit
@@ -66,6 +80,7 @@ app.command("register-customer")(shop.register_customer)
 app.command("erase-customer")(shop.erase_customer)
 app.command("stock")(queries.stock)
 app.command("charges")(queries.charges)
+app.command("policies")(policies.policies)
 app.command("import")(import_.import_orders)
 app.command("load")(load.load)
 app.command("audit")(audit.audit)

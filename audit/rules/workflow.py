@@ -11,6 +11,10 @@ from audit.rules.breach import Finding
 #: What may still be told of an order after its outcome: verdicts on what comes too late.
 AFTER_THE_END = VERDICTS
 
+#: The history's entries about attempts; after the last one of them nothing is tried without a person.
+LAST_ATTEMPT = "orders.attempt-failed"
+ATTEMPTS = frozenset({LAST_ATTEMPT, "orders.retry-scheduled", "orders.asked-again", "orders.retried-now"})
+
 
 def history_folds_to_state(order: OrderFacts) -> Iterator[Finding]:
     """An order's row says what its history tells: status, reason, lines, total, currency, customer, workflow, pause."""
@@ -114,13 +118,20 @@ def _verdicts(verdicts: set[tuple[bool, str | None]]) -> str:
 
 
 def deadline_while_open(order: OrderFacts) -> Iterator[Finding]:
-    """Every step has a deadline: an open order has a timer (unless it is paused), and one that has ended has none."""
+    """Every step has a deadline: an open order has a timer (unless it is paused, or was left to a person), and one that has ended
+    has none."""
     if order.row is None or order.row.paused:
         return
-    if not order.row.ended and not order.timers:
+    if not order.row.ended and not order.timers and not _left_to_a_person(order, order.row):
         yield Finding("a timer", f"{order.row.status} without one")
     if order.row.ended and order.timers:
         yield Finding("no timer", f"one that is due at {order.timers[0].isoformat()}")
+
+
+def _left_to_a_person(order: OrderFacts, row: OrderRow) -> bool:
+    """Whether the last attempt is told to have been the last one, and the order is on the list of those that need a person."""
+    attempts = [entry for entry in order.history if entry.type in ATTEMPTS]
+    return row.status == "NEEDS_ATTENTION" and bool(attempts) and attempts[-1].type == LAST_ATTEMPT
 
 
 # --- against the sender's own record ----------------------------------------------------------------------------------

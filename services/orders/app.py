@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from messaging.app import Service
 from messaging.settings import Settings
+from services.orders.api.policies import policy_routes
 from services.orders.handlers import OrdersHandler
+from services.orders.settings import load_policies
 from services.orders.store import PostgresOrders
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
-async def build(settings: Settings) -> Service:
+async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Service:
     """The orders service."""
-    handler = OrdersHandler(PostgresOrders(settings.identity))
-    return Service(name=settings.service, topics=handler.topics, migrations=MIGRATIONS, handler=handler)
+    policies = load_policies(env)
+    handler = OrdersHandler(PostgresOrders(settings.identity), policies)
+    return Service(
+        name=settings.service,
+        topics=handler.topics,
+        migrations=MIGRATIONS,
+        handler=handler,
+        routes=policy_routes(policies),
+    )

@@ -25,9 +25,10 @@ from contracts.orders import (
     RetryNow,
     StartOrder,
 )
-from contracts.values import Item, PricedItem
+from contracts.values import FailureKind, Item, PricedItem
 from messaging.decision import Message, Note, Outgoing, SetTimer, TimerFired
 from services.orders.domain import Order, View, decide
+from services.orders.domain.policies import DEFAULTS, Policies
 from services.orders.domain.state import Phase, business_id
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,12 +92,12 @@ def captured(amount: int = 500, attempt: int = 1) -> payment.ChargeCaptured:
     return payment.ChargeCaptured(charge_id=CHARGE, amount_minor=amount, currency="GBP", attempt=attempt)
 
 
-def charge_failed(attempt: int = 1) -> payment.ChargeFailed:
-    return payment.ChargeFailed(charge_id=CHARGE, attempt=attempt, message="busy")
+def charge_failed(attempt: int = 1, failure: FailureKind | None = None) -> payment.ChargeFailed:
+    return payment.ChargeFailed(charge_id=CHARGE, attempt=attempt, message="busy", failure=failure)
 
 
-def charge_unknown(attempt: int = 1) -> payment.ChargeUnknown:
-    return payment.ChargeUnknown(charge_id=CHARGE, attempt=attempt, message="no answer")
+def charge_unknown(attempt: int = 1, failure: FailureKind | None = None) -> payment.ChargeUnknown:
+    return payment.ChargeUnknown(charge_id=CHARGE, attempt=attempt, message="no answer", failure=failure)
 
 
 def declined(attempt: int = 1) -> payment.ChargeDeclined:
@@ -107,16 +108,17 @@ def voided(attempt: int = 1) -> payment.ChargeVoided:
     return payment.ChargeVoided(charge_id=CHARGE, attempt=attempt)
 
 
-def void_failed(attempt: int = 1) -> payment.VoidFailed:
-    return payment.VoidFailed(charge_id=CHARGE, attempt=attempt, message="under way")
+def void_failed(attempt: int = 1, failure: FailureKind | None = None) -> payment.VoidFailed:
+    return payment.VoidFailed(charge_id=CHARGE, attempt=attempt, message="under way", failure=failure)
 
 
 def refunded(amount: int = 500, attempt: int = 1) -> payment.Refunded:
     return payment.Refunded(refund_id=REFUND, charge_id=CHARGE, amount_minor=amount, currency="GBP", attempt=attempt)
 
 
-def refund_failed(attempt: int = 1) -> payment.RefundFailed:
-    return payment.RefundFailed(refund_id=REFUND, charge_id=CHARGE, attempt=attempt, message="closed")
+def refund_failed(attempt: int = 1, failure: FailureKind | None = None) -> payment.RefundFailed:
+    told = {"refund_id": REFUND, "charge_id": CHARGE, "attempt": attempt}
+    return payment.RefundFailed(**told, message="closed", failure=failure)
 
 
 @dataclass
@@ -124,6 +126,7 @@ class Talk:
     """One order under a clock of its own. `tell` returns what is said, without the envelope."""
 
     view: View = field(default_factory=View)
+    policies: Policies = DEFAULTS
     now: datetime = NOW
     timer: datetime | None = None
     said: list[Any] = field(default_factory=list)
@@ -145,8 +148,8 @@ class Talk:
 
     def hear(self, message: Message) -> list[Any]:
         before = self.view
-        decision = decide(before, message, self.now)
-        assert decide(before, message, self.now) == decision, "the same decision again is another one"
+        decision = decide(before, message, self.now, self.policies)
+        assert decide(before, message, self.now, self.policies) == decision, "the same decision again is another one"
         self.view = decision.state
         if isinstance(message.data, TimerFired):
             self.timer = None
@@ -191,9 +194,9 @@ def names(said: list[Any]) -> list[str]:
     return [type(data).__name__ if not isinstance(data, Note) else data.type for data in said]
 
 
-def in_phase(phase: Phase, **request: Any) -> Talk:
+def in_phase(phase: Phase, policies: Policies = DEFAULTS, **request: Any) -> Talk:
     """An order that was brought to the phase in the plainest way."""
-    talk = Talk()
+    talk = Talk(policies=policies)
     steps: dict[Phase, tuple[Any, ...]] = {
         Phase.NEW: (),
         Phase.ENRICHING: (start(**{**request, "workflow_version": 2}),),

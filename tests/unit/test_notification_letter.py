@@ -10,7 +10,7 @@ from typing import Any
 
 import aiosmtplib
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contracts.orders import OrderCancelled, OrderCompleted
@@ -111,6 +111,13 @@ def test_an_odd_order_id_stays_in_the_subject(order_id: str) -> None:
     assert order_id in text_of(request(order_id=order_id))
 
 
+def told(mail: EmailMessage) -> dict[str, str]:
+    """The headers but the one that says how the text is written. A text that would just fit a line by itself is begun on the next one
+    by the library, which then reads the fold as a space at its beginning."""
+    return {name: str(value).lstrip() for name, value in mail.items() if name != "Content-Transfer-Encoding"}
+
+
+@example(order_id="O" * 50, name="Ann")
 @settings(deadline=None, max_examples=150)
 @given(
     st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64),
@@ -121,9 +128,8 @@ def test_a_mail_written_plainly_reads_as_the_one_that_the_library_writes(order_i
     mail = read(content)
     headers = {name: str(mail[name]) for name in ("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted")}
     reference = read(encoded(headers, text_of(request(order_id=order_id, name=name)), utf8=False))
-    assert dict(mail.items()) | {"Content-Transfer-Encoding": ""} == dict(reference.items()) | {
-        "Content-Transfer-Encoding": ""
-    }
+    assert mail["Subject"] == f"Your order {order_id.replace('=?', '= ?')} is complete"
+    assert told(mail) == told(reference)
     text = text_of(request(order_id=order_id, name=name))
     assert mail.get_content().split("\r\n") == text.split("\n")
     assert mail.get_content().splitlines() == reference.get_content().splitlines()
