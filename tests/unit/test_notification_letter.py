@@ -112,8 +112,8 @@ def test_an_odd_order_id_stays_in_the_subject(order_id: str) -> None:
 
 
 def told(mail: EmailMessage) -> dict[str, str]:
-    """The headers but the one that says how the text is written. A text that would just fit a line by itself is begun on the next one
-    by the library, which then reads the fold as a space at its beginning."""
+    """The headers but the one that says how the text is written. A text that just fits a line by itself is begun on the next
+    one by the library, which then reads the fold as a space at its beginning."""
     return {name: str(value).lstrip() for name, value in mail.items() if name != "Content-Transfer-Encoding"}
 
 
