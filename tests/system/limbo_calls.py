@@ -1,0 +1,107 @@
+"""The performer's calls under way, as values: each can be stopped between any two requests to the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from messaging.decision import Effect
+from services.payment.gateway import domain as gateway
+from services.payment.gateway.port import ChargeRequest, GatewayError, RefundRequest
+from services.payment.performer import GatewayPerformer
+from services.payment.state import ChargeCall, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to the gateway."""
+
+    operation: str
+    key: str
+    request: ChargeRequest | RefundRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the performer under way: what the gateway has answered to it so far, and when it goes on."""
+
+    effect: Effect
+    resumed: bool
+    answers: tuple[Any, ...]
+    ready_at: datetime
+
+
+class _Asks(BaseException):
+    """The performer wants the gateway to answer."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(asked)
+        self.asked = asked
+
+
+class _Heard:
+    """A gateway that repeats what it has answered before, and then stops whoever asks on."""
+
+    def __init__(self, answers: tuple[Any, ...]) -> None:
+        self._answers = iter(answers)
+
+    def _answer(self, asked: Asked) -> Any:
+        for answer in self._answers:
+            if isinstance(answer, GatewayError):
+                raise answer
+            return answer
+        raise _Asks(asked)
+
+    async def charge(self, request: ChargeRequest, timeout_s: float) -> Any:
+        return self._answer(Asked("charge", request.charge_id, request))
+
+    async def look_up(self, charge_id: str, timeout_s: float) -> Any:
+        return self._answer(Asked("look_up", charge_id))
+
+    async def cancel(self, charge_id: str, timeout_s: float) -> Any:
+        return self._answer(Asked("cancel", charge_id))
+
+    async def refund(self, request: RefundRequest, timeout_s: float) -> Any:
+        return self._answer(Asked("refund", request.refund_id, request))
+
+
+def go_on(call: Call) -> Asked | Outcome:
+    """What the performer asks the gateway next, or how the call has ended."""
+    performer = GatewayPerformer(_Heard(call.answers))
+    try:
+        return _finish(performer.perform(call.effect.kind, call.effect.request, call.resumed))
+    except _Asks as asks:
+        return asks.asked
+
+
+def _finish(coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+        return outcome
+    raise AssertionError("it waited")
+
+
+def decided(
+    row: gateway.ChargeRow | None, refund: gateway.RefundRow | None, asked: Asked, now: datetime, fails: bool
+) -> gateway.Decision[Any]:
+    """What the gateway does about a request. `fails`: this charge fails transiently, if its method can."""
+    match asked:
+        case Asked("charge", request=ChargeRequest() as request):
+            return gateway.charge(row, request, now, fails=fails)
+        case Asked("refund", request=RefundRequest() as request):
+            return gateway.refund(row, refund, request, now)
+        case Asked("look_up"):
+            return gateway.look_up(row, asked.key, now)
+        case _:
+            return gateway.cancel(row, asked.key, now)
+
+
+def will_be_heard(call: Call) -> bool:
+    """Whether this is a charge that has not reached the gateway yet, and whose answer does not get lost."""
+    lost = {gateway.Method.TIMEOUT, gateway.Method.LATE}
+    request = call.effect.request
+    return isinstance(request, ChargeCall) and not call.answers and request.payment_method not in lost
