@@ -118,3 +118,21 @@ def test_every_rule_and_its_promise_stand_in_the_documentation() -> None:
     told = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
     for name, promise in PROMISES.items():
         assert f"| `{name}` | {promise} |" in told, name
+
+
+def test_an_order_that_is_left_to_a_person_has_no_timer_and_one_that_only_needs_a_person_has() -> None:
+    needs = event(9, "attention-needed", reason="refund-failing", message="the account is closed")
+    order = cancelled()
+    left = replace(
+        with_history(order, *order.history[:7], note(8, "attempt-failed", waiting_for="refund"), needs),
+        row=replace(order.row, status="NEEDS_ATTENTION", reason=None),  # type: ignore[type-var]
+        timers=(),
+        charges=(replace(CAPTURED, refunds=()),),
+        entries=(CHARGED,),
+        reservations=(Reservation("r0", "held", (PRICED,), "GBP"),),
+        mails=(),
+        heard_outcome=None,
+    )
+    assert check_order(left) == []
+    retrying = with_history(left, *left.history[:7], note(8, "retry-scheduled", waiting_for="refund"), needs)
+    assert [b.rule for b in check_order(retrying)] == ["deadline-while-open"]

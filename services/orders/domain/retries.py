@@ -124,8 +124,8 @@ def retry(order: Order, now: datetime) -> Move:
 def step_of(order: Order) -> Step | None:
     """Whose answer the order waits for now."""
     match order.phase:
-        case Phase.ENRICHING if awaited(order):
-            return "enrich"  # else all that is still missing is the recommendation, which has a deadline of its own
+        case Phase.ENRICHING if order.enrichment is not None and not order.enrichment.needed_is_known:
+            return "enrich"
         case Phase.RESERVING:
             return "reserve"
         case Phase.AWAITING_APPROVAL if order.pending:

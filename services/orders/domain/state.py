@@ -99,6 +99,11 @@ class Enrichment:
     recommendations: tuple[str, ...] | None = None
     recommend_attempt: int = 1
 
+    @property
+    def needed_is_known(self) -> bool:
+        """Whether all has been answered that the order cannot do without: a recommendation has a deadline of its own."""
+        return self.tier is not None and self.levels is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Attention:
