@@ -104,4 +104,5 @@ def will_be_heard(call: Call) -> bool:
     """Whether this is a charge that has not reached the gateway yet, and whose answer does not get lost."""
     lost = {gateway.Method.TIMEOUT, gateway.Method.LATE}
     request = call.effect.request
-    return isinstance(request, ChargeCall) and not call.answers and request.payment_method not in lost
+    fresh = not call.answers and not call.resumed
+    return fresh and isinstance(request, ChargeCall) and not request.ask_first and request.payment_method not in lost
