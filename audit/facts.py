@@ -95,12 +95,14 @@ class SentCommand:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Inventory's row of a reservation: held, shipped, released, refused or a tombstone."""
+    """Inventory's row of a reservation: held, shipped, released, refused or a tombstone. `over_for_s`: how long ago it was to
+    expire; None where it was not yet, or never."""
 
     reservation_id: str
     state: str
     lines: tuple[Line, ...]
     currency: str | None = None
+    over_for_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,13 +57,14 @@ async def load_orders(cut: Cut, log: TopicLog, record: SenderRecord) -> AsyncIte
         ("history", "orders", sql.HISTORY, _entry),
         ("commands", "orders", sql.COMMANDS, _command),
         ("timers", "orders", sql.ORDER_TIMERS, lambda row: row["due_at"]),
-        ("reservations", "inventory", sql.RESERVATIONS, _reservation),
         ("charges", "payment", sql.CHARGES, _charge),
         ("mails", "notification", sql.MAILS, lambda row: Mail(row["kind"], row["cause"], row["message_id"])),
     )
     streams: dict[str, Stream[Any]] = {
         name: Stream(cut.databases[where].by_order(query, build)) for name, where, query, build in reads
     }
+    inventory = cut.databases["inventory"]
+    streams["reservations"] = Stream(inventory.by_order(sql.RESERVATIONS, _reservation, inventory.as_of))
     streams["entries"] = Stream(gateway.by_order(sql.ENTRIES, _gateway_entry, gateway.as_of))
     streams["published"] = Stream(listed(log.orders))
     streams["sent"] = Stream(listed({order_id: list(sent.values()) for order_id, sent in record.orders.items()}))
@@ -134,7 +135,10 @@ def _command(row: asyncpg.Record) -> CommandRow:
 
 
 def _reservation(row: asyncpg.Record) -> Reservation:
-    return Reservation(row["reservation_id"], row["state"], lines_of(from_json(row["lines"])), row["currency"])
+    late_s: float | None = row["over_for_s"]
+    over_for_s = late_s if late_s is not None and late_s > 0 else None
+    lines = lines_of(from_json(row["lines"]))
+    return Reservation(row["reservation_id"], row["state"], lines, row["currency"], over_for_s)
 
 
 def _charge(row: asyncpg.Record) -> Charge:

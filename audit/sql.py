@@ -59,7 +59,9 @@ GROUP BY currency
 # --- inventory ----------------------------------------------------------------------------------------------------------
 
 RESERVATIONS: Final = """
-SELECT order_id, reservation_id, state, lines::text AS lines, currency FROM reservation ORDER BY order_id COLLATE "C"
+SELECT order_id, reservation_id, state, lines::text AS lines, currency,
+       extract(epoch FROM $1::timestamptz - expires_at)::double precision AS over_for_s
+FROM reservation ORDER BY order_id COLLATE "C"
 """
 
 STOCK: Final = """

@@ -118,6 +118,11 @@ class Apis:
         missing = f"There is no SKU {sku}. `orderctl receive-stock {sku} QUANTITY --price-minor N` makes one."
         return await self.inventory.get(f"/skus/{_part(sku)}", missing=missing)
 
+    async def held(self, sku: str | None) -> list[Any]:
+        """What is held now, of all SKUs or of one."""
+        query = {"state": "held", "limit": "500"} | ({} if sku is None else {"sku": sku})
+        return await self.inventory.get_all("/reservations", query)
+
     async def charges(self, order_id: str) -> list[Any]:
         """The order's charges; an empty list for an order that nobody charged."""
         return await self.payment.get_all("/charges", {"order_id": order_id})

@@ -22,6 +22,7 @@ from orderctl.commands import (
     shop,
     signals,
     start,
+    stock,
     watch,
 )
 from orderctl.commands.verbs import order_verb
@@ -78,7 +79,7 @@ app.command("receive-stock")(shop.receive_stock)
 app.command("adjust-stock", context_settings={"ignore_unknown_options": True})(shop.adjust_stock)
 app.command("register-customer")(shop.register_customer)
 app.command("erase-customer")(shop.erase_customer)
-app.command("stock")(queries.stock)
+app.command("stock")(stock.stock)
 app.command("charges")(queries.charges)
 app.command("policies")(policies.policies)
 app.command("import")(import_.import_orders)

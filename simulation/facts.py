@@ -62,7 +62,9 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
     reservations: dict[str, list[Reservation]] = defaultdict(list)
     for (order_id, _), found in parts.inventory.reservations.items():
         lines = _lines(found.lines)
-        reservations[order_id].append(Reservation(found.reservation_id, found.state, lines, found.currency))
+        late_s = None if found.expires_at is None else (clock.now() - found.expires_at).total_seconds()
+        over_for_s = late_s if late_s is not None and late_s > 0 else None
+        reservations[order_id].append(Reservation(found.reservation_id, found.state, lines, found.currency, over_for_s))
     parked: dict[str, tuple[str, ...]] = {}
     for service, part in parts.of.items():
         for row in part.database.parked.values():

@@ -15,6 +15,7 @@ from audit.rules import money, publishing, runtime, stock, workflow
 from audit.rules.breach import Breach, Finding, Tally, Terms
 
 OrderRule = Callable[[OrderFacts], Iterator[Finding]]
+TimelyRule = Callable[[OrderFacts, Terms], Iterator[Finding]]
 Rule = Callable[..., Iterator[Finding]]
 
 DEFAULT_TERMS: Final = Terms()
@@ -43,6 +44,8 @@ AT_REST: Final[tuple[OrderRule, ...]] = (
     stock.held_exactly,
     runtime.one_mail_per_cause,
 )
+#: About an order at every moment too, where it matters how late something may be.
+TIMELY: Final[tuple[TimelyRule, ...]] = (stock.no_hold_outlives_its_order,)
 STOCK: Final[tuple[Rule, ...]] = (
     stock.stock_is_conserved,
     stock.held_matches_reservations,
@@ -68,15 +71,15 @@ def name_of(rule: Rule) -> str:
     return rule.__name__.replace("_", "-")
 
 
+_RULES: Final[tuple[Rule, ...]] = (*ALWAYS, *TIMELY, *AT_REST, *STOCK, *PARTITION, *OTHERS)
 #: Every rule's promise by its name.
-PROMISES: Final[Mapping[str, str]] = {
-    name_of(rule): " ".join((rule.__doc__ or "").split()) for rule in (*ALWAYS, *AT_REST, *STOCK, *PARTITION, *OTHERS)
-}
+PROMISES: Final[Mapping[str, str]] = {name_of(rule): " ".join((rule.__doc__ or "").split()) for rule in _RULES}
 
 _Named = tuple[tuple[str, OrderRule], ...]
 _ALWAYS_NAMED: Final[_Named] = tuple((name_of(rule), rule) for rule in ALWAYS)
 _ALL_NAMED: Final[_Named] = tuple((name_of(rule), rule) for rule in (*ALWAYS, *AT_REST))
-_NAMES: Final = {named: tuple(name for name, _ in named) for named in (_ALWAYS_NAMED, _ALL_NAMED)}
+_TIMELY_NAMED: Final[tuple[tuple[str, TimelyRule], ...]] = tuple((name_of(rule), rule) for rule in TIMELY)
+_NAMES: Final = {named: tuple(name for name, _ in (*named, *_TIMELY_NAMED)) for named in (_ALWAYS_NAMED, _ALL_NAMED)}
 _ENDED: Final = name_of(runtime.everything_has_ended)
 
 
@@ -84,6 +87,7 @@ def check_order(order: OrderFacts, terms: Terms = DEFAULT_TERMS, tally: Tally | 
     """The breaches of one order, or of an id under which something stands that is no order's."""
     named = _ALL_NAMED if order.at_rest else _ALWAYS_NAMED
     found = [_breach(name, "order", order.order_id, f) for name, rule in named for f in rule(order)]
+    found += [_breach(name, "order", order.order_id, f) for name, timely in _TIMELY_NAMED for f in timely(order, terms)]
     found += [_breach(_ENDED, "order", order.order_id, f) for f in runtime.everything_has_ended(order, terms)]
     if tally is not None:
         tally.add(*_NAMES[named])

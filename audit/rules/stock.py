@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from audit.facts import COMPLETED, OUTCOMES, Irregularity, Line, OrderFacts, Reservation, StockFacts
 from audit.fold import settled_by_hand
-from audit.rules.breach import Finding
+from audit.rules.breach import Finding, Terms
 
 HOLDING = frozenset({"AWAITING_APPROVAL", "PAYING"})
+#: So long may it take until the order has heard that its hold is over and the stock is free.
+HOLD_TOLERANCE_S = 60.0
 
 # --- per SKU, inside inventory ----------------------------------------------------------------------------------------
 
@@ -66,6 +68,20 @@ def no_hold_after_end(order: OrderFacts) -> Iterator[Finding]:
         # What a completed order should have shipped is told by shipped_exactly.
         if reservation.state == "held" and reservation.reservation_id not in completed:
             yield Finding("nothing held", _pieces(reservation.lines), reservation.reservation_id)
+
+
+def no_hold_outlives_its_order(order: OrderFacts, terms: Terms) -> Iterator[Finding]:
+    """What is held for longer than it was to be, by more than a minute and the grace period, is held for an order that is open,
+    unless that was settled by hand."""
+    if (order.row is not None and not order.ended) or settled_by_hand(order.history):
+        return
+    completed = _shipping(order)
+    for reservation in order.reservations:
+        over_for_s = reservation.over_for_s or 0.0
+        late = reservation.state == "held" and over_for_s > HOLD_TOLERANCE_S + terms.grace_s
+        if late and reservation.reservation_id not in completed:
+            found = f"{_pieces(reservation.lines)} held, and over since {over_for_s:.0f} s"
+            yield Finding("an open order", found, reservation.reservation_id)
 
 
 def shipped_exactly(order: OrderFacts) -> Iterator[Finding]:

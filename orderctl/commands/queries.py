@@ -1,4 +1,4 @@
-"""Questions that HTTP answers: `status`, `items`, `list`, `stock`, `charges`."""
+"""Questions that HTTP answers: `status`, `items`, `list`, `charges`."""
 
 from __future__ import annotations
 
@@ -102,26 +102,6 @@ async def _list(settings: Settings, query: Mapping[str, str], everything: bool, 
     if page.get("next"):
         render.err().print(f"There are more: --after {render.escape(str(page['next']))}")
     return Exit.OK
-
-
-def stock(
-    context: typer.Context, sku: Annotated[str, typer.Argument(metavar="SKU")], json: cli.JsonFlag = False
-) -> None:
-    """Price and counts of a SKU."""
-    settings = cli.settings_of(context)
-
-    async def work() -> Exit:
-        async with Apis(settings) as apis:
-            found = await apis.sku(sku)
-        if json:
-            render.print_json(found)
-        else:
-            price = render.money(found.get("unit_price_minor"), found.get("currency"))
-            counts = [(name, str(found.get(name))) for name in ("on_hand", "held", "shipped", "received", "adjusted")]
-            render.out().print(render.table(("", ""), [("sku", render.escape(sku)), ("price", price), *counts]))
-        return Exit.OK
-
-    cli.run(work)
 
 
 def charges(

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from contracts.values import is_id
 from messaging.http import Problem, json_response, limit_of, refuse_unknown
+from services.inventory.reservation_queries import reservation_routes
 
 SKU: Final = """
 SELECT sku, description, unit_price_minor, currency, received, adjusted, on_hand, held, shipped FROM stock WHERE sku = $1
@@ -22,7 +23,7 @@ WHERE $1::text IS NULL OR sku > $1 ORDER BY sku LIMIT $2
 
 
 def routes(pool: asyncpg.Pool) -> Sequence[web.RouteDef]:
-    """`GET /skus/{sku}` and `GET /skus?limit=&after=`, in the order of the SKUs."""
+    """`GET /skus/{sku}` and `GET /skus?limit=&after=`, in the order of the SKUs; and `GET /reservations`."""
 
     async def one(request: web.Request) -> web.Response:
         sku = request.match_info["sku"]
@@ -41,4 +42,4 @@ def routes(pool: asyncpg.Pool) -> Sequence[web.RouteDef]:
         items = [dict(row) for row in rows[:limit]]
         return json_response({"items": items, "next": items[-1]["sku"] if len(rows) > limit else None})
 
-    return [web.get("/skus/{sku:[^/]+}", one), web.get("/skus", many)]
+    return [web.get("/skus/{sku:[^/]+}", one), web.get("/skus", many), *reservation_routes(pool)]

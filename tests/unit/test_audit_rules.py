@@ -37,7 +37,7 @@ from audit.facts import (
     Timer,
     UnreadableRecord,
 )
-from audit.rules import ALWAYS, AT_REST, OTHERS, PARTITION, check, check_common, check_order, name_of
+from audit.rules import ALWAYS, AT_REST, OTHERS, PARTITION, TIMELY, check, check_common, check_order, name_of
 from audit.rules import STOCK as STOCK_RULES
 
 OrderCorruption = Callable[[OrderFacts], OrderFacts]
@@ -154,6 +154,18 @@ ORDER_CORRUPTIONS: list[tuple[str, str, OrderCorruption, str]] = [
     ("an order that failed holds stock", "failed", facts(reservations=(STILL_HELD,)), "no-hold-after-end"),
     ("a completed order holds a second reservation", "completed", more(reservations=EXTRA_HELD), "no-hold-after-end"),
     ("an id that is no order's holds stock", "stranger", facts(reservations=(STILL_HELD,)), "no-hold-after-end"),
+    (
+        "stock is held for an order that has ended, long after the time for it",
+        "failed",
+        facts(reservations=(replace(STILL_HELD, over_for_s=91.0),)),
+        "no-hold-after-end no-hold-outlives-its-order",
+    ),
+    (
+        "stock is held for nobody, long after the time for it",
+        "stranger",
+        facts(reservations=(replace(STILL_HELD, over_for_s=91.0),), at_rest=False),
+        "no-hold-outlives-its-order",
+    ),
     ("a completed order was not shipped", "completed", facts(reservations=(STILL_HELD,)), "shipped-exactly"),
     ("a cancelled order was shipped", "cancelled", facts(reservations=(SHIPPED,)), "shipped-exactly"),
     ("other pieces were shipped", "completed", facts(reservations=(FEWER_SHIPPED,)), "shipped-exactly"),
@@ -179,7 +191,7 @@ def test_a_corruption_of_an_order_is_found_by_the_right_rule(
 
 def test_every_rule_about_orders_has_a_corruption_that_it_finds() -> None:
     found = {rule for _, _, _, rules in ORDER_CORRUPTIONS for rule in rules.split()}
-    assert found == {name_of(rule) for rule in (*ALWAYS, *AT_REST)}
+    assert found == {name_of(rule) for rule in (*ALWAYS, *TIMELY, *AT_REST)}
 
 
 STOCK = common().stock[0]

@@ -17,6 +17,7 @@ from audit_world import (
     common,
     completed,
     event,
+    failed,
     note,
     waiting,
     with_history,
@@ -106,6 +107,15 @@ def test_an_order_may_need_a_person_and_be_giving_back_what_it_took() -> None:
 def test_what_the_broker_never_took_may_be_unknown() -> None:
     lost = SentCommand("shop", "c99", APPROVE, acknowledged=False)
     assert check_order(replace(completed(), sent=(lost,))) == []
+
+
+def test_a_hold_that_is_over_may_wait_a_moment_for_its_release_and_as_long_as_its_order_is_open() -> None:
+    held = Reservation("r0", "held", (PRICED,), "GBP", over_for_s=89.0)
+    assert check_order(replace(failed(), reservations=(held,), at_rest=False)) == []
+    long_over = replace(held, over_for_s=10_000.0)
+    assert check_order(replace(waiting(), reservations=(long_over,))) == []
+    assert check_order(replace(completed(), reservations=(long_over,), at_rest=False)) == []
+    assert check_order(replace(failed(), reservations=(long_over,), at_rest=False), Terms(grace_s=20_000)) == []
 
 
 def test_every_rule_says_what_it_promises() -> None:

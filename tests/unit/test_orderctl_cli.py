@@ -29,6 +29,25 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     return made
 
 
+def _stock_room(path: str, query: str) -> dict[str, Any]:
+    if path == "/skus/MUG":
+        return {"sku": "MUG", "unit_price_minor": 799, "currency": "GBP", "on_hand": 5, "held": 4}
+    held = {"state": "held", "announced": 0, "held_since": "2026-01-01T00:00:00Z"}
+    mug, tea = {"sku": "MUG", "quantity": 2}, {"sku": "TEA", "quantity": 9}
+    late = {
+        **held,
+        "order_id": "LATE",
+        "reservation_id": "1",
+        "expires_at": "2200-01-01T00:00:00Z",
+        "items": [mug, tea],
+    }
+    over = {**held, "order_id": "OVER", "reservation_id": "2", "expires_at": "2026-01-01T00:15:00Z", "items": [mug]}
+    old = {**held, "order_id": "OLD", "reservation_id": "3", "expires_at": None, "items": [tea]}
+    assert "state=held" in query
+    found = [late, {**over, "announced": 2}, *([] if "sku=MUG" in query else [old])]
+    return {"items": found[1:], "next": None} if "after=2" in query else {"items": found[:1], "next": "2"}
+
+
 class Answers(BaseHTTPRequestHandler):
     """Two pages of orders, history that ends, problems for the rest."""
 
@@ -51,6 +70,8 @@ class Answers(BaseHTTPRequestHandler):
                 "items": [order],
                 "next": "page2",
             }
+        if path in {"/skus/MUG", "/reservations"}:
+            return 200, _stock_room(path, query)
         if path.endswith("/history"):
             event = {"type": "orders.order-cancelled.v1", "cause": "x", "at": "2026-01-01T00:00:00Z"}
             return 200, {"items": [{**event, "data": {"reason": "approval-timeout"}}], "next": None}
@@ -70,6 +91,7 @@ def api(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         monkeypatch.setenv("ORDERS_API_URL", url)
+        monkeypatch.setenv("INVENTORY_API_URL", url)
         yield url
         server.shutdown()
 
@@ -208,6 +230,38 @@ def test_a_list_is_one_page_or_all_of_them(ctl: Any, api: str, capsys: Any) -> N
     assert ctl("list", "--all", "--json") == Exit.OK
     (everything,) = lines(capsys)
     assert [order["order_id"] for order in everything["items"]] == ["A", "B"]
+
+
+def test_pressure_shows_what_is_held_and_what_is_over_comes_first(ctl: Any, api: str, capsys: Any) -> None:
+    assert ctl("stock", "--pressure", "--json") == Exit.OK
+    (told,) = lines(capsys)
+    assert [item["order_id"] for item in told["items"]] == ["OVER", "LATE", "OLD"]
+    assert told["skus"] == [
+        {"sku": "TEA", "quantity": 18, "orders": 2, "first_expires_at": "2200-01-01T00:00:00Z"},
+        {"sku": "MUG", "quantity": 4, "orders": 2, "first_expires_at": "2026-01-01T00:15:00Z"},
+    ]
+    assert ctl("stock", "--pressure") == Exit.OK
+    printed = capsys.readouterr().out
+    assert "over: announced 2x" in printed
+    assert "no end" in printed
+
+
+@pytest.mark.parametrize("named", [("MUG",), ("--sku", "MUG")])
+def test_the_pressure_on_one_sku_shows_its_lines_alone(ctl: Any, api: str, capsys: Any, named: tuple[str, ...]) -> None:
+    assert ctl("stock", "--pressure", *named) == Exit.OK
+    printed = capsys.readouterr().out
+    assert "MUG: 4 held, 5 left on hand." in printed
+    assert "TEA" not in printed
+
+
+def test_stock_needs_a_sku_or_the_wish_to_see_all(ctl: Any, api: str, capsys: Any) -> None:
+    assert ctl("stock") == Exit.USAGE
+    assert "--pressure" in capsys.readouterr().err
+    assert ctl("stock", "MUG", "--sku", "TEA") == Exit.USAGE
+    capsys.readouterr()
+    assert ctl("stock", "MUG", "--json") == Exit.OK
+    assert lines(capsys)[0]["on_hand"] == 5
+    assert ctl("stock", "NOTHING", "--pressure") == Exit.NOT_FOUND
 
 
 def test_a_filter_that_the_api_refuses_is_a_usage_error(ctl: Any, api: str, capsys: Any) -> None:
