@@ -136,12 +136,12 @@ class Shop:
         assert verdict.short == "command-accepted", verdict.data
         return await self.ended(key)
 
-    async def saw(self, key: str, short: str, timeout_s: float = DEADLINE_S) -> Event:
+    async def saw(self, key: str, short: str, timeout_s: float = DEADLINE_S, *, topic: str = ORDERS_EVENTS) -> Event:
         """The first event of that kind about the order."""
         heard = self.journal.by_key[key]
 
         def found() -> Event | None:
-            return next((e for e in heard if e.topic == ORDERS_EVENTS and e.short == short), None)
+            return next((e for e in heard if e.topic == topic and e.short == short), None)
 
         return await self.journal.until(found, f"{short} of {key}", timeout_s)
 
