@@ -30,9 +30,8 @@ class Waiting:
     def hear(self, piece: Piece) -> None:
         """The next entry."""
         match piece.kind:
-            case "request" | "attempt":
-                if piece.type in words.AWAITED:
-                    self.requests[_about(piece)] = piece
+            case "request" | "attempt" if piece.type in words.AWAITED:
+                self.requests[_about(piece)] = piece
                 self.retry = self.person = False
             case "reply":
                 self._answered(piece)

@@ -27,6 +27,7 @@ TITLES: Final[dict[str, str]] = {
     "orders.attempt-failed": "Failed, and is not tried again by itself",
     "orders.asked-again": "No answer: asked again",
     "orders.retried-now": "Tried again at once",
+    "orders.hold-extended": "Its stock is held for longer",
     "orders.late-answer": "Came too late to change anything",
     "customer.look-up-customer.v1": "Asks customer: who is it?",
     "inventory.check-stock.v1": "Asks inventory: what is there?",
