@@ -7,9 +7,7 @@ counts, so that anything unexpected undoes it all.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,10 +16,10 @@ import asyncpg
 from contracts.letters import Letter
 from messaging import postgres_lanes as lanes
 from messaging import postgres_sql as sql
-from messaging.decision import SetTimer
 from messaging.errors import FenceLostError, PermanentStoreError, StaleRowError, TransientStoreError
 from messaging.ports import Commit, DueTimer, Lane, Ownership, Parked, PendingEffect, Placed, Wire
-from messaging.postgres_lanes import headers_json, headers_of
+from messaging.postgres_lanes import headers_of
+from messaging.postgres_statement import Part, compose, runtime_parts
 
 COMMAND_TIMEOUT_S: Final = 20
 CONNECT_TIMEOUT_S: Final = 5
@@ -34,18 +32,9 @@ BY_KEY_ONLY: Final = {
     "jit": "off",
     "application_name": "messaging",
 }
-_PLACEHOLDER: Final = re.compile(r"\$(\d+)")
 # Data that no retry makes acceptable: SQLSTATE classes 22 (data exception) and 23 (integrity violation).
 _PERMANENT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _TRANSIENT: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    name: str
-    text: str
-    arguments: tuple[Any, ...]
-    rows: int | None
 
 
 class PostgresTransaction:
@@ -53,7 +42,7 @@ class PostgresTransaction:
 
     def __init__(self, connection: asyncpg.Connection, begun: bool) -> None:
         self._connection = connection
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
         self.begun = begun
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -64,12 +53,12 @@ class PostgresTransaction:
     def stage(self, name: str, text: str, *arguments: Any, rows: int | None = None) -> None:
         """A set-based write for the commit. It must be one INSERT, UPDATE or DELETE with its own `$1`, `$2`; with `rows` it
         must RETURN a row for each row changed, and another count is a `StaleRowError`. Two parts must not touch the same row."""
-        self._parts.append(_Part(name, text, arguments, rows))
+        self._parts.append(Part(name, text, arguments, rows))
 
     async def commit(self, commit: Commit) -> None:
         """Everything in one statement; see `Transaction.commit`."""
-        parts = [*_runtime_parts(commit), *self._parts]
-        text, arguments = _compose(parts)
+        parts = [*runtime_parts(commit), *self._parts]
+        text, arguments = compose(parts)
         with _translated():
             await self._connection.fetchval(text, *arguments)
             if self.begun:
@@ -259,71 +248,3 @@ class _translated:  # noqa: N801 - used as a statement
             raise PermanentStoreError(f"refused with {type(error).__name__}") from error
         if isinstance(error, _TRANSIENT):
             raise TransientStoreError(f"{type(error).__name__}: {error}") from error
-
-
-def _compose(parts: Sequence[_Part]) -> tuple[str, list[Any]]:
-    """One statement of all the parts, their placeholders renumbered one after the other."""
-    arguments: list[Any] = []
-    texts: list[str] = []
-    checks: list[str] = []
-    for part in parts:
-        base = len(arguments)
-        texts.append(f"{part.name} AS ({_PLACEHOLDER.sub(lambda found, b=base: f'${int(found[1]) + b}', part.text)})")  # type: ignore[misc]
-        arguments.extend(part.arguments)
-        if part.name == "fence":
-            checks.append("expect_fence((SELECT count(*) FROM fence))")
-        elif part.rows is not None:
-            arguments.append(part.rows)
-            checks.append(f"expect_rows('{part.name}', ${len(arguments)}, (SELECT count(*) FROM {part.name}))")
-    return f"WITH {', '.join(texts)} SELECT {' AND '.join(checks)}", arguments
-
-
-def _runtime_parts(commit: Commit) -> list[_Part]:
-    expected = {topic: commit.expected[topic] for topic in commit.offsets}
-    fence = (
-        commit.partition,
-        commit.epoch,
-        json.dumps(commit.offsets),
-        json.dumps(expected),
-        commit.next_seq,
-    )
-    parts = [_Part("fence", sql.FENCE, fence, None)]
-    if commit.outbox:
-        parts.append(_Part("outbox_rows", sql.ADD_OUTBOX, (commit.partition, *_columns(commit.outbox)), None))
-    if commit.timers:
-        wanted = [timer for timer in commit.timers.values() if isinstance(timer, SetTimer)]
-        gone = [timer for timer in commit.timers.values() if not isinstance(timer, SetTimer)]
-        if wanted:
-            rows = [(timer.key, timer.name, timer.step, timer.due_at) for timer in wanted]
-            parts.append(
-                _Part("timers_set", sql.SET_TIMERS, (commit.partition, *map(list, zip(*rows, strict=True))), None)
-            )
-        if gone:
-            keys = [(timer.key, timer.name) for timer in gone]
-            parts.append(
-                _Part("timers_gone", sql.CANCEL_TIMERS, (commit.partition, *map(list, zip(*keys, strict=True))), None)
-            )
-    done = set(commit.effects_done)
-    asked = [effect for effect in commit.effects if effect.id not in done]
-    if asked:
-        effects = [(e.id, e.key, e.kind, e.request.model_dump_json()) for e in asked]
-        parts.append(
-            _Part("effects_asked", sql.ADD_EFFECTS, (commit.partition, *map(list, zip(*effects, strict=True))), None)
-        )
-    if done:
-        parts.append(_Part("effects_gone", sql.END_EFFECTS, (commit.partition, sorted(done)), None))
-    if commit.lanes is not None:
-        parts.extend(_Part(*part) for part in lanes.lane_parts(commit.partition, commit.lanes))
-    return parts
-
-
-def _columns(wires: Sequence[Wire]) -> tuple[list[Any], ...]:
-    return (
-        [wire.seq for wire in wires],
-        [wire.partition for wire in wires],
-        [wire.topic for wire in wires],
-        [wire.type for wire in wires],
-        [wire.key for wire in wires],
-        [wire.value for wire in wires],
-        [None if wire.headers is None else headers_json(wire.headers) for wire in wires],
-    )

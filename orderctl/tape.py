@@ -28,11 +28,12 @@ def lines(items: Sequence[Mapping[str, Any]], missing: Iterable[str]) -> Iterato
     """The tape line by line, as markup."""
     began = next((_moment(item["at"]) for item in items if item.get("kind") != "gap"), None)
     for item in items:
-        what = render.line(str(item.get("title") or item.get("type") or item.get("kind")))
-        style = _style(item)
-        told = f"[{style}]{what}[/]" if style else what
-        padding = " " * max(1, _WHAT_WIDTH - len(str(item.get("title") or "")))
-        yield f"{render.clock(item.get('at'))}  {_since(began, item):>11}  {told}{padding}{_details(item)}".rstrip()
+        # A gap's text says it all.
+        what = render.visible(str(item.get("text" if item.get("kind") == "gap" else "title") or item.get("kind")))
+        told, style = render.line(what), _style(item)
+        told = f"[{style}]{told}[/]" if style else told
+        details = "" if item.get("kind") == "gap" else " " * max(1, _WHAT_WIDTH - len(what)) + _details(item)
+        yield f"{render.clock(item.get('at'))}  {_since(began, item):>11}  {told}{details}".rstrip()
     for service in missing:
         yield f"[red]{render.line(service)} did not answer: what it has on record is missing here.[/]"
 
@@ -48,7 +49,7 @@ def _style(item: Mapping[str, Any]) -> str:
 def _details(item: Mapping[str, Any]) -> str:
     told = [render.line(str(item["text"]))] if item.get("text") else []
     duration_s = item.get("duration_s")
-    if duration_s and item.get("kind") != "gap":
+    if duration_s:
         told.append(f"({duration_s:.3f} s)" if duration_s < 10 else f"({duration_s:.0f} s)")
     message = item.get("message")
     if message:

@@ -160,7 +160,7 @@ def test_what_a_compensation_undoes_is_named(shop: Shop) -> None:
     by_id = {entry["id"]: entry for entry in tape}
     undone = {entry["title"]: by_id[entry["data"]["undoes"]]["title"] for entry in tape if "undoes" in entry["data"]}
     assert undone == {
-        "Asks payment to make sure that nothing is charged": "Asks payment to charge",
+        "Asks payment to void the charge": "Asks payment to charge",
         "Asks payment to refund": "Payment captured",
         "Money given back": "Money taken",
         "Payment refunded": "Payment captured",

@@ -45,6 +45,11 @@ def test_what_is_not_published_yet_and_who_did_not_answer_is_said() -> None:
     ]
 
 
+def test_a_gap_is_its_text_alone() -> None:
+    gap = entry(1, "gap", "Waiting for approval", text="41 s: waiting for approval", duration_s=41.0)
+    assert shown([entry(1, "command", "Asked to start"), gap])[1].split(None, 2)[2] == "41 s: waiting for approval"
+
+
 def test_failures_are_red_and_an_end_that_is_well_is_green() -> None:
     def style(**item: Any) -> str:
         line = next(lines([entry(1, item.pop("kind"), "what", **item)], ()))

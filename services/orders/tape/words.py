@@ -36,7 +36,7 @@ TITLES: Final[dict[str, str]] = {
     "inventory.release-stock.v1": "Asks inventory to give stock back",
     "inventory.extend-reservation.v1": "Asks inventory to hold on longer",
     "payment.charge.v1": "Asks payment to charge",
-    "payment.void-charge.v1": "Asks payment to make sure that nothing is charged",
+    "payment.void-charge.v1": "Asks payment to void the charge",
     "payment.refund.v1": "Asks payment to refund",
     "stock.held": "Stock held",
     "stock.refused": "Stock refused",
