@@ -103,6 +103,14 @@ def kill(
 
 
 @app.command()
+def topics() -> None:
+    """Create the topics that are missing; those that are there stay as they are. Twice is harmless."""
+    with _told():
+        Stack().ensure_topics()
+    typer.echo("All topics are there.")
+
+
+@app.command()
 def restart(name: Annotated[str, typer.Argument(help="A process, as `status` names it.")]) -> None:
     """Stop a process in an orderly way and start it again; returns when everything is ready."""
     with _told():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import signal
@@ -31,6 +32,7 @@ from devstack.progress import Report, silent
 from devstack.records import MARK, recorded_process, runs, send, wait_gone
 from devstack.settings import CLONE, DATABASES, Settings, make_home, read_settings
 from devstack.supervisor import CONTROL, PLAN, RECORD
+from devstack.topics import ensure_topics
 
 _READY_TIMEOUT_S: Final = 90.0
 _POLL_S: Final = 0.05
@@ -153,6 +155,10 @@ class Stack:
     def restart(self, name: str) -> None:
         """Stop the process as `down` would, and have it started again at once; returns when it has stopped."""
         self._ask({"do": "restart", "name": name})
+
+    def ensure_topics(self) -> None:
+        """Create the topics that are missing. Raises `DevstackError`."""
+        asyncio.run(ensure_topics(self.settings.bootstrap, self.settings.partitions))
 
     def wait_until_ready(self, timeout_s: float = _READY_TIMEOUT_S) -> StackStatus:
         """Wait until everything runs (again). Raises `NotReadyError`."""
