@@ -16,4 +16,5 @@ class Exit(IntEnum):
     REJECTED = 5  # the command got its verdict: rejected
     TIMEOUT = 6  # the verdict or the end did not come in time; the command may still take effect
     NOT_FOUND = 7  # there is no such order or SKU
+    STUCK = 8  # something does not move as it should: an order, or a service
     INTERRUPTED = 130  # Ctrl-C

@@ -87,15 +87,15 @@ class Apis:
 
     async def order(self, order_id: str) -> dict[str, Any]:
         """The order. Raises `NotFoundError`."""
-        return await self.orders.get(f"/orders/{_part(order_id)}", missing=_no_order(order_id))
+        return await self.orders.get(order_path(order_id), missing=_no_order(order_id))
 
     async def items(self, order_id: str) -> list[Any]:
         """The order's lines. Raises `NotFoundError`."""
-        return await self.orders.get_all(f"/orders/{_part(order_id)}/items", missing=_no_order(order_id))
+        return await self.orders.get_all(f"{order_path(order_id)}/items", missing=_no_order(order_id))
 
     async def history(self, order_id: str) -> list[Any]:
         """What happened to the order, oldest first. Raises `NotFoundError`."""
-        return await self.orders.get_all(f"/orders/{_part(order_id)}/history", missing=_no_order(order_id))
+        return await self.orders.get_all(f"{order_path(order_id)}/history", missing=_no_order(order_id))
 
     async def plan(self, command: Command, *, known: bool) -> dict[str, Any]:
         """What the command would do if it was sent now. `known`: its id may have been sent before."""
@@ -130,6 +130,11 @@ class Apis:
     async def gateway_entries(self, order_id: str) -> list[Any]:
         """What moved at the gateway for the order."""
         return await self.payment.get_all("/gateway/entries", {"order_id": order_id})
+
+
+def order_path(order_id: str) -> str:
+    """Where the orders API tells of an order."""
+    return f"/orders/{_part(order_id)}"
 
 
 def _part(text: str) -> str:

@@ -13,12 +13,14 @@ from orderctl.commands import (
     audit,
     bulk,
     dlq,
+    doctor,
     history,
     import_,
     load,
     operations,
     policies,
     queries,
+    services,
     shop,
     signals,
     start,
@@ -47,7 +49,7 @@ def root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The libraries' logs on stderr.")] = False,
 ) -> None:
     """Start, steer, watch and load-test orders. Exit codes: 0 done, 1 error, 2 usage, 3 cancelled, 4 failed, 5 rejected,
-    6 not in time, 7 not found."""
+    6 not in time, 7 not found, 8 something does not move."""
     cli.quiet_libraries(verbose)
     context.obj = settings.Settings(
         bootstrap_servers,
@@ -73,6 +75,9 @@ app.command("status")(queries.status)
 app.command("items")(queries.items)
 app.command("history")(history.history)
 app.command("list")(queries.list_orders)
+app.command("doctor")(doctor.doctor)
+app.command("stuck")(doctor.stuck)
+app.command("services")(services.services)
 app.command("watch")(watch.watch)
 app.command("receive-stock")(shop.receive_stock)
 # `-3` is a number here, not a flag.
