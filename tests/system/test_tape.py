@@ -11,17 +11,7 @@ from test_simulation import Forgets, LosesAnswers, busy_day
 
 from contracts.topics import COMMAND_TOPICS, EVENT_TOPICS
 from simulation import System
-from simulation.kit import (
-    Shop,
-    add_line,
-    approve,
-    cancel,
-    cancel_by_operator,
-    pause,
-    resolve,
-    resume,
-    retry_now,
-)
+from simulation.kit import Shop, add_line, approve, cancel, pause, resume, retry_now
 from simulation.system import Outside
 
 Entry = dict[str, Any]
@@ -193,15 +183,3 @@ def test_a_signal_stands_before_its_verdict_and_one_undecided_says_so(shop: Shop
     tape = shop.system.tape("O")
     verdict = next(entry for entry in tape if entry["kind"] == "verdict" and "add line item" in entry["text"])
     assert (verdict["title"], verdict["data"]["command_id"], verdict["duration_s"]) == ("Accepted", command["id"], 3)
-
-
-def test_an_operator_s_cancel_and_evidence_stand_on_the_tape_by_name(shop: Shop) -> None:
-    shop.given_order()
-    shop.system.down("inventory")
-    shop.when(cancel_by_operator("ticket 4711")).expect("accepted")
-    shop.system.until(lambda: shop.status() == "NEEDS_ATTENTION")
-    shop.when(resolve("settled", "counted by hand", "list 7")).expect("accepted")
-    acts = {entry["type"]: entry["text"] for entry in shop.system.tape("O") if entry["kind"] == "operator"}
-    assert "by op" in acts["orders.cancelled-by-operator"]
-    assert "ticket 4711" in acts["orders.cancelled-by-operator"]
-    assert "evidence: list 7" in acts["orders.evidence-given"]

@@ -36,8 +36,6 @@ _NOTES: Final[Mapping[str, Kind]] = {
     "orders.retry-scheduled": "retry",
     "orders.asked-again": "retry",
     "orders.retried-now": "operator",
-    "orders.cancelled-by-operator": "operator",
-    "orders.evidence-given": "operator",
 }
 
 
