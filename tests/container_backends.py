@@ -56,7 +56,7 @@ class DockerBackends(Backends):
             thread.submit(asyncio.run, _until_both_answer(self.bootstrap, self.postgres)).result()
 
 
-async def _until_both_answer(bootstrap: str, dsn: str, deadline_s: float = 60) -> None:
+async def _until_both_answer(bootstrap: str, dsn: str, deadline_s: float = 180) -> None:
     async with asyncio.timeout(deadline_s):
         while not (await _broker_answers(bootstrap) and await _database_answers(dsn)):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.1)
