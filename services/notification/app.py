@@ -7,6 +7,7 @@ from typing import Final
 
 import asyncpg
 
+from contracts.topics import ORDERS_EVENTS
 from messaging.app import Service
 from messaging.settings import Settings
 from services.notification.handlers import SERVICE, MailHandler
@@ -33,7 +34,8 @@ async def build(settings: Settings) -> Service:
         handler.topics,
         MIGRATIONS,
         handler,
-        patient=frozenset(handler.topics),
+        # What is written about may wait. Whom to write to is read at once: a new address is there before its first mail.
+        patient=frozenset({ORDERS_EVENTS}),
         performer=performer,
         routes=routes(pool),
         close=close,
