@@ -49,7 +49,8 @@ class Deciding:
         self.stamped: list[Stamped] = []
         self.lane_work = LaneWork(lanes, commit)
         self._service = service
-        self._any_lane = bool(lanes)
+        # Nearly always nobody waits and nobody has said anything: then nothing is asked about it for each item.
+        self._plain = not lanes and not words
         self._words = words
         self._touched = touched
         self._meters = meters
@@ -59,29 +60,42 @@ class Deciding:
         if isinstance(item, Record):
             self.commit.offsets[item.topic] = item.offset + 1
             self._meters.consumed(item.topic)
-        word = self._words.get(id(item)) if self._words else None
+        if self._plain:
+            self._handle(batch, item, found, condemned)
+        else:
+            self._handle_in_turn(batch, item, found, condemned)
+
+    def _handle(self, batch: Batch, item: Item, found: Found, condemned: bool) -> Outcome:
+        if condemned:
+            self._failed(item, found, "The database refuses what this message would write.")
+            return "failed"
+        if isinstance(found, Message):
+            return self._decide(batch, item, found)
+        if isinstance(found, DeadLetter):
+            self._bury(found)
+            return "set-aside"
+        if isinstance(found, Forward):
+            self.commit.outbox.append(forward_wire(self.commit.next_seq, found))
+            self.commit.next_seq += 1
+            self._meters.forwarded(found.record.topic)
+        return "handled"
+
+    def _handle_in_turn(self, batch: Batch, item: Item, found: Found, condemned: bool) -> None:
+        """The same where keys wait, or where operators have said something."""
+        word = self._words.get(id(item))
         if word is not None and self.lane_work.is_done(word.letter):
             found, word = None, None  # it was said twice within this batch
         elif word is not None and isinstance(item, Record) and self._heeded(word, found):
             return
-        if self._any_lane and self._waits(item, found):
+        if self._waits(item, found):
             return
-        outcome: Outcome = "handled"
-        if condemned:
-            self._failed(item, found, "The database refuses what this message would write.")
-            outcome = "failed"
-        elif isinstance(found, Message):
-            outcome = self._decide(batch, item, found)
-        elif isinstance(found, DeadLetter):
-            self._bury(found)
-            outcome = "set-aside"
-        elif isinstance(found, Forward):
-            self.commit.outbox.append(forward_wire(self.commit.next_seq, found))
-            self.commit.next_seq += 1
-            self._meters.forwarded(found.record.topic)
-        if isinstance(item, Parked) and outcome != "failed":
-            self._left(item, found, outcome)
-        if word is not None and not (isinstance(item, Parked) and item.failures):
+        outcome = self._handle(batch, item, found, condemned)
+        if isinstance(item, Parked):
+            if outcome != "failed":
+                self._left(item, found, outcome)
+            if item.failures:
+                return  # it is a letter itself, and what was said of the older one was answered when it became one
+        if word is not None:
             self._answer_word(word, found, "set-aside" if outcome == "failed" else outcome)
 
     def _decide(self, batch: Batch, item: Item, message: Message) -> Outcome:
@@ -132,7 +146,7 @@ class Deciding:
             lane = found.key if isinstance(found, Message) else None
             if lane is not None:
                 self.lane_work.open(lane, item, error)
-                self._any_lane = True
+                self._plain = False
             self._bury(DeadLetter(item, "handler-error", error, lane))
         elif isinstance(item, DueTimer):
             retry_at = self.now + timedelta(seconds=TIMER_RETRY_S)
