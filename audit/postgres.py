@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from audit import sql
 from audit.errors import CouldNotLookError
-from audit.facts import Effect, OutboxRow, ParkedKey, PartitionFacts, Timer
+from audit.partitions import Effect, OutboxRow, ParkedKey, PartitionFacts, Timer
 
 #: The services whose databases have the runtime's tables; the gateway's ledger is a database of its own.
 SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification")

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from audit.facts import CommonFacts, MoneyFacts, ParkedKey
+from audit.facts import CommonFacts, MoneyFacts
 from audit.kafka import TopicLog, open_broker
 from audit.load import load_common, load_orders
+from audit.partitions import ParkedKey
 from audit.postgres import DATABASES
 from audit.record import SenderRecord, read_record
 from audit.rules import Breach, Tally, Terms, check_common, check_order

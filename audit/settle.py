@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from audit import sql
-from audit.facts import PartitionFacts
 from audit.kafka import Broker, Ends
+from audit.partitions import PartitionFacts
 from audit.postgres import SERVICES, Database, Position, close, connect, live_positions, open_snapshots, partition_facts
 from contracts.topics import SUBSCRIPTIONS
 

@@ -13,7 +13,6 @@ from audit.facts import (
     Charge,
     CommandRow,
     CommonFacts,
-    Effect,
     GatewayEntry,
     HistoryEntry,
     Irregularity,
@@ -22,18 +21,15 @@ from audit.facts import (
     MoneyFacts,
     OrderFacts,
     OrderRow,
-    OutboxRow,
-    ParkedKey,
-    PartitionFacts,
     Published,
     Refund,
     Reservation,
     SentCommand,
     StockFacts,
     StockRow,
-    Timer,
 )
 from audit.fold import settled_by_hand
+from audit.partitions import Effect, OutboxRow, ParkedKey, PartitionFacts, Timer
 from contracts.envelope import InvalidCommand, Unreadable, decode_command, decode_event, event_type
 from contracts.inventory import StockAdjusted, StockReceived
 from contracts.topics import ORDERS_COMMANDS, ORDERS_EVENTS

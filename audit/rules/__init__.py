@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from audit.facts import CommonFacts, OrderFacts, PartitionFacts
+from audit.facts import CommonFacts, OrderFacts
+from audit.partitions import PartitionFacts
 from audit.rules import money, publishing, runtime, stock, workflow
 from audit.rules.breach import Breach, Finding, Tally, Terms
 

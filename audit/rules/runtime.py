@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from audit.facts import OUTCOMES, OrderFacts, PartitionFacts, SentElsewhere, UnreadableRecord
+from audit.facts import OUTCOMES, OrderFacts, SentElsewhere, UnreadableRecord
+from audit.partitions import PartitionFacts
 from audit.rules.breach import Finding, Terms
 
 #: Which outcome each kind of mail tells of.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from audit.facts import ParkedKey
+from audit.partitions import ParkedKey
 from contracts.envelope import header
 from contracts.letters import Act, Letter, Word, bare_headers, word_headers
 from contracts.orders import AttentionNeeded, StockReserved

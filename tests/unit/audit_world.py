@@ -17,7 +17,6 @@ from audit.facts import (
     MoneyFacts,
     OrderFacts,
     OrderRow,
-    PartitionFacts,
     Published,
     Refund,
     Reservation,
@@ -26,6 +25,7 @@ from audit.facts import (
     StockFacts,
     StockRow,
 )
+from audit.partitions import PartitionFacts
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 START, APPROVE, CANCEL = "orders.start-order.v1", "orders.approve-payment.v1", "orders.cancel-order.v1"

@@ -22,21 +22,18 @@ from audit_world import (
 from audit.facts import (
     Charge,
     CommonFacts,
-    Effect,
     GatewayEntry,
     Irregularity,
     Line,
     Mail,
     OrderFacts,
-    OutboxRow,
-    PartitionFacts,
     Published,
     Reservation,
     SentCommand,
     StockRow,
-    Timer,
     UnreadableRecord,
 )
+from audit.partitions import Effect, OutboxRow, PartitionFacts, Timer
 from audit.rules import ALWAYS, AT_REST, OTHERS, PARTITION, TIMELY, check, check_common, check_order, name_of
 from audit.rules import STOCK as STOCK_RULES
 

@@ -23,7 +23,8 @@ from audit_world import (
     with_history,
 )
 
-from audit.facts import CommonFacts, Effect, GatewayEntry, OutboxRow, PartitionFacts, Reservation, SentCommand, Timer
+from audit.facts import CommonFacts, GatewayEntry, Reservation, SentCommand
+from audit.partitions import Effect, OutboxRow, PartitionFacts, Timer
 from audit.rules import PROMISES, Terms, check_common, check_order
 
 JUST_NOW = NOW - timedelta(seconds=1)
