@@ -105,7 +105,9 @@ class LaneWork:
         self._mark(replace(head, state="retry", operator=operator, reason=reason))
 
     def _mark(self, row: Parked) -> None:
-        self.changes.marked[row.place] = row
+        # A row of this very batch is not there to be changed yet: whoever guesses an offset can have such a one marked.
+        changed = self.changes.parked if row.place in self.changes.parked else self.changes.marked
+        changed[row.place] = row
         lane = self.get(row.key) or Lane(row.key, 1)
         self.changed[row.key] = replace(lane, head=row)
 
@@ -113,7 +115,8 @@ class LaneWork:
         """The first record of the lane need not wait any more. Returns how many are left."""
         lane = self.get(row.key) or Lane(row.key, 1)
         self.changes.marked.pop(row.place, None)
-        self.changes.gone.add(row.place)
+        if self.changes.parked.pop(row.place, None) is None:
+            self.changes.gone.add(row.place)
         left = lane.records - 1
         self.changed[row.key] = replace(lane, records=left, head=None) if left else None
         return left

@@ -26,12 +26,12 @@ FROM parked WHERE partition = $1 AND key = ANY ($2::text[]) ORDER BY place LIMIT
 
 PARK: Final = """
 INSERT INTO parked (partition, place, key, topic, "offset", record_key, value, headers, appended_at, state, failures, error,
-                    failed_at)
+                    operator, reason, failed_at)
 SELECT $1, r.place, r.key, r.topic, r.at_offset, r.record_key, r.value, r.headers::jsonb, r.appended_at, r.state, r.failures,
-       r.error, CASE r.state WHEN 'failed' THEN now() END
+       r.error, r.operator, r.reason, CASE WHEN r.failures > 0 THEN now() END
 FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[], $8::text[], $9::timestamptz[],
-            $10::text[], $11::integer[], $12::text[])
-    AS r (place, key, topic, at_offset, record_key, value, headers, appended_at, state, failures, error)
+            $10::text[], $11::integer[], $12::text[], $13::text[], $14::text[])
+    AS r (place, key, topic, at_offset, record_key, value, headers, appended_at, state, failures, error, operator, reason)
 """
 
 MARK: Final = """
@@ -134,6 +134,8 @@ def _parked_row(parked: Parked) -> tuple[Any, ...]:
         parked.state,
         parked.failures,
         parked.error,
+        parked.operator,
+        parked.reason,
     )
 
 

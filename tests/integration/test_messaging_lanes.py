@@ -238,6 +238,24 @@ async def test_garbage_that_is_replayed_is_a_new_letter(world: World, process: P
     assert await answers(world) == [(bad.offset, "replay", "set-aside", 0)]
 
 
+@pytest.mark.parametrize("acts", [("discard",), ("replay",), ("replay", "discard"), ("discard", "replay")])
+async def test_a_word_about_a_message_of_the_same_batch_is_heeded_too(
+    world: World, process: Process, sender: Sender, acts: tuple[Act, ...]
+) -> None:
+    """Whoever guesses an offset can say it; the partition must not stumble over it."""
+    head = await sender.add("b", 1, "fragile")
+    for act in acts:
+        await say(world, act, head)
+    await sender.add("b", 10)
+    await sender.add("a", 10)
+    await process.work()
+    stays = acts == ("replay",)
+    assert await Totals(world)() == ({"a": 10} if stays else {"a": 10, "b": 10})
+    assert bool(process.worker.lanes) == stays
+    stored = [(lane.key, lane.records, lane.held) for lane in await process.store.lanes(HOME)]
+    assert stored == [(lane.key, lane.records, lane.held) for lane in process.worker.lanes]
+
+
 async def test_a_word_to_another_service_is_passed_over(world: World, process: Process, sender: Sender) -> None:
     event = await sender.event("b")
     await process.work()
