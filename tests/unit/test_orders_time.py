@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -142,6 +143,19 @@ def test_a_refund_that_keeps_failing_needs_attention_with_the_third_failure_and_
         assert names(said) == ["Refund"]
     assert told == [[], [], ["AttentionNeeded"], *([[]] * 8)]
     assert names(talk.tell(refunded())) == ["PaymentRefunded", "AttentionResolved", "ReleaseStock"]
+
+
+@pytest.mark.parametrize(
+    ("before", "failed"),
+    [((CANCEL,), void_failed()), ((CANCEL, captured()), refund_failed()), ((charge_failed(),), void_failed())],
+)
+def test_a_failure_that_is_told_again_does_not_put_the_next_attempt_off(before: tuple[Any, ...], failed: Any) -> None:
+    talk = in_phase(Phase.PAYING, replace(DEFAULTS, charge=replace(DEFAULTS.charge, maximum_attempts=1)))
+    talk.tell(*before, failed)
+    due = talk.order.retry_at
+    talk.skip(0.9)
+    assert talk.tell(failed) == []
+    assert talk.order.retry_at == due
 
 
 @pytest.mark.parametrize(("failures", "attempt"), [(0, 1), (1, 2), (4, 5)])

@@ -148,7 +148,7 @@ def void_failed(situation: Situation) -> Move:
     """It could not be settled whether money was taken; ask again."""
     data, undo = situation.message.data, situation.order.compensation
     assert isinstance(data, payment.VoidFailed)
-    if undo is None or undo.step != "void" or data.attempt != undo.attempt or not _names_charge(situation):
+    if undo is None or undo.step != "void" or not _is_awaited(situation, undo):
         return Move(situation.order)
     policy, failure = situation.policies.void, told_by("void", data)
     return answered(situation.order).then(lambda o: keep_trying(o, situation.now, policy, failure, "void-failing"))
@@ -171,7 +171,7 @@ def refund_failed(situation: Situation) -> Move:
     """The refund failed this time; it is tried until it works."""
     data, undo = situation.message.data, situation.order.compensation
     assert isinstance(data, payment.RefundFailed)
-    if undo is None or undo.step != "refund" or data.attempt != undo.attempt or not _names_charge(situation):
+    if undo is None or undo.step != "refund" or not _is_awaited(situation, undo):
         return Move(situation.order)
     policy, failure = situation.policies.refund, told_by("refund", data)
     return answered(situation.order).then(lambda o: keep_trying(o, situation.now, policy, failure, "refund-failing"))
@@ -189,6 +189,12 @@ def give_up_step(order: Order, now: datetime) -> Move:
 
 def _step_worked(order: Order, now: datetime) -> Move:
     return attention_over(order, "It worked when it was tried again.").then(lambda o: _go_on(o, now))
+
+
+def _is_awaited(situation: Situation, undo: Compensation) -> bool:
+    """Whether this is the answer to the attempt under way: told again, it must not put the next one off."""
+    data, order = situation.message.data, situation.order
+    return data.attempt == undo.attempt and order.retry_at is None and _names_charge(situation)
 
 
 def _names_charge(situation: Situation) -> bool:

@@ -221,11 +221,8 @@ def void_failed(situation: Situation) -> Move:
     order, data = situation.order, situation.message.data
     assert isinstance(data, payment.VoidFailed)
     charge = order.charge
-    if (
-        charge is None
-        or charge.state != "voiding"
-        or (data.charge_id, data.attempt) != (charge.charge_id, charge.attempt)
-    ):
+    waits = charge is not None and charge.state == "voiding" and order.retry_at is None
+    if charge is None or not waits or (data.charge_id, data.attempt) != (charge.charge_id, charge.attempt):
         return Move(order)
     failure = told_by("void", data)
     return answered(order).then(
