@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from audit.report import as_json, print_report
 from audit.rules import Terms
 from audit.run import Report, audit, load_settings
 from messaging.errors import SettingsError
+from messaging.logs import LogSettings, configure
 
 COULD_NOT_LOOK: Final = 2
 GRACE_S: Final = 30.0
@@ -103,9 +105,8 @@ def command(
 
 def main() -> None:
     """`python -m audit`."""
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     # What its client logs of an absent broker, the audit tells in its own words.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+    configure(LogSettings(level="ERROR"), "audit", f"audit-{os.getpid()}", {"aiokafka": logging.CRITICAL + 1})
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     app()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import signal
 import sys
 from email.parser import BytesHeaderParser
@@ -15,6 +16,9 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from devstack.settings import LOOPBACK
+from messaging.logs import configure, get_logger, load_log_settings
+
+log = get_logger(__name__)
 
 
 class MailFolder:
@@ -58,7 +62,7 @@ class KeepingHandler:
         """Keep the mail before it is acknowledged."""
         content = envelope.original_content or b""
         if not self._folder.keep(content):
-            print(f"dropped a mail whose Message-ID is known ({self._folder.dropped} so far)", flush=True)
+            log.info("mail-known", count=self._folder.dropped)
         return "250 OK"
 
 
@@ -72,7 +76,7 @@ async def serve(port: int, folder: Path) -> None:
     server = await loop.create_server(
         lambda: SMTP(handler, hostname="localhost", enable_SMTPUTF8=True), host=LOOPBACK, port=port
     )
-    print(f"ready: keeping mails for {LOOPBACK}:{port} in {folder}", flush=True)
+    log.info("started", where=f"{LOOPBACK}:{port}")
     async with server:
         await stopping.wait()
 
@@ -80,6 +84,7 @@ async def serve(port: int, folder: Path) -> None:
 def main() -> None:
     """The command line."""
     port, folder = sys.argv[1:]
+    configure(load_log_settings(), "smtp-sink", f"smtp-sink-{os.getpid()}")
     asyncio.run(serve(int(port), Path(folder)))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import sys
@@ -23,13 +22,15 @@ from messaging.handler import Handler, NoEffects, Performer
 from messaging.host import Host
 from messaging.http import json_response, make_app, serve
 from messaging.lane_queries import lane_routes
+from messaging.logs import configure, get_logger, load_log_settings
 from messaging.meters import Meters
 from messaging.migrate import migrate
 from messaging.postgres import PostgresStore
 from messaging.progress import ProcessProgress, failure
+from messaging.safe_text import safe_text
 from messaging.settings import Settings, load_settings
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 STOP_DEADLINE_S: Final = 9.0
 EXIT_BAD_SETTINGS: Final = 2
@@ -87,12 +88,7 @@ def run_queries(process: str, service: str, build: Callable[[Settings], Awaitabl
 def _guarded(load: Callable[[], Settings], main: Callable[[Settings], Coroutine[Any, Any, int]]) -> int:
     try:
         settings = load()
-        logging.basicConfig(
-            level=os.environ.get("LOG_LEVEL", "INFO").upper(),
-            format=f"%(asctime)s %(levelname)s {settings.identity.replace('%', '%%')} %(name)s: %(message)s",
-        )
-        # The Kafka client tells every assignment in long lines; what matters of it is told by the host.
-        logging.getLogger("aiokafka").setLevel(logging.WARNING)
+        configure(load_log_settings(), settings.service, settings.identity)
         return uvloop.run(main(settings))
     except (SettingsError, TopicMismatchError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -101,7 +97,7 @@ def _guarded(load: Callable[[], Settings], main: Callable[[Settings], Coroutine[
 
 async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Service]]) -> int:
     stopped = _on_signals()
-    print(f"{settings.identity} on task queue {settings.task_queue}, group {settings.group_id}", flush=True)
+    log.info("started", task_queue=settings.task_queue, group=settings.group_id)
     meters = Meters(settings.service)
     service = await build(settings)
     state: list[Host] = []
@@ -163,7 +159,7 @@ async def _until_stopped(host: Host, stopped: asyncio.Event) -> int:
 
 
 def _give_up() -> None:
-    log.warning("the graceful stop took too long; leaving what is committed to the next owner")
+    log.warning("stop-took-too-long")
     os._exit(0)
 
 
@@ -184,22 +180,22 @@ async def _migrated(
         try:
             applied = migrating.result()
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
-            log.warning("the database is not there yet: %r", error)
+            log.warning("database-not-there-yet", error=error)
             if told is not None:
                 told.last_error = failure(error, datetime.now(UTC), "the database is not there yet")
             await asyncio.sleep(0.5)
             continue
         except asyncpg.PostgresError as error:
-            raise MessagingError(f"the database {settings.service} cannot be migrated: {error}") from error
+            raise MessagingError(f"the database {settings.service} cannot be migrated: {safe_text(error)}") from error
         for name in applied:
-            log.info("applied migration %s", name)
+            log.info("migration-applied", migration=name)
         return True
     return False
 
 
 async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitable[QueryService]]) -> int:
     stopped = _on_signals()
-    print(f"{settings.identity} answers queries on {settings.http_host}:{settings.http_port}", flush=True)
+    log.info("started", task_queue=settings.task_queue, where=f"{settings.http_host}:{settings.http_port}")
     meters = Meters(settings.service)
     service = await build(settings)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,11 +12,13 @@ from messaging.decoding import DeadLetter, Forward, dead_letter_wire, forward_wi
 from messaging.errors import PoisonError, TooManyDeadLettersError
 from messaging.handler import Batch
 from messaging.lanes import Lanes, LaneWork
+from messaging.log_context import of_message, of_record
+from messaging.logs import get_logger
 from messaging.meters import Meters
 from messaging.ports import Commit, DueTimer, LetterDone, Parked, Record
 from messaging.stamp import Stamped, stamp
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: So many failures of the handler in a row are the handler's fault.
 MAX_FAILURES_IN_A_ROW: Final = 50
@@ -111,7 +112,7 @@ class Deciding:
             if isinstance(error, PoisonError) and isinstance(record, Record):
                 self._bury(DeadLetter(record, error.reason, str(error)))
                 return "set-aside"
-            log.exception("the decision on %s failed", message.type, extra={"key": message.key, "cause": message.uid})
+            log.exception("decision-failed", **of_message(message))
             self._failed(item, message, type(error).__name__)
             return "failed"
         self.failures = 0
@@ -154,9 +155,7 @@ class Deciding:
         # The outcome of an effect is not recorded: the effect is asked for again when the partition is next taken over.
 
     def _bury(self, dead: DeadLetter) -> None:
-        log.warning(
-            "dead letter", extra={"reason": dead.reason, "topic": dead.record.topic, "offset": dead.record.offset}
-        )
+        log.warning("dead-letter", reason=dead.reason, **of_record(dead.record))
         self.commit.outbox.append(dead_letter_wire(self.commit.next_seq, self._service, dead, self.now))
         self.commit.next_seq += 1
         self._meters.dead_lettered(dead.record.topic, dead.reason)

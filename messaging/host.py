@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -15,6 +14,7 @@ from aiokafka.errors import KafkaError
 from messaging.errors import MessagingError, TooManyDeadLettersError, TopicMismatchError
 from messaging.handler import Handler, Performer
 from messaging.kafka import GroupReader, KafkaPublisher
+from messaging.logs import get_logger
 from messaging.meters import Meters
 from messaging.ports import Clock, Record, Store
 from messaging.progress import Ends, Failure, failure, partition_progress
@@ -22,7 +22,7 @@ from messaging.runner import PartitionRunner
 from messaging.settings import Settings
 from messaging.worker import PartitionWorker
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 LOOK_EVERY_S: Final = 5.0
 DRAIN_S: Final = 3.0
@@ -105,7 +105,7 @@ class Host:
                 raise
             except (KafkaError, MessagingError, OSError, TimeoutError) as error:
                 self.last_error = failure(error, self._clock.now(), "no session with the broker")
-                log.warning("no session with the broker: %r; trying again in %.1f s", error, backoff_s)
+                log.warning("no-session", error=error, retry_in_s=backoff_s)
                 await self._pause(backoff_s)
                 backoff_s = min(backoff_s * 2, REJOIN_MOST_S)
             if self._crash is not None:
@@ -156,7 +156,7 @@ class Host:
             self._reader = None
         if not self._stop.is_set():
             self.last_error = Failure(self._clock.now(), f"the session ended: {self._why}")
-            log.warning("the session ended: %s; joining the group again", self._why)
+            log.warning("session-ended", reason=self._why)
             self._meters.happened("rebuilt")
 
     def _deliver(self, partition: int, records: list[Record]) -> None:
@@ -166,14 +166,14 @@ class Host:
 
     def _pump_ended(self, pump: asyncio.Task[None]) -> None:
         if not pump.cancelled() and pump.exception() is not None:
-            log.warning("the reader failed: %r", pump.exception())
+            log.warning("reader-failed", error=pump.exception())
             self._end_session("the reader failed")
 
     async def _assigned(self, partitions: set[int]) -> None:
         reader = self._reader
         if reader is None or self._stop.is_set():
             return
-        log.info("owns partitions %s", sorted(partitions))
+        log.info("owns-partitions", partitions=sorted(partitions))
         await self._release(set(self._runners))
         for partition in sorted(partitions):
             store = self._make_store()
@@ -219,7 +219,7 @@ class Host:
                     lag = (await self._ask_ends(reader, runner.worker)).lag(runner.worker.offsets)
                     await reader.commit(partition, offsets)
             except (KafkaError, OSError, TimeoutError) as error:
-                log.info("the broker does not answer: %r", error)
+                log.info("broker-does-not-answer", partition=partition, error=error)
                 self._standing.pop(partition, None)
                 continue
             self._meters.state(partition, "lag", lag)
@@ -260,7 +260,7 @@ class Host:
             async with asyncio.timeout(ENDS_TIMEOUT_S):
                 await asyncio.gather(*(self._ask_ends(reader, worker) for worker in stale))
         except (KafkaError, OSError, TimeoutError) as error:
-            log.info("the broker did not tell its ends: %r", error)
+            log.info("broker-does-not-answer", error=error)
 
     def _still_s(self, partition: int, offsets: dict[str, int], lag: int, now: datetime) -> float:
         """For how long records have been waiting on the partition while nothing moved."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -10,7 +9,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic_core import to_json
 
-log = logging.getLogger(__name__)
+from messaging.logs import get_logger
+
+log = get_logger(__name__)
 
 PROBLEM_JSON: Final = "application/problem+json"
 DEFAULT_LIMIT: Final = 50
@@ -61,10 +62,16 @@ async def problems(request: web.Request, handler: Callable[[web.Request], Awaita
     except TimeoutError:
         return _problem(Problem(503, "Database busy", "The database did not answer in time; try again."))
     except Exception:  # the boundary of the process: logged, told, and the server goes on
-        log.exception("a request failed: %s %s", request.method, request.path)
+        log.exception("request-failed", route=_route(request))
         return _problem(
             Problem(503, "Cannot answer now", "The query failed, most likely because the database is away; try again.")
         )
+
+
+def _route(request: web.Request) -> str:
+    """What was asked, without the words of whoever asked."""
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical if resource else '(unknown)'}"
 
 
 def _problem(problem: Problem) -> web.Response:

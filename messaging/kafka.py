@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,10 +12,11 @@ from aiokafka.errors import KafkaError, ProducerClosed
 
 from messaging.clients import make_admin, make_group_consumer, make_producer
 from messaging.errors import PublishUnknownError, TopicMismatchError
+from messaging.logs import get_logger
 from messaging.ports import Record, Wire, size_of, wire_headers
 from messaging.settings import Settings
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 PUBLISH_DEADLINE_S: Final = 15.0
 STOP_DEADLINE_S: Final = 2.0
@@ -35,13 +35,13 @@ async def stop_client(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     done, _ = await asyncio.wait({stopping}, timeout=STOP_DEADLINE_S)
     if done and not stopping.cancelled() and stopping.exception() is None:
         return
-    log.warning("a Kafka client did not stop cleanly: %s", "it hangs" if not done else "it gave up")
+    log.warning("kafka-client-not-stopped", reason="gave-up" if done else "hangs")
     stopping.cancel()
     connections = client._client if isinstance(client, AIOKafkaConsumer) else client.client
     closing = asyncio.create_task(connections.close())
     await asyncio.wait({closing}, timeout=1)
     if closing.done() and not closing.cancelled() and closing.exception() is not None:
-        log.info("its connections were not closed: %r", closing.exception())
+        log.info("kafka-connections-not-closed", error=closing.exception())
 
 
 class KafkaPublisher:

@@ -8,6 +8,8 @@ from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from messaging.logs import DROPPED
+
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _TIME_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -17,6 +19,7 @@ class Meters:
 
     def __init__(self, service: str) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(DROPPED)
         self._service = service
         self._consumed = self._counter("messaging_consumed_total", "Records read and settled", "topic")
         self._dead = self._counter("messaging_dead_letters_total", "Records set aside", "topic", "reason")

@@ -20,6 +20,7 @@ from messaging.errors import FenceLostError, PermanentStoreError, StaleRowError,
 from messaging.ports import Commit, DueTimer, Lane, Ownership, Parked, PendingEffect, Placed, Wire
 from messaging.postgres_lanes import headers_of
 from messaging.postgres_statement import Part, compose, runtime_parts
+from messaging.safe_text import safe_text
 
 COMMAND_TIMEOUT_S: Final = 20
 CONNECT_TIMEOUT_S: Final = 5
@@ -247,4 +248,4 @@ class _translated:  # noqa: N801 - used as a statement
             # The driver's text may hold the data; the SQLSTATE does not.
             raise PermanentStoreError(f"refused with {type(error).__name__}") from error
         if isinstance(error, _TRANSIENT):
-            raise TransientStoreError(f"{type(error).__name__}: {error}") from error
+            raise TransientStoreError(safe_text(error)) from error

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from messaging.safe_text import safe_text
 from messaging.settings import Settings
 from messaging.worker import PartitionWorker
 
@@ -28,9 +29,7 @@ class Failure:
 
 def failure(error: BaseException, at: datetime, doing: str = "") -> Failure:
     """The error as one line of bounded length; `doing` says what it kept from being done."""
-    # Many a timeout has no text of its own.
-    said = " ".join(str(error).split()).removesuffix("TimeoutError:").strip() or "no answer in time"
-    text = f"{type(error).__name__}: {said}"
+    text = safe_text(error)
     return Failure(at, f"{doing}: {text}"[:LONGEST_TEXT] if doing else text[:LONGEST_TEXT])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -20,6 +19,7 @@ from messaging.errors import (
 )
 from messaging.handler import Performer
 from messaging.kafka import GroupReader
+from messaging.logs import context, get_logger
 from messaging.meters import Meters
 from messaging.ports import Clock, PendingEffect, Publisher, Record, Store
 from messaging.progress import Notes, PartitionView, failure
@@ -28,7 +28,7 @@ from messaging.settings import Settings
 from messaging.waiting import until
 from messaging.worker import PartitionWorker
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 IDLE_S: Final = 1.0
 TIDY_EVERY_S: Final = 1.0
@@ -93,14 +93,15 @@ class PartitionRunner:
 
     def start(self) -> None:
         """Begin to work on the partition."""
-        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._publish_loop())]
+        told = context(service=self._settings.service, partition=self.worker.partition)
+        self._tasks = [asyncio.create_task(one, context=told) for one in (self._run(), self._publish_loop())]
         for task in self._tasks:
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """What nobody foresaw must not leave a partition standing in silence: it ends the process."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("partition %d crashed", self.worker.partition, exc_info=error)
+            log.error("partition-crashed", partition=self.worker.partition, exc_info=error)
             self._on_crash(error)
 
     async def stop(self, drain_s: float) -> None:
@@ -128,7 +129,7 @@ class PartitionRunner:
                 await self.worker.tidy(self._clock.now(), self._settings.outbox_grace_s)
                 await self._reader.commit(self.worker.partition, self.worker.offsets)
         except Exception as error:  # noqa: BLE001 - the next owner copes without it, and we are leaving
-            log.info("could not record the last offsets: %r", error)
+            log.info("last-offsets-not-recorded", partition=self.worker.partition, error=error)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class PartitionRunner:
         self.failing = True
         self.notes.busy_since, self.notes.last_error = None, failure(error, self._clock.now())
         self._meters.happened("stale-row" if isinstance(error, StaleRowError) else "store-error")
-        log.warning("partition %d stands still for now: %s", self.worker.partition, error)
+        log.warning("partition-stands-still", error=error)
 
     async def _resume(self, pending: list[PendingEffect]) -> None:
         partition = self.worker.partition
@@ -273,7 +274,7 @@ class PartitionRunner:
                 except PublishUnknownError as error:
                     self._meters.happened("publish-unknown")
                     self.notes.last_error = failure(error, self._clock.now(), "publishing")
-                    log.warning("partition %d could not publish: %s", self.worker.partition, error)
+                    log.warning("publishing-failed", retry_in_s=backoff_s, error=error)
                     await self._clock.sleep(backoff_s)
                     backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
 
@@ -291,7 +292,7 @@ class PartitionRunner:
             except Exception as error:  # whatever it was, the effect is still asked for
                 self.notes.last_error = failure(error, self._clock.now(), f"an effect of kind {effect.kind}")
                 self._meters.happened("effect-failed")
-                log.exception("an effect of kind %s failed unforeseen; it is tried again", effect.kind)
+                log.exception("effect-failed", kind=effect.kind, key=effect.key, retry_in_s=backoff_s)
                 await self._clock.sleep(backoff_s)
                 backoff_s, resumed = min(backoff_s * 2, BACKOFF_MOST_S), True
         self._outcomes.append(self.worker.outcome(effect, result, self._clock.now()))

@@ -6,7 +6,6 @@ ports. The same object runs in production, in the tests and in the simulation.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,11 +18,13 @@ from messaging.decoding import decode
 from messaging.errors import PermanentStoreError
 from messaging.handler import Handler
 from messaging.lanes import Lanes
+from messaging.log_context import of_item
+from messaging.logs import get_logger
 from messaging.meters import Meters
 from messaging.ports import Commit, DueTimer, Ownership, Parked, PendingEffect, Placed, Publisher, Record, Store, Wire
 from messaging.schedule import Barrier, Buffers, take
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 MAX_BATCH: Final = 500
 
@@ -102,7 +103,7 @@ class PartitionWorker:
         moved: dict[str, int] = {}
         for topic, offset in self.offsets.items():
             if offset > ends[topic]:
-                log.warning("the broker lost the tail of %s/%d: %d -> %d", topic, self.partition, offset, ends[topic])
+                log.warning("broker-lost-its-tail", topic=topic, offset=offset, moved_to=ends[topic])
                 moved[topic] = ends[topic]
             elif offset < begins[topic]:
                 moved[topic] = begins[topic]
@@ -152,7 +153,7 @@ class PartitionWorker:
             await self._transact(items, now, condemned)
         except PermanentStoreError:
             if len(items) == 1 and id(items[0]) not in condemned:
-                log.exception("the database refuses a message for good")
+                log.exception("database-refuses-message", **of_item(items[0]))
                 await self._handle(items, now, frozenset({id(items[0])}))
             elif len(items) > 1:
                 # One of them is poison: alone, each shows whether it is the one.

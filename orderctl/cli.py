@@ -6,7 +6,6 @@ import getpass
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
@@ -14,6 +13,7 @@ import typer
 import uvloop
 
 from contracts.values import Item
+from messaging.logs import LogSettings, configure
 from orderctl.errors import UsageError
 from orderctl.exits import Exit
 from orderctl.settings import Settings
@@ -60,10 +60,9 @@ def run(work: Callable[[], Coroutine[Any, Any, Exit]]) -> None:
 
 def quiet_libraries(verbose: bool) -> None:
     """The Kafka client logs what this client handles and tells in its own words."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr)
-    if not verbose:
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
-        logging.getLogger("messaging").setLevel(logging.CRITICAL + 1)
+    level = logging.INFO if verbose else logging.CRITICAL + 1
+    told = LogSettings(level="INFO" if verbose else "ERROR")
+    configure(told, "orderctl", f"orderctl-{os.getpid()}", {"aiokafka": level, "messaging": level})
 
 
 def parse_item(text: str) -> Item:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
@@ -14,12 +13,13 @@ from aiokafka.errors import KafkaError
 from messaging.clients import make_reader
 from messaging.errors import PublishUnknownError
 from messaging.kafka import KafkaPublisher, stop_client
+from messaging.logs import get_logger
 from messaging.ports import Wire
 from messaging.settings import load_settings
 from orderctl.errors import BrokerUnreachableError, TopicMissingError
 from orderctl.events import RawRecord
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: A reader that got nothing for so long asks the broker whether there is anything (a consumer may live and receive nothing).
 SILENCE_S: Final = 5.0
@@ -133,7 +133,7 @@ class KafkaTransport:
             try:
                 await reader.start()
             except (KafkaError, OSError) as error:
-                log.debug("no broker yet: %r", error)
+                log.debug("broker-not-there-yet", error=error)
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
@@ -158,7 +158,7 @@ class KafkaTransport:
         try:
             found: dict[TopicPartition, list[Any]] = await self._reader.getmany(timeout_ms=int(timeout_s * 1000))
         except (KafkaError, OSError) as error:
-            log.info("reading failed, starting anew: %r", error)
+            log.info("reader-failed", error=error)
             await self._rebuild()
             return ()
         if not found:
@@ -181,7 +181,7 @@ class KafkaTransport:
             async with asyncio.timeout(_ASK_DEADLINE_S):
                 ends = await self._reader.end_offsets(list(self._positions))
         except (TimeoutError, KafkaError, OSError) as error:
-            log.info("the broker does not answer: %r", error)
+            log.info("broker-does-not-answer", error=error)
             return
         # One more look, since something may have come between the two questions.
         found = await self._reader.getmany(timeout_ms=0)
@@ -189,7 +189,7 @@ class KafkaTransport:
             # Not lost: the reader is put back to where it was told to be.
             self._assign(self._reader)
         elif any(end > self._positions[tp] for tp, end in ends.items()):
-            log.info("the reader is behind and receives nothing, starting anew")
+            log.info("reader-behind")
             await self._rebuild()
 
     async def _rebuild(self) -> None:
@@ -200,7 +200,7 @@ class KafkaTransport:
                 await fresh.start()
                 await _partition_counts(fresh)
         except (TimeoutError, KafkaError, OSError) as error:
-            log.info("no new reader yet: %r", error)
+            log.info("no-new-reader-yet", error=error)
             await stop_client(fresh)
             return
         old, self._reader = self._reader, fresh
@@ -222,7 +222,7 @@ class KafkaTransport:
             try:
                 await self._publisher.publish(wires)
             except PublishUnknownError as error:
-                log.info("publishing again in %.2f s: %s", pause_s, error)
+                log.info("publishing-failed", retry_in_s=pause_s, error=error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2.0, pause_s * 2)
             else:

@@ -11,10 +11,16 @@ from container_backends import containers, docker_answers
 from hypothesis import settings
 from local_backends import local_processes
 
+from messaging.logs import refuse_unknown_keys
+
 # A machine that judges a change must not be luckier than another; people's runs go on searching.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+# What the vocabulary does not have must not reach a log, and a test is where that is found out.
+refuse_unknown_keys()
 
 
 def pytest_report_header() -> str:

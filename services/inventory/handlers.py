@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +19,7 @@ from contracts.inventory import (
 from contracts.orders import OrderCompleted
 from contracts.topics import ORDERS_EVENTS, SUBSCRIPTIONS
 from messaging.decision import Decision, Message, TimerFired
+from messaging.logs import get_logger
 from messaging.stamp import Stamped
 from services.inventory.domain import decide
 from services.inventory.holds import SWEEP_LIMIT
@@ -27,7 +27,7 @@ from services.inventory.ledger import Changes, CommandKey, Ledger, Reservation, 
 from services.inventory.shop import command_key
 from services.inventory.store import InventoryStore, Irregularity, Writes
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 INTERESTS: Final[Mapping[str, frozenset[str]]] = {ORDERS_EVENTS: frozenset({"orders.order-completed.v1"})}
 
@@ -85,10 +85,7 @@ class InventoryBatch:
         self._armed[sweep.partition] = sweep.armed_for
         for found in self._irregularities:
             log.warning(
-                "%s: the reservation is %s",
-                found.kind,
-                found.state,
-                extra={"key": found.order_id, "cause": found.cause},
+                "irregular-reservation", kind=found.kind, state=found.state, key=found.order_id, cause=found.cause
             )
 
     def _writes(self) -> Writes:

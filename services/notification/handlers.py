@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -12,11 +11,12 @@ from contracts.orders import OrderCancelled, OrderCompleted
 from contracts.registry import TYPE_OF
 from contracts.topics import CUSTOMER_EVENTS, ORDERS_EVENTS, SUBSCRIPTIONS
 from messaging.decision import Decision, Message, TimerFired
+from messaging.logs import get_logger
 from messaging.stamp import Stamped
 from services.notification.domain import Contact, Mail, MailKey, State, decide, mail_key
 from services.notification.store import MailStore
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 SERVICE: Final = "notification"
 
@@ -100,4 +100,10 @@ class MailBatch:
         """Nothing is kept in memory; a mail that was given up is made known."""
         for mail in self._changed.values():
             if mail.status == "undeliverable":
-                log.warning("the %s of order %s is undeliverable: %s", mail.kind, mail.order_id, mail.last_error)
+                log.warning(
+                    "mail-undeliverable",
+                    key=mail.order_id,
+                    kind=mail.kind,
+                    attempt=mail.attempts,
+                    error=mail.last_error,
+                )

@@ -7,17 +7,17 @@ known to be away, or too much is waiting already, an attempt fails at once.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from typing import Any, Final
 
 import aiosmtplib
 
+from messaging.logs import get_logger
 from services.notification.domain import SendMail, SendOutcome
 from services.notification.letter import UnusableAddressError, compose
 from services.notification.settings import MailSettings
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: More than this do not wait for a connection.
 MAX_WAITING: Final = 2_000
@@ -78,7 +78,7 @@ class SmtpPerformer:
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
             outcome = outcome_of(error)
             # Only what was really tried is logged: in an outage that is two lines a second, not one for each mail.
-            log.warning("a mail for order %s was not sent: %s", request.order_id, outcome.error)
+            log.warning("mail-not-sent", key=request.order_id, error=outcome.error)
             if isinstance(error, OSError | TimeoutError):
                 self._away_until = asyncio.get_running_loop().time() + AWAY_S
             return outcome

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,13 +10,14 @@ from typing import Any, Final
 from contracts.envelope import InvalidCommand
 from contracts.topics import SUBSCRIPTIONS
 from messaging.decision import Message
+from messaging.logs import get_logger
 from messaging.stamp import Stamped
 from services.payment.answers import Deciding
 from services.payment.domain import charge_id_of, decide
 from services.payment.state import Charge
 from services.payment.store import Change, ChargeStore
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 Key = tuple[str, str]
 #: Orders kept in memory per partition; they are those with a call under way, so that its outcome needs no query.
@@ -94,4 +94,4 @@ class PaymentBatch:
             else:
                 self._kept.pop(order_id, None)
         for note in self._notes:
-            log.warning("%s of %s, caused by %s: %s", note.type, note.key, note.cause, note.data)
+            log.warning("irregular-payment", kind=note.type, key=note.key, cause=note.cause)

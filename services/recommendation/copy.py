@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from time import monotonic
 from typing import Final
@@ -14,10 +13,11 @@ from aiokafka.errors import KafkaError
 from contracts.topics import RECOMMENDATION_PAIRS
 from messaging.clients import make_reader
 from messaging.kafka import stop_client
+from messaging.logs import get_logger
 from messaging.settings import Settings
 from services.recommendation.pairs import Pair, read
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 RETRY_FIRST_S: Final = 0.2
 RETRY_MOST_S: Final = 5.0
@@ -43,7 +43,7 @@ class PairsCopy:
         told = read(value)
         if told is None or key != told.sku.encode():
             self.unreadable += 1
-            log.warning("a record on %s is not the learner's; passed over", RECOMMENDATION_PAIRS)
+            log.warning("record-not-the-learners", topic=RECOMMENDATION_PAIRS)
             return
         self.pairs[told.sku] = told.best
 
@@ -91,9 +91,7 @@ class CopyReader:
                 wait_s = RETRY_FIRST_S
                 await self._follow(reader)
             except (KafkaError, OSError, TimeoutError, ReaderStalledError) as error:
-                log.warning(
-                    "the copy of %s stands still: %r; reading on in %.1f s", RECOMMENDATION_PAIRS, error, wait_s
-                )
+                log.warning("copy-stands-still", topic=RECOMMENDATION_PAIRS, error=error, retry_in_s=wait_s)
             finally:
                 await stop_client(reader)
             await asyncio.sleep(wait_s)
@@ -118,7 +116,7 @@ class CopyReader:
             # The position, not the last record's offset: compaction may have taken the tail.
             self._next = {tp: await reader.position(tp) for tp in partitions}
             if not self.loaded and all(self._next[tp] >= end for tp, end in self._until.items()):
-                log.info("the copy is loaded: %d SKUs", len(self._copy.pairs))
+                log.info("copy-loaded", topic=RECOMMENDATION_PAIRS, count=len(self._copy.pairs))
                 self._loaded.set()
             if found:
                 looked_at = monotonic()

@@ -10,8 +10,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_an_error_is_told_in_one_line_of_bounded_length() -> None:
-    told = failure(ValueError("two\nlines " + "x" * 1000), NOW, "publishing")
-    assert told.text.startswith("publishing: ValueError: two lines x")
+    told = failure(OSError("two\nlines " + "x" * 1000), NOW, "publishing")
+    assert told.text.startswith("publishing: OSError: two lines x")
     assert len(told.text) == LONGEST_TEXT
     assert told.at == NOW
 

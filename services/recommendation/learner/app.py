@@ -10,7 +10,6 @@ A record is settled when everything that follows from it stands on the broker. W
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from time import monotonic
@@ -31,6 +30,7 @@ from contracts.topics import (
     RECOMMENDATION_PAIRS,
     dead_letter_topic,
 )
+from messaging.logs import get_logger
 from messaging.partitioner import partition_of
 from messaging.settings import Settings
 from services.recommendation import pairs
@@ -40,7 +40,7 @@ from services.recommendation.learner.faust_settings import faust_options
 from services.recommendation.learner.meters import LearnerMeters
 from services.recommendation.learner.progress import NoProgressError, Progress
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 COMPLETED: Final = TYPE_OF[OrderCompleted][1]
 #: One topic for all that the learner cannot read; `dlq-topic` says where a letter comes from.
@@ -162,10 +162,10 @@ class Learner:
         try:
             again = await self._consumer.fetch_again()
         except (KafkaError, OSError, TimeoutError) as error:
-            log.info("the broker does not answer: %r", error)
+            log.info("broker-does-not-answer", error=error)
             return
         if again:
-            log.info("fetching again: %s", ", ".join(f"{tp.topic}/{tp.partition}" for tp in again))
+            log.info("fetching-again", partitions=[f"{tp.topic}/{tp.partition}" for tp in again])
             self._meters.fetched_again(len(again))
 
     # --- step 1 -------------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class Learner:
         self._untold = set(self._counts.skus)
         self._read_back = True
         self._meters.recovered()
-        log.info("read back %d baskets", len(rows))
+        log.info("table-read-back", count=len(rows))
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
@@ -262,7 +262,9 @@ class Learner:
         value = b"" if message.key is None and message.value is None else message.value
         await (await self._append(DEAD_LETTERS, message.key, value, message.partition, headers))
         self._meters.dead_lettered(message.topic, reason)
-        log.warning("%s/%d offset %d set aside: %s", message.topic, message.partition, message.offset, reason)
+        log.warning(
+            "dead-letter", reason=reason, topic=message.topic, partition=message.partition, offset=message.offset
+        )
 
     async def _append(
         self,

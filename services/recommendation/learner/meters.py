@@ -6,6 +6,8 @@ from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from messaging.logs import DROPPED
+
 Outcome = Literal["learnt", "known", "passed-over", "dead-letter"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("learnt", "known", "passed-over", "dead-letter")
 
@@ -15,6 +17,7 @@ class LearnerMeters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(DROPPED)
         self._records = Counter(
             "recommendation_learner_records_total", "Records settled", ["topic", "outcome"], registry=self.registry
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -15,11 +14,12 @@ from contracts.topics import RECOMMENDATION_LEARNER
 from messaging.errors import SettingsError, TopicMismatchError
 from messaging.http import make_app, serve
 from messaging.kafka import check_topics
+from messaging.logs import configure, get_logger, load_log_settings
 from messaging.settings import Settings, load_settings
 from services.recommendation.learner.app import Learner, topics_of_learner
 from services.recommendation.learner.meters import LearnerMeters
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 STOP_DEADLINE_S: Final = 8.0
 EXIT_BAD_SETTINGS: Final = 2
@@ -30,13 +30,7 @@ def main() -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code: 2 for wrong settings or topics, 1 for what a new start may mend."""
     try:
         settings = load_settings(RECOMMENDATION_LEARNER)
-        logging.basicConfig(
-            level=os.environ.get("LOG_LEVEL", "INFO").upper(),
-            format=f"%(asctime)s %(levelname)s {settings.identity.replace('%', '%%')} %(name)s: %(message)s",
-        )
-        # Faust tells every assignment in tables, and takes our commits for stalled ones.
-        for chatty in ("aiokafka", "faust", "mode"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        configure(load_log_settings(), settings.service, settings.identity)
         return asyncio.run(_serve(settings))
     except (SettingsError, TopicMismatchError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -44,7 +38,7 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> int:
-    print(f"{settings.identity} on task queue {settings.task_queue}, group {settings.group_id}", flush=True)
+    log.info("started", task_queue=settings.task_queue, group=settings.group_id)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -72,7 +66,7 @@ async def _topics_there(settings: Settings, stopped: asyncio.Event) -> bool:
         try:
             await check_topics(settings, topics_of_learner())
         except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("the broker is not there yet: %r", error)
+            log.warning("broker-not-there-yet", error=error)
             await asyncio.sleep(RETRY_S)
         else:
             return True
@@ -97,7 +91,7 @@ async def _run(learner: Learner, stopped: asyncio.Event) -> int:
         break
     code = 0 if stopped.is_set() else 1
     for task in done - {stop}:
-        log.error("learning failed: %r; what was not settled is read again", task.exception() or task.result())
+        log.error("learning-failed", exc_info=_error_of(task))
     # Whatever is down, the process is gone in time: what is not settled is read again by the next owner.
     loop.call_later(STOP_DEADLINE_S, _give_up, code)
     for task in (telling, looking, failing):
@@ -119,6 +113,12 @@ async def _failure(learner: Learner) -> object:
     return learner.failed.result()
 
 
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """What ended the task, also where it found it out and returned it."""
+    error = task.exception() or task.result()
+    return error if isinstance(error, BaseException) else None
+
+
 def _give_up(code: int) -> None:
-    log.warning("the graceful stop took too long; leaving what is not settled to the next owner")
+    log.warning("stop-took-too-long")
     os._exit(code)
