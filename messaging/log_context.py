@@ -37,7 +37,13 @@ def of_item(item: Record | DueTimer | Message | Parked) -> dict[str, Any]:
         return of_message(item)
     if isinstance(item, DueTimer):
         return {"key": item.key, "kind": item.name, "step": item.step}
-    key = None if item.key is None else item.key.decode(errors="replace")
-    # What is no id may be anything, a piece of a payload too.
-    known = {"key": key} if is_id(key) else {}
-    return {**known, "topic": item.topic, "partition": item.partition, "offset": item.offset}
+    return {**_key(item.key), "topic": item.topic, "partition": item.partition, "offset": item.offset}
+
+
+def _key(key: bytes | None) -> dict[str, str]:
+    """What is no id may be anything, a piece of a payload too."""
+    try:
+        text = (key or b"").decode()
+    except UnicodeDecodeError:
+        return {}
+    return {"key": text} if is_id(text) else {}

@@ -77,7 +77,7 @@ def get_logger(name: str) -> Log:
         structlog.contextvars.merge_contextvars,
         _only_known_facts,
         _told_exception,
-        ProcessorFormatter.wrap_for_formatter,
+        _handed_over,
     ]
     return cast(
         Log, structlog.wrap_logger(logging.getLogger(name), processors=ours, wrapper_class=structlog.stdlib.BoundLogger)
@@ -176,6 +176,12 @@ def _fact(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [one_line(one) if isinstance(one, str) else one for one in value]
     return value
+
+
+def _handed_over(logger: WrappedLogger, name: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+    """To the standard logging, without the error itself: other handlers would print it with its words."""
+    args, keywords = ProcessorFormatter.wrap_for_formatter(logger, name, event)
+    return args, {**keywords, "exc_info": None}
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 from aiokafka.errors import KafkaConnectionError
+from log_lines import kept
 from pydantic import BaseModel
 
 from messaging import logs
@@ -30,31 +31,10 @@ LEVELS: Final = ("debug", "info", "warning", "error", "exception", "critical")
 Lines = Callable[[], list[dict[str, Any]]]
 
 
-class Kept(logging.Handler):
-    """Keeps the lines as the formatter makes them."""
-
-    def __init__(self, format_: logs.Format) -> None:
-        super().__init__()
-        self.setFormatter(logs.formatter(format_, "orders", "order-worker-1"))
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
-
-
 @pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    found = logging.getLogger("test-logs")
-    found.setLevel(logging.DEBUG)
-    yield found
-    found.handlers.clear()
-
-
-@pytest.fixture
-def lines(logger: logging.Logger) -> Lines:
-    kept = Kept("json")
-    logger.addHandler(kept)
-    return lambda: [json.loads(line) for line in kept.lines]
+def lines() -> Iterator[Lines]:
+    with kept("json", "test-logs") as found:
+        yield lambda: [json.loads(line) for line in found]
 
 
 @pytest.fixture
@@ -80,11 +60,10 @@ def test_a_line_says_when_who_what_and_the_facts(lines: Lines) -> None:
     }
 
 
-def test_the_readable_format_is_one_line_whatever_a_value_holds(logger: logging.Logger) -> None:
-    kept = Kept("console")
-    logger.addHandler(kept)
-    logs.get_logger("test-logs").warning("dead-letter", reason="a\nb\x1b[31mc\u202e", key="k")
-    (line,) = kept.lines
+def test_the_readable_format_is_one_line_whatever_a_value_holds() -> None:
+    with kept("console", "test-logs") as found:
+        logs.get_logger("test-logs").warning("dead-letter", reason="a\nb\x1b[31mc\u202e", key="k")
+    (line,) = found
     assert "\n" not in line
     assert "\x1b" not in line
     assert "dead-letter" in line

@@ -1,0 +1,157 @@
+"""A stack of its own whose customers, payments and commands are canaries: whatever goes wrong, none is heard in any log file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, Final
+
+import canaries
+import pytest
+import pytest_asyncio
+
+from contracts.topics import EVENT_TOPICS, ORDERS_COMMANDS, RECOMMENDATION_PAIRS
+from e2e.conftest import run_stack
+from e2e.shop import Shop, envelope
+from e2e.stack import CLONE, SERVICES, Place, Stack, uses_running_stack
+from e2e.tools import orderctl
+
+CUSTOMER: Final = "nora"
+FACES: Final = ("at", "level", "event", "logger", "service", "identity")
+
+
+@pytest.fixture(scope="module")
+def canary_stack() -> Stack:
+    if uses_running_stack():
+        pytest.skip("the running stack is not ours to break (E2E_STACK=running)")
+    return Stack("canaries", LOG_FORMAT="json", LOG_LEVEL="DEBUG", PAYMENT_FAILURE_RATE="0.3")
+
+
+@pytest.fixture(scope="module")
+def canary_place(canary_stack: Stack, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Where that stack is."""
+    yield from run_stack(canary_stack, request)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def canary_shop(canary_place: Place) -> AsyncIterator[Shop]:
+    async with Shop(canary_place) as client:
+        yield client
+
+
+@pytest.mark.slow
+async def test_no_canary_is_heard_in_any_log_of_a_stack_in_which_everything_goes_wrong(
+    canary_stack: Stack, canary_shop: Shop
+) -> None:
+    shop = canary_shop
+    sku = shop.new_id("sku")
+    await shop.receive(sku, 1000, unit_price_minor=500, description=canaries.DESCRIPTION)
+    person = {"customer_id": CUSTOMER, "name": canaries.NAME, "email": canaries.EMAIL}
+    await shop.ask("customer.register-customer.v1", CUSTOMER, person)
+    await _say_garbage(shop)
+    orders = [await _order(shop, sku, number) for number in range(8)]
+    for process in ("smtp-sink", "notification", "postgres", "payment"):
+        await canary_stack.kill(process)
+        orders += [await _order(shop, sku, number) for number in range(4)]
+    await canary_stack.wait_ready()
+    for one in orders:
+        await shop.ended(one, timeout_s=60)
+    await _ask_rudely(shop)
+    typed = ("--verbose", "register-customer", CUSTOMER, "--name", canaries.NAME, "--email", canaries.EMAIL)
+    told = await orderctl(shop.place, *typed)
+    assert canaries.singing(told.stderr.splitlines()) == []
+    lines = _lines(canary_stack)
+    assert canaries.singing(lines) == []
+    events = {json.loads(line)["event"] for line in lines if line.startswith("{")}
+    assert events >= {"started", "owns-partitions", "dead-letter", "partition-stands-still", "mail-not-sent"}
+
+
+async def _order(shop: Shop, sku: str, number: int) -> str:
+    """An order that completes, fails by its payment method, or is cancelled."""
+    method = canaries.PAYMENT_METHOD if number % 4 == 1 else "pm_card_visa"
+    one = await shop.start({sku: 1}, customer_id=CUSTOMER, payment_method=method)
+    if number % 4 == 2:
+        await shop.ask("orders.cancel-order.v1", one, {"reason": canaries.REASON})
+    else:
+        await shop.ask("orders.approve-payment.v1", one, {"approved_by": canaries.PERSON})
+    return one
+
+
+async def _say_garbage(shop: Shop) -> None:
+    """Records that nobody can read, and commands that nobody can carry out, made of canaries."""
+    song = canaries.SONG.encode()
+    await shop.put(ORDERS_COMMANDS, song, song, [(canaries.SONG, song)])
+    await shop.put(RECOMMENDATION_PAIRS, b"sku", song)
+    for topic in sorted(EVENT_TOPICS):
+        service = topic.partition(".")[0]
+        for type_ in (f"{service}.command-rejected.v1", canaries.SONG, "orders.order-completed.v1"):
+            await shop.put(topic, b"order-x", b'{"data":"' + song + b'"}', [("ce_type", type_.encode())])
+    for data in ({canaries.SONG: canaries.SONG}, {"reason": canaries.SONG * 100}, canaries.SONG):
+        document = envelope("orders.cancel-order.v1", "order-x", None, shop.new_id("cmd"), "e2e")
+        await shop.put(ORDERS_COMMANDS, b"order-x", json.dumps({**document, "data": data}).encode())
+
+
+async def _ask_rudely(shop: Shop) -> None:
+    for service in ("orders-api", "inventory", "payment", "customer"):
+        for path in (f"/{canaries.SONG}", f"/orders/{canaries.SONG}", "/orders", "/charges", f"/skus/{canaries.SONG}"):
+            await shop.get(service, path, status=canaries.SONG, after=canaries.SONG)
+
+
+def _lines(stack: Stack) -> list[str]:
+    return [
+        line
+        for path in sorted((stack.home / "logs").iterdir())
+        for line in path.read_text(errors="replace").splitlines()
+    ]
+
+
+@pytest.mark.slow
+async def test_every_line_of_every_service_is_json_with_the_same_face(canary_stack: Stack, canary_shop: Shop) -> None:
+    for service in SERVICES:
+        path = canary_stack.home / "logs" / f"{service}.log"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert lines[0]["event"] in ("started", "Using selector: EpollSelector"), service
+        assert all(list(line)[: len(FACES)] == list(FACES) for line in lines), service
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["as-it-is", "none-of-that-name", "nobody-listens"])
+async def test_the_databases_password_is_not_heard_whether_or_not_it_opens(canary_place: Place, database: str) -> None:
+    address = canary_place.env["CUSTOMER_DATABASE_URL"].replace("customer@", f"customer:{canaries.PASSWORD}@", 1)
+    assert canaries.PASSWORD in address
+    if database == "none-of-that-name":
+        address = address.replace("@/customer?", "@/no-such-database?")
+    elif database == "nobody-listens":
+        address = f"postgresql://customer:{canaries.PASSWORD}@127.0.0.1:1/customer"
+    told = await _customer_service({**canary_place.env, "CUSTOMER_DATABASE_URL": address, "LOG_LEVEL": "DEBUG"})
+    assert canaries.singing(told.splitlines()) == []
+    events = [json.loads(line)["event"] for line in told.splitlines()]
+    expected = {
+        "as-it-is": "owns-partitions",
+        "none-of-that-name": "crashed",
+        "nobody-listens": "database-not-there-yet",
+    }
+    assert expected[database] in events
+
+
+async def _customer_service(env: Mapping[str, Any]) -> str:
+    """What a customer service of our own writes until it has said what it is about, or ends."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.customer"),
+        cwd=CLONE,
+        env={**env, "HTTP_PORT": "0", "LOG_FORMAT": "json"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    told = ""
+    async with asyncio.timeout(30):
+        while line := (await process.stdout.readline()).decode():
+            told += line
+            if any(said in line for said in ("owns-partitions", "database-not-there-yet")):
+                process.send_signal(signal.SIGTERM)
+        await process.wait()
+    return told
