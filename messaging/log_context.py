@@ -37,7 +37,13 @@ def of_item(item: Record | DueTimer | Message | Parked) -> dict[str, Any]:
         return of_message(item)
     if isinstance(item, DueTimer):
         return {"key": item.key, "kind": item.name, "step": item.step}
-    return {**_key(item.key), "topic": item.topic, "partition": item.partition, "offset": item.offset}
+    return of_record(item.record if isinstance(item, Parked) else item)
+
+
+def of_record(record: Record) -> dict[str, Any]:
+    """The context of a record that may be anything."""
+    place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    return {**_key(record.key), **place}
 
 
 def _key(key: bytes | None) -> dict[str, str]:

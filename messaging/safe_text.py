@@ -12,8 +12,8 @@ from messaging.errors import MessagingError
 
 LONGEST: Final = 300
 
-#: SQLSTATE classes whose message quotes values: bad data, a broken constraint, what a function raised.
-_QUOTE_VALUES: Final = ("22", "23", "P0")
+#: SQLSTATE classes whose message quotes values: bad data, a broken constraint.
+_QUOTE_VALUES: Final = ("22", "23")
 
 
 def safe_text(error: BaseException) -> str:

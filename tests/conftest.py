@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +13,7 @@ from container_backends import containers, docker_answers
 from hypothesis import settings
 from local_backends import local_processes
 
-from messaging.logs import refuse_unknown_keys
+from messaging.logs import QUIET, refuse_unknown_keys
 
 # A machine that judges a change must not be luckier than another; people's runs go on searching.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -28,6 +30,18 @@ def pytest_report_header() -> str:
         "containers (a Docker engine answers)" if docker_answers() else "local processes, by devstack (no Docker here)"
     )
     return f"Kafka and PostgreSQL of the integration tests: {found}"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command that was run in this process has set up logging for a process of its own."""
+    loggers = [logging.getLogger(name) for name in (None, "messaging", *QUIET)]
+    levels, handlers, hook = [one.level for one in loggers], [*loggers[0].handlers], sys.excepthook
+    yield
+    for one, level in zip(loggers, levels, strict=True):
+        one.setLevel(level)
+    loggers[0].handlers[:] = handlers
+    sys.excepthook = hook
 
 
 @pytest.fixture(scope="session")
