@@ -83,7 +83,8 @@ async def _order(shop: Shop, sku: str, number: int) -> str:
 async def _say_garbage(shop: Shop) -> None:
     """Records that nobody can read, and commands that nobody can carry out, made of canaries."""
     song = canaries.SONG.encode()
-    await shop.put(ORDERS_COMMANDS, song, song, [(canaries.SONG, song)])
+    await shop.put(ORDERS_COMMANDS, b"order-x", song, [(canaries.SONG, song)])
+    await shop.put(ORDERS_COMMANDS, b"\xff" + song, song)
     await shop.put(RECOMMENDATION_PAIRS, b"sku", song)
     for topic in sorted(EVENT_TOPICS):
         service = topic.partition(".")[0]
