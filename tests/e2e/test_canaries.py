@@ -70,7 +70,7 @@ async def test_no_canary_is_heard_in_any_log_of_a_stack_in_which_everything_goes
 
 
 async def _order(shop: Shop, sku: str, number: int) -> str:
-    """An order that completes, fails by its payment method, or is cancelled. Nobody waits for a verdict: what gives it may be down."""
+    """An order that completes, fails by its payment, or is cancelled. Nobody waits for a verdict: who gives it may be down."""
     one = shop.new_id("order")
     method = canaries.PAYMENT_METHOD if number % 4 == 1 else "pm_card_visa"
     data = order_data({sku: 1}, customer_id=CUSTOMER, payment_method=method)
