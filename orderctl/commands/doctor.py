@@ -17,7 +17,7 @@ from orderctl.doctor.diagnose import diagnose
 from orderctl.doctor.facts import OrderFacts, World, parse_order
 from orderctl.doctor.story import since_of
 from orderctl.doctor.stuck import OPEN, Case, grouped, stands, suspicious
-from orderctl.errors import NotFoundError, OrderctlError
+from orderctl.errors import OrderctlError
 from orderctl.exits import Exit
 from orderctl.http import Api, order_path
 from orderctl.settings import Settings
@@ -109,7 +109,7 @@ async def _cases(
         async with room:
             try:
                 history = await api.get_all(f"{order_path(told['order_id'])}/history")
-            except (OrderctlError, NotFoundError):
+            except OrderctlError:
                 history = []  # it is judged by what the list says
         return parse_order(told["order_id"], told, history)
 

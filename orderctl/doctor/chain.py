@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import Any, Final, Literal
 
 #: `moving`: it goes on by itself; `waiting`: for a person or a time, as it should; `behind`: it will go on, later than it should.
@@ -60,6 +61,11 @@ class Diagnosis:
     def fine(self) -> bool:
         """Whether nobody has to do anything."""
         return self.state in FINE
+
+
+def verb(name: str, order_id: str, rest: str = "") -> str:
+    """An orderctl verb about an order, as a shell takes it: an id is any text that somebody chose."""
+    return f"orderctl {name} {quote(order_id)} {rest}".rstrip()
 
 
 def span(duration: timedelta) -> str:

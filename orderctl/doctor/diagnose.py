@@ -12,7 +12,7 @@ from typing import Final
 
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.partitioner import partition_of
-from orderctl.doctor.chain import Advice, Diagnosis, Finding, Link, State, since, span
+from orderctl.doctor.chain import Advice, Diagnosis, Finding, Link, State, since, span, verb
 from orderctl.doctor.facts import OrderFacts, Request, World
 from orderctl.doctor.rules import cause_at
 from orderctl.doctor.spot import Spot, at
@@ -128,7 +128,7 @@ def _unknown(order: OrderFacts, world: World) -> Diagnosis:
 def _paused(order: OrderFacts, world: World, base: list[Link]) -> Diagnosis:
     operator, when = paused_by(order)
     link = Link(f"{operator} paused it{since(when, world.now)}; nothing new is begun until it is resumed", {"at": when})
-    advice = Advice("Let it go on.", f"orderctl resume {order.order_id} --reason TEXT")
+    advice = Advice("Let it go on.", verb("resume", order.order_id, "--reason TEXT"))
     return _made(order, "stuck", "paused", [*base, link], [advice])
 
 
@@ -140,7 +140,7 @@ def _approval(order: OrderFacts, world: World, base: list[Link]) -> Diagnosis:
     if not _overdue(order, world) or order.deadline is None:
         left = "" if order.deadline is None else f", for {span(order.deadline - world.now)} more"
         link = Link(f"a person has to approve it{left}; nothing is wrong")
-        advice = Advice("Approve it, or cancel it.", f"orderctl approve {order.order_id}")
+        advice = Advice("Approve it, or cancel it.", verb("approve", order.order_id))
         return _made(order, "waiting", "approval", [*base, link], [advice])
     return _timer_lost(order, world, base, f"its deadline passed {span(world.now - order.deadline)} ago")
 
@@ -153,8 +153,8 @@ def _timer_lost(order: OrderFacts, world: World, base: list[Link], late: str) ->
         {"next_due_at": here.next_due_at if here is not None else None},
     )
     advice = (
-        Advice("Pausing and resuming sets the timer anew.", f"orderctl pause {order.order_id} --reason TEXT"),
-        Advice("Then:", f"orderctl resume {order.order_id} --reason TEXT"),
+        Advice("Pausing and resuming sets the timer anew.", verb("pause", order.order_id, "--reason TEXT")),
+        Advice("Then:", verb("resume", order.order_id, "--reason TEXT")),
     )
     return _made(order, "stuck", "timer-lost", [*base, link, gone], advice, "orders", 2)
 
@@ -206,11 +206,11 @@ def _backing_off(order: OrderFacts, world: World, base: list[Link]) -> Diagnosis
         {"attempt": retry.attempt, "error": retry.error, "next_attempt_at": due},
     )
     why = Link(f"the answer was: {retry.error or 'no reason was told'}")
-    now = Advice("Skip the wait, once the cause is mended.", f"orderctl retry-now {order.order_id} --reason TEXT")
+    now = Advice("Skip the wait, once the cause is mended.", verb("retry-now", order.order_id, "--reason TEXT"))
     if waits_for == "refund":
         settled = Advice(
             "If the money was given back by hand:",
-            f"orderctl resolve-attention {order.order_id} --resolution settled --reason TEXT",
+            verb("resolve-attention", order.order_id, "--resolution settled --evidence TEXT --reason TEXT"),
         )
         return _made(order, "stuck", "refund-failing", [*base, link, why], [now, settled], "payment", 2)
     if waits_for not in ("payment", "payment-outcome"):
@@ -240,7 +240,7 @@ def _nothing_in_its_way(order: OrderFacts, world: World, base: list[Link]) -> Di
         return _made(order, "stuck", "gateway", [*base, *under_way], [gateway], subject)
     unseen = Link("everything that could be asked is at work; what holds it up cannot be seen from outside")
     advice = (
-        Advice("What happened to it so far:", f"orderctl history {order.order_id}"),
+        Advice("What happened to it so far:", verb("history", order.order_id)),
         Advice("The orders service asks again by itself, first after 15 s; its log:", "python -m devstack logs orders"),
     )
     return _made(order, "stuck", "unexplained", [*base, unseen], advice, subject)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from orderctl import render
-from orderctl.doctor.chain import Advice, Diagnosis, Link, since
+from orderctl.doctor.chain import Advice, Diagnosis, Link, since, span, verb
 from orderctl.doctor.facts import PartitionFacts, ProcessFacts, ServiceFacts
 from orderctl.doctor.stuck import Group
 
@@ -85,7 +85,7 @@ def groups_json(groups: Sequence[Group], examined: int, unasked: Sequence[str], 
                     "status": case.order.status,
                     "waiting_for": case.order.waiting_for,
                     "since": case.since,
-                    "command": f"orderctl doctor {case.order.order_id}",
+                    "command": verb("doctor", case.order.order_id),
                 }
                 for case in group.cases
             ],
@@ -159,7 +159,7 @@ def _row(name: str, partition: PartitionFacts) -> tuple[str, ...]:
     state, colour = (
         ("failing", "red") if partition.failing else ("ready", "green") if partition.ready else ("joining", "yellow")
     )
-    ago = "-" if partition.last_progress_at is None else f"{since(partition.last_progress_at, partition.now)[5:]} ago"
+    ago = "-" if partition.last_progress_at is None else f"{span(partition.now - partition.last_progress_at)} ago"
     timers = "overdue" if partition.timers_overdue else "-" if partition.next_due_at is None else "set"
     counts = (partition.partition, partition.lag, partition.outbox_waiting, partition.effects, partition.parked)
     return (
@@ -168,7 +168,7 @@ def _row(name: str, partition: PartitionFacts) -> tuple[str, ...]:
         *("-" if count is None else str(count) for count in counts),
         timers,
         ago,
-        "" if last is None else _shown(f"{last.text} ({since(last.at, partition.now)[5:]} ago)"),
+        "" if last is None else _shown(f"{last.text} ({span(partition.now - last.at)} ago)"),
     )
 
 

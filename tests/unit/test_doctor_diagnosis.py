@@ -25,6 +25,7 @@ from doctor_world import (
 )
 
 from contracts.topics import SUBSCRIPTIONS
+from messaging.partitioner import partition_of
 from orderctl.doctor.chain import Diagnosis
 from orderctl.doctor.diagnose import diagnose
 from orderctl.doctor.facts import DeadLetter, GroupFacts, KafkaFacts, Lane, OrderFacts, ServiceFacts, Waiting
@@ -247,7 +248,7 @@ def test_a_refund_that_keeps_failing_may_be_settled_by_hand() -> None:
     found = diagnose(needy, world())
     assert found.cause == "refund-failing"
     assert "it is on the list of orders that need a person: refund-failing: refused" in told(found)
-    assert verbs(found)[-1] == f"orderctl resolve-attention {ORDER} --resolution settled --reason TEXT"
+    assert verbs(found)[-1] == f"orderctl resolve-attention {ORDER} --resolution settled --evidence TEXT --reason TEXT"
 
 
 def test_an_attempt_that_is_under_way_has_not_lost_its_timer() -> None:
@@ -292,6 +293,11 @@ def test_a_paused_order_names_who_paused_it() -> None:
     found = diagnose(order(waiting_for="operator", paused=True, history=history), world())
     assert (found.cause, found.state) == ("paused", "stuck")
     assert "m.brown paused it for 20 s" in told(found)
+
+
+def test_an_id_that_a_shell_would_run_is_quoted_in_the_advised_command() -> None:
+    hostile = next(key for n in range(50) if partition_of(key := f"A; rm -rf $HOME {n}", 4) == P)
+    assert verbs(diagnose(replace(waiting(600), order_id=hostile), world())) == [f"orderctl approve '{hostile}'"]
 
 
 def test_an_order_that_has_ended_and_one_that_has_just_moved_are_well() -> None:

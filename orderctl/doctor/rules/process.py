@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orderctl.doctor.chain import Advice, Finding, Link, since
+from orderctl.doctor.chain import Advice, Finding, Link, since, verb
 from orderctl.doctor.facts import ProcessFacts
 from orderctl.doctor.rules.saying import found, stack
 from orderctl.doctor.spot import Spot, at, listed
@@ -132,7 +132,7 @@ def not_taken_over(spot: Spot) -> Finding | None:
     if here is None or here.ready:
         return None
     link = Link(f"{spot.service} has not taken partition {spot.partition} over{since(here.busy_since, here.now)}")
-    return found(link, advice=(Advice("Ask again in a few seconds.", f"orderctl doctor {spot.key}"),))
+    return found(link, advice=(Advice("Ask again in a few seconds.", verb("doctor", spot.key)),))
 
 
 def _one_in(spot: Spot, phase: str) -> ProcessFacts | None:

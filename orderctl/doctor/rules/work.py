@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from orderctl.doctor.chain import Advice, Finding, Link, since, span
+from orderctl.doctor.chain import Advice, Finding, Link, since, span, verb
 from orderctl.doctor.facts import DeadLetter
 from orderctl.doctor.rules.saying import found, stack, stands_still
 from orderctl.doctor.spot import TOO_LONG, Spot, at
@@ -95,7 +95,7 @@ def parked(spot: Spot) -> Finding | None:
     )
     why = Link(f"its failure: {lane.error}")
     if not lane.held:
-        working = Advice("It is being handled again.", f"orderctl doctor {spot.key}")
+        working = Advice("It is being handled again.", verb("doctor", spot.key))
         return Finding((link, why), (working,), "moving")
     letter = _letter_name(spot.service, lane.topic, lane.partition, lane.offset)
     advice = Advice(
