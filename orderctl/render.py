@@ -105,7 +105,7 @@ def facts(data: Mapping[str, Any]) -> str:
     told += [f"{field} {data[field]}" for field in ("on_hand", "delta", "charge_id", "customer_id") if field in data]
     if data.get("approved_by"):
         told.append(f"by {data['approved_by']}")
-    told += [str(data[field]) for field in ("reason", "message") if data.get(field)]
+    told += [str(data[field]) for field in ("greeting", "reason", "message") if data.get(field)]
     return ", ".join(told)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from documents import blocks
+from documents import Block, blocks
 
 from e2e.shop import Shop
 from e2e.tools import kcat, run
@@ -21,34 +21,21 @@ PATIENCE_S: Final = 30.0
     kcat() is None or shutil.which("bash") is None, reason="kcat is not installed (Debian: apt-get install kcat)"
 )
 async def test_every_command_of_the_contract_document_works_and_prints_what_it_says(shop: Shop, tmp_path: Path) -> None:
-    found = _typed_and_printed()
-    assert len([one for one in found if one[1] is not None]) >= 5
-    for commands, prints in found:
-        await _hold(commands, prints, shop, tmp_path / "variables")
+    found = [block for block in blocks(DOCUMENT) if block.info == "sh"]
+    assert len([block for block in found if block.shows is not None]) >= 5
+    for block in found:
+        await _hold(block, shop, tmp_path / "variables")
 
 
-def _typed_and_printed() -> list[tuple[str, str | None]]:
-    """Commands, and what the document says that they print: a block of text belongs to the commands above it."""
-    found: list[tuple[str, str | None]] = []
-    for block in blocks(DOCUMENT):
-        if block.info == "sh":
-            found.append((block.text, None))
-        elif block.info == "text":
-            commands, already = found.pop()
-            assert already is None, "two blocks of text after the same commands"
-            found.append((commands, block.text))
-    return found
-
-
-async def _hold(commands: str, prints: str | None, shop: Shop, variables: Path) -> None:
+async def _hold(block: Block, shop: Shop, variables: Path) -> None:
     """Run the block once; one that only looks is repeated until there is to be seen what the document says."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
-        printed = await _shell(commands, shop, variables)
-        if prints in (None, printed):
+        printed = await _shell(block.text, shop, variables)
+        if block.shows is None or printed == block.shows:
             return
         late = asyncio.get_running_loop().time() > deadline
-        assert not late, f"{commands}\nprinted\n{printed}\ninstead of\n{prints}"
+        assert not late, f"{block.text}\nprinted\n{printed}\ninstead of\n{block.shows}"
 
 
 async def _shell(commands: str, shop: Shop, variables: Path) -> str:

@@ -39,7 +39,7 @@ def test_the_guide_shows_what_a_failure_looks_like() -> None:
     exec(joined(GUIDE, "python"), namespace)
     with pytest.raises(Unexpected) as found:
         namespace["a_test_that_fails"]()
-    (told,) = [block.text for block in blocks(GUIDE) if block.info == "text"]
+    (told,) = [block.shows for block in blocks(GUIDE) if block.shows]
     assert str(found.value) == told.rstrip()
 
 
