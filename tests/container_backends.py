@@ -16,6 +16,7 @@ from typing import Any, Final
 import asyncpg
 from aiokafka.errors import KafkaError
 from backends import Backends, Name
+from waiting import until
 
 from devstack.kafka import ONE_NODE
 from devstack.postgres import SUPERUSER
@@ -57,9 +58,10 @@ class DockerBackends(Backends):
 
 
 async def _until_both_answer(bootstrap: str, dsn: str, deadline_s: float = 180) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not (await _broker_answers(bootstrap) and await _database_answers(dsn)):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.1)
+    async def both() -> bool:
+        return await _broker_answers(bootstrap) and await _database_answers(dsn)
+
+    await until(both, "broker and database answer", deadline_s)
 
 
 async def _broker_answers(bootstrap: str) -> bool:

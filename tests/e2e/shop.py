@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -15,6 +14,7 @@ from uuid import uuid4
 
 import aiohttp
 from aiokafka import AIOKafkaProducer
+from waiting import until
 
 from contracts.topics import ORDERS_EVENTS
 from e2e.journal import DEADLINE_S, Event, Journal
@@ -239,11 +239,7 @@ class Shop:
 
     async def eventually(self, probe: Callable[[], Awaitable[T | None]], what: str, timeout_s: float = DEADLINE_S) -> T:
         """The first answer that is not None, of something that no event tells."""
-        deadline = time.monotonic() + timeout_s
-        while (found := await probe()) is None:
-            assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
-            await asyncio.sleep(0.05)
-        return found
+        return await until(probe, what, timeout_s)
 
     async def stock_settles(self, sku: str, **expected: int) -> dict[str, Any]:
         """The SKU's row, as soon as it reads so (shipping follows the order's end, and no order waits for it)."""

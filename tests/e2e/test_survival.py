@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from waiting import until
 
 from e2e.shop import Shop
 from e2e.stack import Place, Stack
@@ -105,11 +106,13 @@ async def _survived(stack: Stack, load: Load, running: asyncio.Task[None]) -> No
 async def _orders_end(load: Load, running: asyncio.Task[None]) -> None:
     """Orders go on to their ends: the system works (again)."""
     before = len(load.outcomes())
-    async with asyncio.timeout(90):
-        while len(load.outcomes()) < before + 10:
-            if running.done():
-                running.result()
-            await asyncio.sleep(0.2)
+
+    def ten_more() -> bool:
+        if running.done():
+            running.result()
+        return len(load.outcomes()) >= before + 10
+
+    await until(ten_more, "ten more orders have ended", deadline_s=90, every_s=0.2)
 
 
 async def _agrees_with_the_sender(shop: Shop, outcomes: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import aiohttp
 from aiokafka import AIOKafkaProducer, TopicPartition
+from waiting import until
 
 from contracts.envelope import encode, headers_for
 from contracts.orders import OrderCompleted
@@ -127,17 +128,18 @@ class Bench:
 
     async def knows(self, expected: Best, deadline_s: float = 40) -> None:
         """Wait until exactly this is told about these SKUs."""
-        deadline = monotonic() + deadline_s
-        while True:
+        wrong: dict[str, Any] = {}
+
+        async def known() -> bool:
             told = await self.told()
-            if all(told.get(sku) == best for sku, best in expected.items()):
-                return
-            if monotonic() > deadline:
-                wrong = {sku: (told.get(sku), best) for sku, best in expected.items() if told.get(sku) != best}
-                raise AssertionError(
-                    f"{len(wrong)} of {len(expected)} SKUs are told wrongly: {list(wrong.items())[:5]}"
-                )
-            await asyncio.sleep(0.3)
+            wrong.clear()
+            wrong.update({sku: (told.get(sku), best) for sku, best in expected.items() if told.get(sku) != best})
+            return not wrong
+
+        def what_is_wrong() -> str:
+            return f"{len(wrong)} of {len(expected)} SKUs are told wrongly: {list(wrong.items())[:5]}"
+
+        await until(known, what_is_wrong, deadline_s)
 
 
 class LearnerProcess:
@@ -163,18 +165,17 @@ class LearnerProcess:
 
     async def ready(self, deadline_s: float = 40) -> None:
         """Wait for `/readyz`."""
-        deadline = monotonic() + deadline_s
         async with aiohttp.ClientSession() as session:
-            while True:
+
+            async def answers() -> bool:
+                assert self.process.poll() is None, f"it ended with {self.process.poll()}:\n{self.tail()}"
                 try:
                     async with session.get(f"{self.url}/readyz") as answer:
-                        if answer.status == 200:
-                            return
+                        return answer.status == 200
                 except aiohttp.ClientError:
-                    pass
-                assert self.process.poll() is None, f"it ended with {self.process.poll()}:\n{self.tail()}"
-                assert monotonic() < deadline, f"not ready in time:\n{self.tail()}"
-                await asyncio.sleep(0.1)
+                    return False
+
+            await until(answers, lambda: f"ready\n{self.tail()}", deadline_s)
 
     async def metrics(self) -> str:
         """What `/metrics` says."""

@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from tally import TOPICS, PostgresTally, TallyHandler
 from tally_process import Asker
 from tally_real import RealWorld, settings_for
 from tally_world import PARTITIONS, RealClock, Sender
+from waiting import until
 
 from contracts.inventory import AdjustStock
 from messaging.host import Host
@@ -27,17 +27,6 @@ from messaging.postgres import PostgresStore
 from messaging.settings import Settings
 
 SCRIPT = Path(__file__).with_name("tally_process.py")
-
-
-async def until(fact: Callable[[], Awaitable[bool] | bool], what: str, deadline_s: float = 45) -> None:
-    """Wait for the fact."""
-    deadline = time.monotonic() + deadline_s
-    while True:
-        found = fact()
-        if found if isinstance(found, bool) else await found:
-            return
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        await asyncio.sleep(0.02)
 
 
 @dataclass

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+from waiting import until
 
 from audit.errors import CouldNotLookError
 from audit.rules import Terms
@@ -74,10 +73,10 @@ class Shop:
             await connection.close()
 
     async def eventually(self, database: str, query: str, expected: object) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while (found := await self.fetchval(database, query)) != expected:
-            assert time.monotonic() < deadline, f"{query}: {found}, not {expected}"
-            await asyncio.sleep(0.05)
+        async def so() -> bool:
+            return await self.fetchval(database, query) == expected
+
+        await until(so, f"{query}: {expected}", DEADLINE_S)
 
     async def audit(self, settle_timeout_s: float = SETTLE_S, **terms: float) -> Report:
         return await audit(self.settings, Terms(**terms), settle_timeout_s, [self.record])  # type: ignore[arg-type]

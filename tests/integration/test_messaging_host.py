@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from tally import MIGRATIONS, PostgresTally, TallyHandler
-from tally_hosts import Fleet, new_fleet, until
+from tally_hosts import Fleet, new_fleet
 from tally_process import Asker
 from tally_real import real_world
 from tally_world import PARTITIONS
+from waiting import until
 
 from contracts.topics import INVENTORY_COMMANDS
 from messaging import host as host_module
@@ -115,14 +116,15 @@ async def test_a_partition_that_was_idle_for_long_is_not_taken_for_a_stalled_one
     running = fleet.host(WATCHDOG_S="1")
     await fleet.add(KEYS[0][0])
     await fleet.until_totals({KEYS[0][0]: 1})
-    ended = asyncio.get_running_loop().time() + 3
-    sent = 1
-    while asyncio.get_running_loop().time() < ended:
-        # Slower than the watchdog's patience: each record comes after an idle second.
-        await asyncio.sleep(1.1)
+
+    async def idle_for_longer_than_the_watchdog_waits() -> bool:
+        (seen,) = [found for found in await running.host.progress() if found["partition"] == 0]
+        return datetime.now(UTC) - seen["last_progress_at"] > timedelta(seconds=1)
+
+    for burst in (1, 2, 3):
+        await until(idle_for_longer_than_the_watchdog_waits, "the partition is idle")
         await asyncio.gather(*(fleet.add(KEYS[0][0]) for _ in range(20)))
-        sent += 20
-    await fleet.until_totals({KEYS[0][0]: sent})
+        await fleet.until_totals({KEYS[0][0]: 1 + 20 * burst})
     assert running.happened("rebuilt") == 0
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from backends import Backends, Name
 from tally import MIGRATIONS
-from tally_hosts import Fleet, new_fleet, until
+from tally_hosts import Fleet, new_fleet
 from tally_real import real_world
 from tally_world import PARTITIONS
 from test_messaging_host import ALL_KEYS
+from waiting import until
 
 STOP_S = 10
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from tally_hosts import until
 from tally_real import settings_for
+from waiting import until
 
 from contracts.topics import INVENTORY_COMMANDS, ORDERS_EVENTS
 from messaging.clients import make_producer

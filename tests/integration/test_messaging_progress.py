@@ -13,10 +13,11 @@ from typing import Any
 import aiohttp
 import pytest
 from tally import MIGRATIONS, TOPICS
-from tally_hosts import SCRIPT, Fleet, new_fleet, until
+from tally_hosts import SCRIPT, Fleet, new_fleet
 from tally_process import Asker
 from tally_real import real_world
 from tally_world import PARTITIONS
+from waiting import until
 
 from contracts.topics import INVENTORY_COMMANDS
 from devstack.ports import free_offset

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from learner_bench import PARTITIONS, Bench, LearnerProcess, bench_on, computed
+from waiting import until
 
 from contracts.topics import (
     ORDERS_EVENTS,
@@ -177,10 +178,11 @@ async def renew(bench: Bench, *topics: str) -> None:
     await admin.start()
     try:
         await admin.delete_topics(list(topics))
-        deadline = asyncio.get_running_loop().time() + 20
-        while set(topics) & set(await admin.list_topics()):
-            assert asyncio.get_running_loop().time() < deadline
-            await asyncio.sleep(0.05)
+
+        async def gone() -> bool:
+            return not set(topics) & set(await admin.list_topics())
+
+        await until(gone, f"{topics} are gone", 20)
     finally:
         await admin.close()
     await ensure_topics(bench.bootstrap, PARTITIONS)

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 from learner_bench import PARTITIONS, ROOT, Bench, bench_on
+from waiting import until
 
 from contracts.envelope import encode, headers_for
 from contracts.recommendation import Recommend
@@ -74,15 +75,14 @@ async def ask(bench: Bench, order_id: str, *skus: str) -> list[str]:
     )
     key, partition = order_id.encode(), partition_of(order_id, PARTITIONS)
     await bench.producer.send_and_wait(RECOMMENDATION_COMMANDS, told, key, partition, headers=headers_for(named))
-    deadline = monotonic() + 20
-    while monotonic() < deadline:
-        for record in await bench.read(RECOMMENDATION_EVENTS):
-            if record.key == key:
-                answer: dict[str, Any] = json.loads(record.value)["data"]
-                assert answer["request_id"] == f"r-{order_id}"
-                return list(answer["skus"])
-        await asyncio.sleep(0.1)
-    raise AssertionError("no answer came")
+
+    async def answered() -> dict[str, Any] | None:
+        told = [record.value for record in await bench.read(RECOMMENDATION_EVENTS) if record.key == key]
+        return json.loads(told[0])["data"] if told else None
+
+    answer = await until(answered, f"an answer about {order_id}", 20)
+    assert answer["request_id"] == f"r-{order_id}"
+    return list(answer["skus"])
 
 
 def start(env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -90,13 +90,6 @@ def start(env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "services.recommendation"], cwd=ROOT, env=env, stdout=out, stderr=out
         )
-
-
-async def eventually(fact: Any, deadline_s: float = 30) -> None:
-    deadline = monotonic() + deadline_s
-    while not await fact():
-        assert monotonic() < deadline, "it did not become true in time"
-        await asyncio.sleep(0.1)
 
 
 async def test_once_ready_it_answers_from_all_that_was_known_and_then_from_what_is_new(
@@ -120,7 +113,7 @@ async def test_once_ready_it_answers_from_all_that_was_known_and_then_from_what_
                 except aiohttp.ClientError:
                     return False
 
-            await eventually(ready)
+            await until(ready, "the service is ready", 30)
             async with session.get(f"{url}/pairs/S9") as answer:
                 assert await answer.json() == {
                     "sku": "S9",
@@ -134,7 +127,7 @@ async def test_once_ready_it_answers_from_all_that_was_known_and_then_from_what_
                 async with session.get(f"{url}/pairs/S1") as answer:
                     return bool((await answer.json())["best"][0]["sku"] == "NEW")
 
-            await eventually(new)
+            await until(new, "what is new is known", 30)
             assert await ask(bench, "O3", "S1") == ["NEW"]
         began = monotonic()
         process.send_signal(signal.SIGTERM)
@@ -166,6 +159,6 @@ async def test_the_copy_outlives_the_broker_and_reads_on_when_it_is_back(bench: 
         async def told() -> bool:
             return copy.pairs["T1"] == (Pair(sku="B", count=2),)
 
-        await eventually(told)
+        await until(told, "the copy is up to date", 30)
     finally:
         await reader.close()
