@@ -16,6 +16,7 @@ from backends import Backends
 from tally import MIGRATIONS
 from tally_real import real_world
 from tally_world import MemoryWorld, World
+from workbench import server_dsn  # noqa: F401 - a fixture
 
 from contracts.topics import DEFAULT_PARTITIONS
 from devstack.topics import ensure_topics

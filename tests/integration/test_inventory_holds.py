@@ -20,13 +20,10 @@ from inventory_bench import (
     receive,
     release,
     reserve,
-    server_dsn,
 )
 
 from contracts.inventory import ReservationExpired
 from services.inventory.holds import SWEEP_LIMIT
-
-__all__ = ["server_dsn"]
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -37,7 +34,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         await bench.ask("A", receive("A", 10_000))
         yield bench
         return
-    async with new_database(request.getfixturevalue("server_dsn"), "inventory_holds") as dsn:
+    async with new_database(request.getfixturevalue("server_dsn")) as dsn:
         bench = Bench(PostgresBackend(dsn))
         await bench.start()
         await bench.ask("A", receive("A", 10_000))
@@ -128,11 +125,11 @@ async def test_what_its_own_batch_releases_ships_or_extends_is_not_announced(ben
     for key in same:
         await bench.ask(key, reserve("r1", ("A", 1), for_s=900))
     # Appended in time, read together with the timer: nobody was there before.
-    bench.clock.at = after(899)
+    bench.clock.time = after(899)
     bench.send(same[0], release("r1"))
     bench.send(same[1], completed("r1"))
     bench.send(same[2], extend("r1", 2_000))
-    bench.clock.at = after(1_000)
+    bench.clock.time = after(1_000)
     await bench.drain()
     assert [announced(bench, key) for key in same] == [[], [], [], [after(900)]]
     await bench.pass_to(after(2_001))

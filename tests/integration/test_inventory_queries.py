@@ -8,19 +8,17 @@ from typing import Any
 import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from inventory_bench import Bench, PostgresBackend, new_database, receive, reserve, server_dsn
+from inventory_bench import Bench, PostgresBackend, new_database, receive, reserve
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from messaging.http import PROBLEM_JSON, make_app
 from services.inventory.queries import routes
 
-__all__ = ["server_dsn"]
-
 
 @pytest.fixture
 async def bench(server_dsn: str) -> AsyncIterator[Bench]:
-    async with new_database(server_dsn, "inventory_queries") as dsn:
+    async with new_database(server_dsn) as dsn:
         bench = Bench(PostgresBackend(dsn))
         await bench.start()
         yield bench

@@ -18,7 +18,6 @@ from inventory_bench import (
     receive,
     release,
     reserve,
-    server_dsn,
 )
 
 from contracts.inventory import (
@@ -37,8 +36,6 @@ from contracts.orders import OrderCancelled
 from contracts.topics import INVENTORY_COMMANDS, ORDERS_EVENTS, dead_letter_topic
 from contracts.values import Item, PricedItem
 
-__all__ = ["server_dsn"]
-
 
 @pytest.fixture(params=["memory", "postgres"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
@@ -47,7 +44,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         await bench.start()
         yield bench
         return
-    async with new_database(request.getfixturevalue("server_dsn"), "inventory_store") as dsn:
+    async with new_database(request.getfixturevalue("server_dsn")) as dsn:
         bench = Bench(PostgresBackend(dsn))
         await bench.start()
         yield bench

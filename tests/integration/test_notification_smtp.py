@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from notification_bench import (
-    NOW,
     Bench,
     Sink,
     cancelled,
     completed,
-    fresh_database,
-    postgres_server,
+    new_database,
     registered,
     resumed,
     smtp_sink,
 )
+from workbench import NOW
 
 from messaging.decision import Effect
 from messaging.postgres import PostgresStore
@@ -30,15 +29,9 @@ from services.notification.store import PostgresMails
 DEADLINE_S = 10
 
 
-@pytest.fixture(scope="module")
-def server_dsn() -> Iterator[str]:
-    with postgres_server() as dsn:
-        yield dsn
-
-
 @pytest.fixture
 async def bench(server_dsn: str) -> AsyncIterator[Bench]:
-    async with fresh_database(server_dsn) as dsn:
+    async with new_database(server_dsn) as dsn:
         found = Bench(lambda _: PostgresStore(dsn), PostgresMails())
         await found.start()
         yield found

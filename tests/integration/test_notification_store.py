@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -14,8 +14,7 @@ from notification_bench import (
     completed,
     erased,
     failed,
-    fresh_database,
-    postgres_server,
+    new_database,
     registered,
     resumed,
 )
@@ -32,12 +31,6 @@ from services.notification.store import PostgresMails
 SENT, FAILED, REFUSED = SendOutcome("sent"), SendOutcome("failed", "Away"), SendOutcome("refused", "No 550")
 
 
-@pytest.fixture(scope="module")
-def server_dsn() -> Iterator[str]:
-    with postgres_server() as dsn:
-        yield dsn
-
-
 @pytest.fixture(params=["memory", "postgres"])
 async def bench(request: pytest.FixtureRequest, server_dsn: str) -> AsyncIterator[Bench]:
     if request.param == "memory":
@@ -47,7 +40,7 @@ async def bench(request: pytest.FixtureRequest, server_dsn: str) -> AsyncIterato
         await found.start()
         yield found
         return
-    async with fresh_database(server_dsn) as dsn:
+    async with new_database(server_dsn) as dsn:
         found = Bench(lambda _: PostgresStore(dsn), PostgresMails())
         await found.start()
         yield found
@@ -161,7 +154,7 @@ async def test_who_registers_again_gets_mails_again(bench: Bench) -> None:
 
 
 async def test_nothing_of_an_erased_address_is_left_in_the_database(server_dsn: str) -> None:
-    async with fresh_database(server_dsn) as dsn:
+    async with new_database(server_dsn) as dsn:
         bench = Bench(lambda _: PostgresStore(dsn), PostgresMails())
         await bench.start()
         bench.tell("C1", registered(name="Canary", email="canary@shop.example"))
@@ -204,7 +197,7 @@ async def test_many_orders_of_many_customers_go_in_one_batch(bench: Bench) -> No
 
 
 async def test_mails_are_read_over_http_without_any_address(server_dsn: str) -> None:
-    async with fresh_database(server_dsn) as dsn, asyncpg.create_pool(dsn, min_size=0, max_size=2) as pool:
+    async with new_database(server_dsn) as dsn, asyncpg.create_pool(dsn, min_size=0, max_size=2) as pool:
         bench = Bench(lambda _: PostgresStore(dsn), PostgresMails())
         await bench.start()
         bench.tell("C1", registered())

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from payment_backends import backend, server_dsn
+from payment_backends import backend
 from payment_bench import CHARGE, Process, Shop, charge, refund, settled, shop, void
 
 from messaging.errors import FenceLostError
 from services.payment.state import End, Outcome
 
-__all__ = ["backend", "server_dsn", "shop"]
+__all__ = ["backend", "shop"]
 
 
 # --- crashes ---------------------------------------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from payment_backends import Backend, backend, server_dsn
+from payment_backends import Backend, backend
 from payment_bench import Shop, charge, refund, settled, shop, void
 
-__all__ = ["backend", "server_dsn", "shop"]
+__all__ = ["backend", "shop"]
 
 
 async def test_visa_is_charged_once_and_refunded_once(shop: Shop) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from payment_backends import PostgresBackend, new_database, postgres_backend, server_dsn
+from payment_backends import PostgresBackend, postgres_backend
 from payment_bench import CHARGE, ORDER, Shop, charge, refund, void
 from prometheus_client import CollectorRegistry
+from workbench import fresh_database
 
 from messaging.errors import SettingsError
 from messaging.http import PROBLEM_JSON, make_app
@@ -18,8 +19,6 @@ from messaging.settings import load_settings
 from services.payment.app import build
 from services.payment.gateway.port import GatewayUnavailable
 from services.payment.queries import PaymentQueries
-
-__all__ = ["server_dsn"]
 
 
 @pytest.fixture
@@ -142,7 +141,7 @@ async def test_a_gateway_that_is_away_is_said_to_be(shop: Shop, client: TestClie
 
 
 async def test_the_service_is_wired_from_the_environment(server_dsn: str) -> None:
-    async with new_database(server_dsn) as dsn, new_database(server_dsn) as gateway_dsn:
+    async with fresh_database(server_dsn) as dsn, fresh_database(server_dsn) as gateway_dsn:
         env = {"PAYMENT_DATABASE_URL": dsn, "GATEWAY_DATABASE_URL": gateway_dsn, "PAYMENT_FAILURE_RATE": "0.2"}
         service = await build(load_settings("payment", env=env), env)
         assert service.topics == ("payment.commands.v1",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from payment_backends import backend, server_dsn
+from payment_backends import backend
 from payment_bench import CHARGE, ORDER, Shop, charge, refund, shop, void
 
 from contracts.topics import PAYMENT_COMMANDS, dead_letter_topic
@@ -13,7 +13,7 @@ from messaging.errors import StaleRowError
 from services.payment.state import Charge, Status
 from services.payment.store import Change
 
-__all__ = ["backend", "server_dsn", "shop"]
+__all__ = ["backend", "shop"]
 
 
 # --- batches and bad input -------------------------------------------------------------------------------------------

