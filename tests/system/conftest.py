@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conversation import Shop
 
 from simulation import System
+from simulation.kit import Shop
 
 HELD = [(2, None), (2, 1), (2, 2), (1, None), (1, 1)]
 

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from conversation import attention  # noqa: F401 - for tests that are under way
 
 from contracts import payment
 from contracts.orders import AttentionNeeded, AttentionResolved
@@ -147,7 +146,7 @@ def test_a_cancelled_order_whose_charge_nobody_has_seen_yet_is_never_charged(sho
     shop.up("payment")
     shop.skip(seconds=60)
     shop.expect_outcome("CANCELLED", "customer-request")
-    assert sum(Shop.money(shop)) == 0
+    assert sum(shop.money()) == 0
 
 
 @pytest.fixture
