@@ -34,6 +34,7 @@ class Expectations:
         """Since the last thing that the test did, this was said with these fields: once, or so many `times`, or (None) at least
         once. Returns it; the last one of several. Every message has its model in `contracts`."""
         __tracebackhide__ = True
+        _check_fields(model, fields)
         found = self._talk.heard(model, order, lately=True)
         fitting = [data for data in found if _fits(data, fields)]
         if not fitting or (times is not None and len(fitting) != times):
@@ -45,6 +46,7 @@ class Expectations:
     def expect_no(self, model: type[M], *, order: str = ORDER, **fields: object) -> None:
         """Since the last thing that the test did, nothing of this type (with these fields) was said."""
         __tracebackhide__ = True
+        _check_fields(model, fields)
         found = [data for data in self._talk.heard(model, order, lately=True) if _fits(data, fields)]
         if found:
             self._fail(f"no {_described(model, fields)}{self._after()}", f"it was said {_times(len(found))}", order)
@@ -113,13 +115,14 @@ class Expectations:
     def expect_money(self, *amounts_minor: int, order: str = ORDER) -> None:
         """Exactly this moved, in this order (see `money`)."""
         __tracebackhide__ = True
-        found = _moved(self.system, order)
+        found = self.money(order)
         if found != amounts_minor:
             self._fail(f"the money to have moved as {amounts_minor}{self._after()}", f"it moved as {found}", order)
 
     def money(self, order: str = ORDER) -> tuple[int, ...]:
         """What moved, in minor units, by the gateway's own ledger: charges above 0, refunds below."""
-        return _moved(self.system, order)
+        entries = self.system.gateway_entries(order)
+        return tuple(e.amount_minor if e.kind is EntryKind.CHARGE else -e.amount_minor for e in entries)
 
     def expect_mails(self, *kinds: str, order: str = ORDER) -> None:
         """The customer got exactly these mails about the order."""
@@ -183,9 +186,13 @@ class Saying:
         return self
 
 
-def _moved(system: System, order: str) -> tuple[int, ...]:
-    entries = system.gateway_entries(order)
-    return tuple(e.amount_minor if e.kind is EntryKind.CHARGE else -e.amount_minor for e in entries)
+def _check_fields(model: type[M], fields: dict[str, object]) -> None:
+    """A field that no such message has would never be found, and never be missed."""
+    unknown = fields.keys() - model.model_fields.keys()
+    if unknown:
+        raise TypeError(
+            f"{kind_of(model)[1]} has no {', '.join(sorted(unknown))}; it has {', '.join(model.model_fields)}."
+        )
 
 
 def _fits(data: CommandData | EventData, fields: dict[str, object]) -> bool:

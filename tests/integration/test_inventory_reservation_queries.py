@@ -18,21 +18,18 @@ from inventory_bench import (
     receive,
     release,
     reserve,
-    server_dsn,
 )
 from prometheus_client import CollectorRegistry
 
 from messaging.http import PROBLEM_JSON, make_app
 from services.inventory.queries import routes
 
-__all__ = ["server_dsn"]
-
 Client = TestClient[Any, Any]
 
 
 @pytest.fixture
 async def bench(server_dsn: str) -> AsyncIterator[Bench]:
-    async with new_database(server_dsn, "inventory_reservations") as dsn:
+    async with new_database(server_dsn) as dsn:
         bench = Bench(PostgresBackend(dsn))
         await bench.start()
         await bench.ask("A", receive("A", 1_000))

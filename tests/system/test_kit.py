@@ -76,6 +76,12 @@ def test_a_message_with_other_fields_is_told_with_those_that_it_has() -> None:
         shop.expect(payment.Charge, amount_minor=7)
 
 
+def test_a_field_that_a_message_does_not_have_is_a_mistake_and_not_an_absence() -> None:
+    shop = Shop()
+    with pytest.raises(TypeError, match=r"payment\.charge\.v1 has no amount; it has charge_id"):
+        shop.expect_no(payment.Charge, amount=500)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
