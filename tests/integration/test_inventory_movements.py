@@ -8,18 +8,16 @@ from typing import Any
 import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from inventory_bench import Bench, PostgresBackend, completed, new_database, receive, release, reserve, server_dsn
+from inventory_bench import Bench, PostgresBackend, completed, new_database, receive, release, reserve
 from prometheus_client import CollectorRegistry
 
 from messaging.http import PROBLEM_JSON, make_app
 from services.inventory.movements import movement_routes
 
-__all__ = ["server_dsn"]
-
 
 @pytest.fixture
 async def bench(server_dsn: str) -> AsyncIterator[Bench]:
-    async with new_database(server_dsn, "inventory_movements") as dsn:
+    async with new_database(server_dsn) as dsn:
         bench = Bench(PostgresBackend(dsn))
         await bench.start()
         yield bench

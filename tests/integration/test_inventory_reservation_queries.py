@@ -68,16 +68,16 @@ async def test_what_is_held_shows_for_whom_since_when_and_until_when(bench: Benc
                 {"sku": "A", "quantity": 3, "unit_price_minor": 100},
                 {"sku": "B", "quantity": 1, "unit_price_minor": 50},
             ],
-            "expires_at": "2026-01-01T12:15:00Z",
+            "expires_at": "2026-03-01T12:15:00Z",
             "announced": 0,
-            "held_since": "2026-01-01T12:00:00Z",
+            "held_since": "2026-03-01T12:00:00Z",
         }
     ]
     await bench.pass_to(after(901))
     assert [item["announced"] for item in await listed(client)] == [1]
     await bench.ask("o1", extend("r1", 1_200))
     (item,) = await listed(client)
-    assert (item["expires_at"], item["announced"]) == ("2026-01-01T12:20:00Z", 0)
+    assert (item["expires_at"], item["announced"]) == ("2026-03-01T12:20:00Z", 0)
 
 
 async def test_the_filters_are_sku_order_and_state(bench: Bench, client: Client) -> None:
