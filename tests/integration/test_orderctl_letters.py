@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from tally import MIGRATIONS
-from tally_hosts import Fleet, new_fleet, until
+from tally_hosts import Fleet, new_fleet
 from tally_real import RealWorld, real_world
 from tally_world import PARTITIONS
+from waiting import until
 
 from contracts.letters import Letter
 from contracts.topics import INVENTORY_COMMANDS, dead_letter_topic
