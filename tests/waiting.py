@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 async def until(
-    fact: Callable[[], T | None | Awaitable[T | None]],
+    fact: Callable[[], T | Awaitable[T | None] | None],
     what: str | Callable[[], str],
     deadline_s: float = 45,
     every_s: float = 0.05,
