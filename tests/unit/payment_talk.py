@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contracts import payment as words
-from contracts.values import CommandData, EventData
+from contracts.values import CommandData, EventData, FailureKind
 from messaging.decision import Effect, EffectDone, Message, Note, Outgoing, SetTimer, TimerFired
 from services.payment import domain
 from services.payment.state import Charge, End, Outcome
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ORDER, CHARGE, REFUND = "ORDER-1", "charge-1", "refund-1"
+KINDS: dict[End, FailureKind] = {End.FAILED: "transient", End.UNKNOWN: "unknown"}
 
 
 def charge(attempt: int = 1, amount: int = 1_000, currency: str = "GBP", method: str = "pm_card_visa") -> words.Charge:
@@ -57,7 +58,8 @@ class Conversation:
 
     def ends(self, kind: str, attempt: int, end: End, message: str = "because") -> Sequence[str]:
         effect = self.effects[kind, attempt]
-        outcome = Outcome(end, "" if end in {End.CAPTURED, End.REFUNDED} else message)
+        worked = end in {End.CAPTURED, End.REFUNDED}
+        outcome = Outcome(end) if worked else Outcome(end, message, KINDS.get(end, "permanent"))
         return self.decide(f"effect.{kind}", EffectDone(effect.id, kind, effect.request, outcome))
 
     def timer(self) -> Sequence[str]:

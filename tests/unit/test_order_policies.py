@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from orders_talk import (
     APPROVE,
     CANCEL,
+    CHARGE,
     RETRY_NOW,
     Talk,
     captured,
@@ -233,6 +234,13 @@ def test_a_void_that_cannot_work_is_left_to_a_person_also_when_the_payment_has_f
     assert talk.tell(RETRY)[-1].attempt == 2
     talk.tell(captured(attempt=2))
     assert talk.phase is Phase.COMPLETED
+
+
+def test_a_cancellation_tries_anew_what_was_left_to_a_person() -> None:
+    talk = in_phase(Phase.PAYING)
+    talk.tell(charge_failed(1, "validation"), void_failed(1, "permanent"))
+    assert talk.tell(CANCEL)[-1] == VoidCharge(charge_id=CHARGE, attempt=2)
+    assert names(talk.tell(voided(2)))[-1] == "ReleaseStock"
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def test_every_end_of_a_call_has_its_answer_and_a_repeat_gets_it_again(
     assert it.is_(status)
     assert it.asks(charge(1)) == [f"{answer} 1"]
     assert it.events[0] == it.events[1]
+    kinds = {End.DECLINED: "permanent", End.FAILED: "transient", End.UNKNOWN: "unknown"}
+    assert getattr(it.events[1], "failure", None) == kinds.get(end)
     assert it.ends("charge", 1, end) == [], "an outcome that comes twice is told once"
     assert it.calls() == [("charge", 1)]
 

@@ -13,7 +13,7 @@ from services.payment.gateway.port import CancelOutcome, ChargeOutcome, GatewayU
 from services.payment.gateway.simulated import SimulatedGateway, SystemClock
 from services.payment.gateway.suite import ManualClock
 from services.payment.performer import CANCEL_ENDS, CHARGE_ENDS, MAX_MESSAGE, REFUND_ENDS, GatewayPerformer
-from services.payment.state import ChargeCall, End, RefundCall, VoidCall
+from services.payment.state import ChargeCall, End, Outcome, RefundCall, VoidCall
 
 CHARGE = "charge-1"
 
@@ -40,6 +40,9 @@ class Desk:
         self.performer = GatewayPerformer(SimulatedGateway(self.ledger, self.clock, failure_rate))
 
     async def charge(self, method: str = "pm_card_visa", ask_first: bool = False, resumed: bool = False) -> End:
+        return (await self.charged(method, ask_first, resumed)).end
+
+    async def charged(self, method: str, ask_first: bool = False, resumed: bool = False) -> Outcome:
         request = ChargeCall(
             order_id="o",
             charge_id=CHARGE,
@@ -51,8 +54,8 @@ class Desk:
         )
         outcome = await self.performer.perform("charge", request, resumed)
         assert len(outcome.message) <= MAX_MESSAGE
-        assert (outcome.message == "") == (outcome.end is End.CAPTURED)
-        return outcome.end
+        assert (outcome.message == "") == (outcome.failure is None) == (outcome.end is End.CAPTURED)
+        return outcome
 
     async def void(self) -> End:
         return (await self.performer.perform("void", VoidCall(order_id="o", charge_id=CHARGE, attempt=1), False)).end
@@ -107,6 +110,22 @@ async def test_a_decline_a_failure_and_a_cancelled_charge_are_told_apart(desk: D
     assert await desk.void() is End.VOIDED
     assert await desk.charge() is End.VOIDED
     assert await desk.charge(resumed=True) is End.VOIDED
+
+
+@pytest.mark.parametrize(
+    ("method", "failure_rate", "kind"),
+    [
+        (Method.VISA, 0.0, None),
+        (Method.VISA, 1.0, "transient"),
+        (Method.DECLINED, 0.0, "permanent"),
+        ("pm_shells", 0.0, "validation"),
+        (Method.TIMEOUT, 0.0, "unknown"),
+    ],
+)
+async def test_the_gateways_outcome_says_of_which_kind_a_failure_is(
+    method: str, failure_rate: float, kind: str | None
+) -> None:
+    assert (await Desk(failure_rate).charged(method)).failure == kind
 
 
 async def test_a_void_tells_a_capture_a_decline_and_a_charge_that_is_under_way(desk: Desk) -> None:

@@ -18,7 +18,7 @@ from services.orders.domain.move import (
     attention_over,
     settle_pending,
 )
-from services.orders.domain.retries import FailedPayment, keep_trying, noted, told_by
+from services.orders.domain.retries import FailedPayment, can_be_retried, keep_trying, noted, told_by
 from services.orders.domain.state import Compensation, Order, Phase, Undo, Verdict, business_id
 
 
@@ -49,7 +49,7 @@ def _first_attempt(order: Order) -> int:
     has not been answered yet is asked for again."""
     if order.charge is None or order.charge.state != "voiding":
         return 1
-    return order.charge.attempt + (order.retry_at is not None)
+    return order.charge.attempt + can_be_retried(order)
 
 
 def _held_or_asked_for(order: Order) -> tuple[str, ...]:
