@@ -57,13 +57,13 @@ class Conversation:
         last deed."""
         begin = self._deeds[-1].before if lately and self._deeds else 0
         topic, name = kind_of(model)
-        found: dict[tuple[str, str], M] = {}
-        for record in self._system.broker.journal[begin:]:
+        first: dict[tuple[str, str], tuple[int, M]] = {}
+        for number, record in enumerate(self._system.broker.journal):
             if record.topic == topic and record.key == key.encode():
                 envelope = _read(record)
                 if envelope is not None and envelope.type == name:
-                    found.setdefault((envelope.source, envelope.id), envelope.data)
-        return list(found.values())
+                    first.setdefault((envelope.source, envelope.id), (number, envelope.data))
+        return [data for number, data in first.values() if number >= begin]
 
     def told(self, key: str) -> str:
         """The conversation with one order (or about one SKU), a line for each message and deed; what the test did has a `>`."""

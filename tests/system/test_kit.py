@@ -13,6 +13,7 @@ import pytest
 from documents import ROOT, blocks, joined
 
 from contracts import inventory, orders, payment
+from contracts.topics import INVENTORY_COMMANDS
 from simulation.kit import Shop, Unexpected, add_line, approve, cancel, pause, receive_stock
 
 GUIDE = "docs/test-kit.md"
@@ -50,6 +51,19 @@ def test_only_what_was_said_since_the_last_deed_counts() -> None:
         shop.when(approve())
         shop.expect_no(inventory.ReserveStock)
         assert len(shop.heard(inventory.ReserveStock)) == 1
+
+
+def test_what_is_delivered_again_is_not_said_again() -> None:
+    shop = Shop()
+    shop.given_order()
+    (asked,) = [
+        record for record in shop.system.broker.journal if record.topic == INVENTORY_COMMANDS and record.key == b"O"
+    ][-1:]
+    shop.skip(seconds=1)
+    shop.system.raw(asked.topic, asked.key, asked.value, asked.headers)
+    shop.system.run()
+    shop.expect_no(inventory.ReserveStock)
+    assert len(shop.heard(inventory.ReserveStock)) == 1
 
 
 def test_once_is_neither_twice_nor_never() -> None:
