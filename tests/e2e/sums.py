@@ -39,7 +39,8 @@ def _money(
         if captures[order_id] > 1:
             found.append(f"{order_id} was charged {captures[order_id]} times")
         if order is None or order["status"] in ENDED:
-            due = order["total_minor"] if order is not None and order["status"] == "COMPLETED" else 0
+            # A greeting is complete, and costs nothing.
+            due = (order["total_minor"] or 0) if order is not None and order["status"] == "COMPLETED" else 0
             if (kept[order_id], moved[order_id]) != (due, due):
                 found.append(f"{order_id}: {due} due, payment keeps {kept[order_id]}, the gateway {moved[order_id]}")
     return found
