@@ -73,13 +73,15 @@ WHERE p.at IS NOT NULL
 """
 
 # Published rows stay for the grace period: the broker acknowledges from its page cache, and a power loss there must be mended.
+# The numbers go in as an array, not as a join: a join that was planned while the table was almost empty compares every row with
+# every other after a burst, and the partition stands still meanwhile (seen: more than 20 s for 20,000 rows).
 FORGET_PUBLISHED: Final = """
-WITH old AS (
-    SELECT seq FROM outbox WHERE partition = $1 AND created_at < $2
-        AND seq <= (SELECT published_seq FROM partition_ownership WHERE partition = $1)
-    ORDER BY seq LIMIT $3
-), gone AS (
-    DELETE FROM outbox USING old WHERE outbox.partition = $1 AND outbox.seq = old.seq RETURNING 1
+WITH gone AS (
+    DELETE FROM outbox WHERE partition = $1 AND seq = ANY (ARRAY(
+        SELECT seq FROM outbox WHERE partition = $1 AND created_at < $2
+            AND seq <= (SELECT published_seq FROM partition_ownership WHERE partition = $1)
+        ORDER BY seq LIMIT $3
+    )) RETURNING 1
 )
 SELECT count(*) FROM gone
 """

@@ -125,14 +125,14 @@ class Lab:
         assert told["exit_code"] == done.returncode, done.output
         return told
 
-    async def diagnosed(self, order_id: str, cause: str, timeout_s: float = 25) -> dict[str, Any]:
-        """What the doctor says, once it names this cause."""
+    async def diagnosed(self, order_id: str, cause: str, says: str = "", timeout_s: float = 25) -> dict[str, Any]:
+        """What the doctor says, once it names this cause and has this to say (where a message stands is known after a second)."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             told = await self.told("doctor", order_id)
-            if told["cause"] == cause:
+            if told["cause"] == cause and any(says in link["fact"] for link in told["chain"]):
                 return told
-            assert asyncio.get_running_loop().time() < deadline, f"{cause} is not seen: {told}"
+            assert asyncio.get_running_loop().time() < deadline, f"{cause} {says} is not seen: {told}"
             await asyncio.sleep(0.2)
 
 
