@@ -175,15 +175,19 @@ async def test_hostile_texts_are_kept_as_they_are(bench: Bench) -> None:
     assert again[0].items == (PricedItem(sku=sku, quantity=2, unit_price_minor=100),)
 
 
-async def test_an_event_that_no_database_can_hold_goes_to_the_dead_letters_alone(bench: Bench) -> None:
+async def test_what_comes_after_an_event_that_no_database_can_hold_waits_behind_its_letter_and_other_orders_go_on(
+    bench: Bench,
+) -> None:
     if isinstance(bench.backend, MemoryBackend):
         pytest.skip("memory holds any text")
     await bench.ask("A", receive("A", 5))
-    bench.send("o1", reserve("r1", ("A", 1)))
+    for order_id, reservation_id in (("o1", "r1"), ("o2", "r2")):
+        bench.send(order_id, reserve(reservation_id, ("A", 1)))
     bench.send("o1", completed("r\x00"))
     bench.send("o1", completed("r1"))
+    bench.send("o2", completed("r2"))
     await bench.drain()
-    assert await bench.backend.stock() == {"A": pieces(5, shipped=1)}
+    assert await bench.backend.stock() == {"A": pieces(5, held=1, shipped=1)}
     assert len(bench.broker.all_records(dead_letter_topic(ORDERS_EVENTS, "inventory"))) == 1
 
 
