@@ -95,9 +95,15 @@ def _guarded(load: Callable[[], Settings], main: Callable[[Settings], Coroutine[
         return EXIT_BAD_SETTINGS
 
 
+def announce(settings: Settings) -> None:
+    """Say who this process is: on stdout, however little its logs are asked to tell, and in the logs."""
+    print(f"{settings.identity} on task queue {settings.task_queue}, group {settings.group_id}", flush=True)
+    log.info("started", task_queue=settings.task_queue, group=settings.group_id)
+
+
 async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Service]]) -> int:
     stopped = _on_signals()
-    log.info("started", task_queue=settings.task_queue, group=settings.group_id)
+    announce(settings)
     meters = Meters(settings.service)
     service = await build(settings)
     state: list[Host] = []
@@ -195,7 +201,9 @@ async def _migrated(
 
 async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitable[QueryService]]) -> int:
     stopped = _on_signals()
-    log.info("started", task_queue=settings.task_queue, where=f"{settings.http_host}:{settings.http_port}")
+    where = f"{settings.http_host}:{settings.http_port}"
+    print(f"{settings.identity} answers queries on {where}", flush=True)
+    log.info("started", task_queue=settings.task_queue, where=where)
     meters = Meters(settings.service)
     service = await build(settings)
     try:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 
 from contracts.topics import RECOMMENDATION_LEARNER
+from messaging.app import announce
 from messaging.errors import SettingsError, TopicMismatchError
 from messaging.http import make_app, serve
 from messaging.kafka import check_topics
@@ -38,7 +39,7 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> int:
-    log.info("started", task_queue=settings.task_queue, group=settings.group_id)
+    announce(settings)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
