@@ -84,7 +84,8 @@ async def test_a_process_without_any_backend_starts_waits_and_stops_in_time(flee
     backends.freeze("kafka")
     process = await fleet.process()
     assert process.stdout is not None
-    await process.stdout.readline()
+    async with asyncio.timeout(30):
+        assert b"task queue" in await process.stdout.readline()
     process.terminate()
     async with asyncio.timeout(STOP_S):
         assert await process.wait() == 0
