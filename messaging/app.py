@@ -96,9 +96,15 @@ def _guarded(load: Callable[[], Settings], main: Callable[[Settings], Coroutine[
 
 
 def announce(settings: Settings) -> None:
-    """Say who this process is: on stdout, however little its logs are asked to tell, and in the logs."""
-    print(f"{settings.identity} on task queue {settings.task_queue}, group {settings.group_id}", flush=True)
+    """Say who this process is: in the logs, and to people on stdout too, however little the logs are asked to tell."""
+    _print_for_people(f"{settings.identity} on task queue {settings.task_queue}, group {settings.group_id}")
     log.info("started", task_queue=settings.task_queue, group=settings.group_id)
+
+
+def _print_for_people(line: str) -> None:
+    # Who collects JSON gets nothing else: there the line `started` says the same.
+    if load_log_settings().format == "console":
+        print(line, flush=True)
 
 
 async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Service]]) -> int:
@@ -202,7 +208,7 @@ async def _migrated(
 async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitable[QueryService]]) -> int:
     stopped = _on_signals()
     where = f"{settings.http_host}:{settings.http_port}"
-    print(f"{settings.identity} answers queries on {where}", flush=True)
+    _print_for_people(f"{settings.identity} answers queries on {where}")
     log.info("started", task_queue=settings.task_queue, where=where)
     meters = Meters(settings.service)
     service = await build(settings)

@@ -56,7 +56,7 @@ async def test_no_canary_is_heard_in_any_log_of_a_stack_in_which_everything_goes
     for process in ("smtp-sink", "notification", "postgres", "payment"):
         await canary_stack.kill(process)
         orders += [await _order(shop, sku, number) for number in range(4)]
-    await canary_stack.wait_ready(120)
+    await canary_stack.wait_ready()
     for one in orders:
         await shop.ended(one, timeout_s=120)
     await _ask_rudely(shop)
