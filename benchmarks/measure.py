@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.cpu import spent, usages
+from benchmarks.cpu import Usage, spent, usages
 from orderctl.load import LoadPlan, Target, run_load
 
 LOAD: Final = "load generator"
 #: Stands for the mail servers of the world, as the payment gateway's bank would: listed, but no part of the system's cost.
 OUTSIDE: Final = "smtp-sink"
+#: Without work the processes of a stack take about a quarter of a core together.
+AT_REST: Final = 0.5
+REST_WITHIN_S: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,19 @@ class Measurement:
     rss_mb: Mapping[str, float]
 
 
+async def usages_at_rest(pids: Mapping[str, int]) -> dict[str, Usage]:
+    """The accounts, once those who follow have caught up: together they take less than `AT_REST` of a core. Raises `RuntimeError`
+    where they do not come to rest."""
+    before = usages(pids)
+    for _ in range(REST_WITHIN_S):
+        await asyncio.sleep(1)
+        after = usages(pids)
+        if sum(spent(before, after).values()) < AT_REST:
+            return after
+        before = after
+    raise RuntimeError(f"The system does not come to rest within {REST_WITHIN_S} s.")
+
+
 async def measure(run: Run, pids: Mapping[str, int], workflow_version: int | None = None) -> Measurement:
     """Raises `RuntimeError` where an order did not complete: a figure over lost orders is worth nothing."""
     everyone = {**pids, LOAD: os.getpid()}
@@ -57,9 +74,11 @@ async def measure(run: Run, pids: Mapping[str, int], workflow_version: int | Non
         workflow_version=workflow_version,
         target=target,
     )
-    before = usages(everyone)
+    # Shipping, tiers, mails and recommendations follow when the orders are complete: what is left of the run before would slow this
+    # one down, and what this one leaves is its own cost.
+    before = await usages_at_rest(everyone)
     result = await run_load(plan)
-    after = usages(everyone)
+    after = await usages_at_rest(everyone)
     completed = result.outcomes.get("completed", 0)
     if completed != run.orders or not result.finished:
         raise RuntimeError(f"{run.name}: {completed} of {run.orders} completed; {dict(result.reasons)}")

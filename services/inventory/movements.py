@@ -8,18 +8,13 @@ from typing import Any, Final
 
 import asyncpg
 from aiohttp import web
-from pydantic import TypeAdapter
 
-from contracts.values import PricedItem, is_id
+from contracts.values import is_id
 from messaging.http import Problem, json_response, refuse_unknown
-from services.inventory.ledger import Refusal, Reservation
+from services.inventory.ledger import Reservation
+from services.inventory.store import RESERVATION_COLUMNS, reservation_of
 
-OF_ORDER: Final = """
-SELECT order_id, reservation_id, state, lines::text AS lines, currency, refusal_reason, refusal_message, created_at, updated_at
-FROM reservation WHERE order_id = $1
-"""
-
-_LINES: Final = TypeAdapter(tuple[PricedItem, ...])
+OF_ORDER: Final = f"SELECT {RESERVATION_COLUMNS} FROM reservation WHERE order_id = $1"
 
 
 def movements(reservations: Iterable[Reservation]) -> list[dict[str, Any]]:
@@ -55,20 +50,6 @@ def movement_routes(pool: asyncpg.Pool) -> Sequence[web.RouteDef]:
         if order_id is None:
             raise Problem(400, "No order named", "Name an order_id.")
         rows = await pool.fetch(OF_ORDER, order_id) if is_id(order_id) else []
-        return json_response({"items": movements(_reservation(row) for row in rows), "next": None})
+        return json_response({"items": movements(reservation_of(row) for row in rows), "next": None})
 
     return [web.get("/movements", of_order)]
-
-
-def _reservation(row: asyncpg.Record) -> Reservation:
-    reason = row["refusal_reason"]
-    return Reservation(
-        order_id=row["order_id"],
-        reservation_id=row["reservation_id"],
-        state=row["state"],
-        lines=_LINES.validate_json(row["lines"]),
-        currency=row["currency"],
-        refusal=None if reason is None else Refusal(reason, row["refusal_message"]),
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )

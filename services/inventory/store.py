@@ -18,17 +18,20 @@ from services.inventory.ledger import CommandKey, Refusal, Reservation, Reservat
 
 _LINES: Final = TypeAdapter(tuple[PricedItem, ...])
 
+RESERVATION_COLUMNS: Final = """
+order_id, reservation_id, state, lines::text AS lines, currency, refusal_reason, refusal_message, created_at, updated_at,
+partition, expires_at, announce_at, announced
+"""
+
 # Reservations and answers are one partition's own: the fence keeps others away, no lock is needed.
-LOAD_RESERVATIONS: Final = """
-SELECT r.order_id, r.reservation_id, r.state, r.lines::text AS lines, r.currency, r.refusal_reason, r.refusal_message,
-       r.created_at, r.updated_at, r.partition, r.expires_at, r.announce_at, r.announced
+LOAD_RESERVATIONS: Final = f"""
+SELECT {RESERVATION_COLUMNS}
 FROM unnest($1::text[], $2::text[]) AS w (order_id, reservation_id) JOIN reservation r USING (order_id, reservation_id)
 """
 
 # What is over, the earliest first. The partial index holds nothing else than what is held.
-HOLDS_DUE: Final = """
-SELECT order_id, reservation_id, state, lines::text AS lines, currency, refusal_reason, refusal_message, created_at, updated_at,
-       partition, expires_at, announce_at, announced
+HOLDS_DUE: Final = f"""
+SELECT {RESERVATION_COLUMNS}
 FROM reservation WHERE partition = $1 AND state = 'held' AND announce_at <= $2 ORDER BY announce_at LIMIT $3
 """
 
@@ -179,7 +182,7 @@ class PostgresInventory:
     ) -> dict[ReservationKey, Reservation]:
         """See `InventoryStore.reservations`."""
         rows = await transaction.fetch(LOAD_RESERVATIONS, [key[0] for key in keys], [key[1] for key in keys])
-        return {(row["order_id"], row["reservation_id"]): _reservation(row) for row in rows}
+        return {(row["order_id"], row["reservation_id"]): reservation_of(row) for row in rows}
 
     async def answers(
         self, transaction: PostgresTransaction, keys: Collection[CommandKey]
@@ -210,7 +213,7 @@ class PostgresInventory:
     ) -> dict[ReservationKey, Reservation]:
         """See `InventoryStore.holds_due`."""
         rows = await transaction.fetch(HOLDS_DUE, partition, until, limit)
-        return {(row["order_id"], row["reservation_id"]): _reservation(row) for row in rows}
+        return {(row["order_id"], row["reservation_id"]): reservation_of(row) for row in rows}
 
     async def next_announcement(
         self, transaction: PostgresTransaction, partition: int, after: datetime | None
@@ -279,7 +282,8 @@ def _reservation_row(row: Reservation) -> tuple[object, ...]:
     )
 
 
-def _reservation(row: Any) -> Reservation:
+def reservation_of(row: Any) -> Reservation:
+    """From a row with the `RESERVATION_COLUMNS`."""
     reason = row["refusal_reason"]
     return Reservation(
         order_id=row["order_id"],
