@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import urlopen
 
 import typer
 
@@ -21,6 +27,8 @@ from devstack.stack import Stack
 HOME: Final = CLONE / ".devstack" / "demo"
 #: One call in five to the payment gateway fails, so that retries can be seen.
 FAILURE_RATE: Final = "0.2"
+#: What is bought together is learned behind the orders; so long is waited for it to be known.
+LEARNED_WITHIN_S: Final = 20
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -71,7 +79,48 @@ def _drive(stack: Stack, data: Path | None) -> int:
     if code != 0:
         return code
     orderctl("list", "--limit", "5")
-    return orderctl("audit", "--expect-ended")
+    code = _one_more(orderctl, environment)
+    return orderctl("audit", "--expect-ended") or code
+
+
+def _one_more(orderctl: Callable[..., int], environment: Mapping[str, str]) -> int:
+    """An order of something of which is known by now what it is bought together with, step by step."""
+    sku = _recommended_with(environment)
+    if sku is None:
+        _say("Nothing was bought together, so nothing is recommended.")
+        return 0
+    _say(f"\nOne more order, of {sku}: what goes well with it was learned from those above")
+    code = orderctl("receive-stock", sku, "1") or orderctl(
+        "register-customer", "DEMO", "--name", "Demo", "--email", "demo@example.com"
+    )
+    started = code or orderctl(
+        "start", "--item", f"{sku}:1", "--customer", "DEMO", "--order-id", "DEMO-1", "--auto-approve"
+    )
+    return started or orderctl("history", "DEMO-1")
+
+
+def _recommended_with(environment: Mapping[str, str]) -> str | None:
+    """A SKU of a completed order that the recommendation service knows something about; it learns behind the orders."""
+    deadline = time.monotonic() + LEARNED_WITHIN_S
+    pairs = f"{environment['RECOMMENDATION_PROCESS_URLS'].split(',')[0]}/pairs"
+    orders = _get(f"{environment['ORDERS_API_URL']}/orders?status=COMPLETED&limit=50")
+    baskets = [order["items"] for order in orders["items"] if len(order["items"]) > 1]
+    skus = list(dict.fromkeys(str(item["sku"]) for basket in baskets for item in basket))
+    while skus and time.monotonic() < deadline:
+        for sku in skus:
+            if (_get(f"{pairs}/{quote(sku, safe='')}") or {}).get("best"):
+                return sku
+    return None
+
+
+def _get(url: str) -> Any:
+    try:
+        with urlopen(url, timeout=5) as answer:  # noqa: S310 - our own services
+            return json.load(answer)
+    except HTTPError as error:
+        if error.code != HTTPStatus.NOT_FOUND:
+            raise
+        return None
 
 
 def _say(text: str) -> None:

@@ -188,6 +188,11 @@ def _command(data: Fact) -> str:
     return short(str(data["command_type"])).replace("-", " ") if data.get("command_type") else ""
 
 
+def _recommended(data: Fact) -> str:
+    found = data.get("recommendations")
+    return f"goes with {', '.join(map(str, found))}" if isinstance(found, list) and found else ""
+
+
 #: In this order.
 _DETAILS: Final[tuple[Callable[[Fact], str], ...]] = (
     _command,
@@ -202,6 +207,7 @@ _DETAILS: Final[tuple[Callable[[Fact], str], ...]] = (
     _field("approved_by", "by {}"),
     _field("operator", "by {}"),
     _field("tier", "tier {}"),
+    _recommended,
     _when("deadline", "until {}"),
     _when("expires_at", "until {}"),
     _field("resolution"),
