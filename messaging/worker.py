@@ -6,7 +6,7 @@ ports. The same object runs in production, in the tests and in the simulation.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -201,6 +201,7 @@ class PartitionWorker:
         batch.committed()
         self._advance(work)
         self._meters.batch(len(items))
+        self._count(items)
 
     def _pass_over(self, items: Sequence[Item]) -> None:
         """Nothing among these concerns the service. That they were read goes into the database with the next commit; a process
@@ -208,7 +209,11 @@ class PartitionWorker:
         for item in items:
             if isinstance(item, Record):
                 self.offsets[item.topic] = item.offset + 1
-                self._meters.consumed(item.topic)
+        self._count(items)
+
+    def _count(self, items: Sequence[Item]) -> None:
+        for topic, count in Counter(item.topic for item in items if isinstance(item, Record)).items():
+            self._meters.consumed(topic, count)
 
     def _read(self, item: Item, words: dict[int, Word]) -> Found:
         if isinstance(item, Message):
