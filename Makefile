@@ -64,7 +64,7 @@ format: setup ## format the code
 	@$(BIN)/ruff check --quiet --fix .
 
 bench: setup ## load and cost per order on a stack of its own (see benchmarks/)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks run
 
 audit: setup ## check every promise against databases, gateway and topics of the running stack
 	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit
