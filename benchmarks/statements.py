@@ -26,7 +26,7 @@ async def counted_statements(superuser_dsn: str, log: Path) -> AsyncIterator[Cou
         yield found
     finally:
         await _log_statements(superuser_dsn, "none")
-        found.update(_databases(log, begin))
+        found.update(executed(log, begin))
         del found["postgres"]  # our own
 
 
@@ -44,7 +44,8 @@ def _size(log: Path) -> int:
     return log.stat().st_size
 
 
-def _databases(log: Path, begin: int) -> list[str]:
+def executed(log: Path, begin: int) -> list[str]:
+    """The database of each statement that was executed, from this place of the log on."""
     with log.open("rb") as file:
         file.seek(begin)
         return [match[1].decode() for match in _EXECUTED.finditer(file.read())]
