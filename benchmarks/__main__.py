@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from benchmarks.rounds import peers
 from benchmarks.run import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 app.command()(run)
-app.callback()(lambda: None)
+app.command()(peers)
 
 
 if __name__ == "__main__":
