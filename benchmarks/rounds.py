@@ -17,6 +17,7 @@ from rich.table import Table
 from benchmarks.contenders import OnKafka
 from benchmarks.durability import require_durable
 from benchmarks.measure import Contender, Measurement, Run, measure
+from benchmarks.peers.dbos_saga.contender import dbos
 from benchmarks.peers.usual.shop import APART, TOGETHER, check_books, usual
 from benchmarks.place import HOME, Place, place
 from benchmarks.report import print_all, write_json
@@ -52,6 +53,7 @@ def peers(
     max_open: Annotated[int, typer.Option(help="Unfinished orders at a time; for this system.")] = 1_000,
     peer_open: Annotated[int, typer.Option(help="The same for the usual way: more only makes its queue longer.")] = 100,
     together: Annotated[bool, typer.Option(help="The usual way's services share one process.")] = False,
+    dbos_pool: Annotated[int, typer.Option(help="DBOS's connections to its system database; 0 leaves it out.")] = 20,
     rate: Annotated[float, typer.Option(help="Also an open loop at this rate, for each.")] = 20.0,
     seconds: Annotated[int, typer.Option(help="Its length.")] = 10,
     output: Annotated[Path, typer.Option(help="Where the result goes as JSON.")] = HOME / "results" / "peers.json",
@@ -68,7 +70,12 @@ def peers(
                 peer = await usual_side(
                     at, [*paced, Run("closed", peer_orders, max_open=peer_open)], TOGETHER if together else APART
                 )
-                return await take_turns([ours, peer], rounds, at, console)
+                sides = [ours, peer]
+                if dbos_pool:
+                    sides.append(
+                        await dbos_side(at, [*paced, Run("closed", peer_orders, max_open=peer_open)], dbos_pool)
+                    )
+                return await take_turns(sides, rounds, at, console)
 
             found = uvloop.run(everything())
             print_all(found, console)
@@ -91,6 +98,12 @@ async def usual_side(at: Place, runs: Sequence[Run], layout: Sequence[Sequence[s
     """The usual way, provisioned."""
     warm_up = Run("warm-up", 100, max_open=50, warm_up=True)
     return Side(await usual(at, layout), [warm_up, *runs], lambda: check_books(at))
+
+
+async def dbos_side(at: Place, runs: Sequence[Run], pool: int) -> Side:
+    """DBOS Transact, provisioned. Its books are looked at with each run's answer."""
+    warm_up = Run("warm-up", 100, max_open=50, warm_up=True)
+    return Side(await dbos(at, pool), [warm_up, *runs], lambda: asyncio.sleep(0))
 
 
 async def take_turns(sides: Sequence[Side], rounds: int, at: Place, console: Console) -> list[Measurement]:

@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from pydantic_core import from_json, to_json
 
 from contracts.envelope import TYPE_HEADER, headers_for
-from messaging.clients import consumer_options, producer_options
+from messaging.clients import make_group_consumer, make_producer
 
 _COMMIT_EVERY_S: Final = 1.0
 _SWEEP_EVERY_S: Final = 1.0
 _QUEUE: Final = 500
+_SESSION_MS: Final = 6_000
 
 _FRESH: Final = "INSERT INTO processed (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id"
 _KEEP: Final = """
@@ -81,12 +82,10 @@ class Consumer:
         self._prefix = prefix
         self._dsn = dsn
         group = f"{prefix}{service.name}"
-        self._consumer = AIOKafkaConsumer(
-            *(prefix + topic for topic in service.topics),
-            **consumer_options(bootstrap, group),
-            group_id=group,
-        )
-        self._producer = AIOKafkaProducer(**producer_options(bootstrap, group))
+        # The same safe settings as everywhere, and the same numbers.
+        self._consumer = make_group_consumer(bootstrap, group, group, None, _SESSION_MS)
+        self._consumer.subscribe([prefix + topic for topic in service.topics])
+        self._producer = make_producer(bootstrap, group)
         self._queues: dict[TopicPartition, asyncio.Queue[Any]] = {}
         self._done: dict[TopicPartition, int] = {}
         self.ready = asyncio.Event()
