@@ -12,7 +12,7 @@ from orderctl.doctor import asking
 from orderctl.doctor.diagnose import diagnose
 from orderctl.errors import NotFoundError, OrderctlError
 from services.console.access import Who
-from services.console.domain import ENDED, actions_for, in_words, masked, road_of, undone_of
+from services.console.domain import ENDED, Role, actions_for, in_words, masked, road_of, undone_of
 from services.console.pages import page, tell
 from services.console.wiring import console_of
 
@@ -57,7 +57,7 @@ async def order(request: Request, order_id: str, person: Who) -> Response:
         who=masked(found["customer_id"], person.role),
         road=road_of(found, types),
         undone=undone_of(types),
-        tape=[_shown(item) for item in tape["items"]],
+        tape=[_shown(item, found["customer_id"], person.role) for item in tape["items"]],
         missing=tape.get("missing", []),
         charges=charges,
         owed=_owed(found, charges),
@@ -82,8 +82,16 @@ def _owed(order: Mapping[str, Any], charges: list[Any]) -> int:
     return sum(charge["captured_minor"] - charge["refunded_minor"] for charge in charges)
 
 
-def _shown(item: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(item: Mapping[str, Any], customer_id: str, role: Role) -> dict[str, Any]:
+    """An entry of the tape with what the page marks. Who only looks on gets no bodies of messages, and no customer's id."""
     told = f"{item.get('type') or ''} {(item.get('data') or {}).get('status') or ''}"
     bad = item.get("kind") not in {"command", "request", "attempt"} and any(word in told for word in _BAD)
     undoing = any(word in told for word in _UNDOING)
-    return {**item, "bad": bad, "undoing": undoing and not bad}
+    marked = {**item, "bad": bad, "undoing": undoing and not bad}
+    if role == "viewer":
+        hidden = {
+            name: str(item.get(name) or "").replace(customer_id, masked(customer_id, role))
+            for name in ("title", "text")
+        }
+        marked |= {**hidden, "data": {}}
+    return marked
