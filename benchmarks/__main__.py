@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from benchmarks.client import client
 from benchmarks.rounds import peers
 from benchmarks.run import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 app.command()(run)
 app.command()(peers)
+app.command()(client)
 
 
 if __name__ == "__main__":
