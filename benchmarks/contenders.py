@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.fleet import Fleet
@@ -86,7 +86,7 @@ class Prefixed:
 
     async def publish(self, wires: Sequence[Wire], give_up_after_s: float) -> None:
         """See `Transport`."""
-        await self._way.publish([replace(wire, topic=self._prefix + wire.topic) for wire in wires], give_up_after_s)
+        await self._way.publish([wire._replace(topic=self._prefix + wire.topic) for wire in wires], give_up_after_s)
 
     async def close(self) -> None:
         """See `Transport`."""
