@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.place import Place, place
 from devstack.errors import DevstackError
 from messaging.migrate import migrate
-from services.orders.api.queries import LIST
+from services.orders.api.queries import Wanted
 from services.orders.app import MIGRATIONS
 
 #: Of a million orders most have ended; those that somebody looks for are few, and the worst of them are old.
@@ -110,6 +110,6 @@ async def _list(http: aiohttp.ClientSession, connection: asyncpg.Connection, que
             response.raise_for_status()
         times.append((time.perf_counter() - began) * 1000)
     asked = dict(part.split("=") for part in query.split("&") if part)
-    arguments = (asked.get("status"), asked.get("customer"), asked.get("waiting_for"), None, None, limit + 1, None)
-    lines = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {LIST}", *arguments)
+    wanted, arguments = Wanted(asked.get("status"), asked.get("customer"), asked.get("waiting_for")).query(limit + 1)
+    lines = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {wanted}", *arguments)
     return Listed(query, len(page["items"]), median(times), max(times), "\n".join(row[0] for row in lines))
