@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,8 +43,7 @@ def main() -> int:
     """Run until SIGTERM or SIGINT. Returns 2 where settings are wrong."""
     try:
         settings = load_settings()
-        configure(load_log_settings(), "console", settings.identity)
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        configure(load_log_settings(), "console", settings.identity, levels={"uvicorn": "WARNING"})
         _announce(settings)
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
