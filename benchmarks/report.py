@@ -122,6 +122,7 @@ def _counted(m: Measurement) -> dict[str, float]:
         "WAL bytes": work.wal_bytes,
         "writing transactions": work.write_transactions,
         **statements,
+        **({} if m.instructions is None else {"instructions": m.instructions}),
     }
 
 
