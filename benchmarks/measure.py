@@ -113,7 +113,7 @@ async def measure(run: Run, contender: Contender, at: Place) -> Measurement:
     # Shipping, tiers, mails and recommendations follow when the orders are complete: what is left of the run before would slow this
     # one down, and what this one leaves is its own cost.
     before = await usages_at_rest(everyone)
-    counted_before = await read_counters(at.superuser_dsn, at.kafka_data, fleet.urls)
+    counted_before = await read_counters(at.superuser_dsn, at.backends["kafka"], at.kafka_data, fleet.urls)
     release = (lambda: fleet.start("orders")) if run.burst else None
     async with AsyncExitStack() as counting:
         statements: Mapping[str, int] = {}
@@ -122,7 +122,7 @@ async def measure(run: Run, contender: Contender, at: Place) -> Measurement:
         instructions = await counting.enter_async_context(counted_instructions(list(everyone().values())))
         outcome = await contender.drive(run, release)
         after = await usages_at_rest(everyone)
-    counted_after = await read_counters(at.superuser_dsn, at.kafka_data, fleet.urls)
+    counted_after = await read_counters(at.superuser_dsn, at.backends["kafka"], at.kafka_data, fleet.urls)
     if outcome.completed != run.orders or outcome.problem:
         raise RuntimeError(f"{run.name}: {outcome.completed} of {run.orders} completed; {outcome.problem}")
     cpu_ms = {name: seconds * 1000 / run.orders for name, seconds in spent(before, after).items()}
