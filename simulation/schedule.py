@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from messaging.worker import MAX_BATCH
+
+if TYPE_CHECKING:
+    from simulation.process import Process
 
 Kind = Literal["handle", "publish", "call"]
 
@@ -21,6 +24,7 @@ class Action:
     kind: Kind
     detail: str = field(default="")
     do: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    process: Process | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.service}/{self.partition} {self.kind} {self.detail}".rstrip()
