@@ -49,6 +49,8 @@ class Lane:
         self.lost = False
         #: Topics from which nothing comes in at the moment.
         self.held: set[str] = set()
+        #: It stands still: nothing happens here, though much could.
+        self.asleep = False
         self._process = process
         self._topics = handler.topics
         self._broker = broker
@@ -93,6 +95,8 @@ class Lane:
 
     def actions(self) -> tuple[Action, ...]:
         """What could happen here now."""
+        if self.asleep:
+            return ()
         if self._stirred or (self._next_at is not None and self._next_at <= self._clock.now()):
             self._look()
         return self._possible
@@ -100,7 +104,7 @@ class Lane:
     def next_at(self) -> datetime | None:
         """When something could happen here by time alone, later than now."""
         self.actions()
-        return self._next_at
+        return None if self.asleep else self._next_at
 
     def _look(self) -> None:
         worker, now = self.worker, self._clock.now()
@@ -201,6 +205,18 @@ class Lane:
                 return
             self.stir()
 
+    def holds_back(self, topic: str) -> bool:
+        """Whether a topic that is held has anything to read."""
+        return topic in self.held and self._broker.end(topic, self.worker.partition) > self._position(topic)
+
+    def leave(self) -> None:
+        """The process gives the partition up in good order: what is committed is published, and that is recorded."""
+        while self.worker.unpublished and self._publish_at <= self._clock.now():
+            self._publish()
+        if not self.worker.unpublished:
+            self.tidy()
+        self.lose()
+
     def lose(self) -> None:
         """The partition is another's, and everything that was under way here is let go."""
         self.lost = True
@@ -248,6 +264,12 @@ class Process:
     def lost(self) -> bool:
         """Whether it has found out that some of what it has is another's."""
         return any(lane.lost for lane in self.lanes)
+
+    def leave(self, partition: int) -> None:
+        """See `Lane.leave`. What stands still does not even know that it is asked to."""
+        for lane in self.lanes:
+            if lane.worker.partition == partition and not lane.asleep:
+                lane.leave()
 
     def let_go(self) -> None:
         """Part with what is another's."""

@@ -58,6 +58,7 @@ class Outside:
     handler: Callable[[str, Handler], Handler] = field(default=lambda service, handler: handler)
     performer: Callable[[str, Performer], Performer] = field(default=lambda service, performer: performer)
     ahead: Callable[[str], timedelta] = field(default=lambda service: timedelta())
+    ledger: Callable[[], OpenLedger] = OpenLedger
 
 
 class System:
@@ -75,10 +76,10 @@ class System:
     ) -> None:
         self.clock = VirtualClock()
         self.broker = JournalBroker(self.clock, partitions)
-        self.parts = Parts(self.clock, payment_failure_rate, default_currency)
+        self._outside = outside or Outside()
+        self.parts = Parts(self.clock, payment_failure_rate, default_currency, self._outside.ledger())
         self.trace: list[str] = []
         self._scheduler = scheduler or (InTurn() if seed is None else Shuffled(seed))
-        self._outside = outside or Outside()
         self._commands = 0
         #: All that live, the oldest first. Of two that think they own a partition, the one that took it over last does.
         self.processes: list[Process] = []
@@ -244,6 +245,17 @@ class System:
         self._owner.update({(service, number): process for number in partitions})
         self.processes.append(process)
         self._count_lanes()
+
+    def leave(self, service: str, partition: int) -> None:
+        """The service's processes give a partition up in good order. Nobody has it then."""
+        for process in [found for found in self.processes if found.service == service]:
+            try:
+                process.leave(partition)
+            except Killed:
+                self.kill(process)
+            if process.lost:
+                self._let_go(process)
+        self._owner.pop((service, partition), None)
 
     def crash(self, service: str) -> None:
         """The service's processes die as they stand, and another one takes over at once."""
