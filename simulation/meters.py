@@ -13,7 +13,7 @@ class NoMeters(Meters):
     def __init__(self) -> None:
         self._nothing = nullcontext()
 
-    def consumed(self, topic: str) -> None:
+    def consumed(self, topic: str, count: int) -> None:
         """See `Meters.consumed`."""
 
     def dead_lettered(self, topic: str, reason: str) -> None:
