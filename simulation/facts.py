@@ -109,10 +109,11 @@ def _lines(items: Iterable[PricedItem]) -> tuple[Line, ...]:
 def row_of(parts: Parts, order_id: str) -> OrderRow | None:
     """The orchestrator's row of an order."""
     found = parts.orders.states.get(order_id)
-    return None if found is None else _row(parse_order(found[0]))
+    return None if found is None else row_as_told(parse_order(found[0]))
 
 
-def _row(order: Order) -> OrderRow:
+def row_as_told(order: Order) -> OrderRow:
+    """The row that an order becomes."""
     return OrderRow(
         status=order.status,
         workflow=order.workflow,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
 from messaging.handler import Handler, NoEffects, Performer
-from messaging.memory import MemoryDatabase
+from messaging.memory import MemoryDatabase, MemoryTransaction
 from messaging.ports import Clock
 from services.customer.handlers import CustomerHandler
 from services.customer.memory import MemoryCustomers
@@ -16,8 +16,10 @@ from services.inventory.handlers import InventoryHandler
 from services.inventory.memory import MemoryInventory, MemoryTables
 from services.notification.handlers import MailHandler
 from services.notification.memory import MemoryMails
+from services.orders.domain import Order
 from services.orders.handlers import OrdersHandler
 from services.orders.memory import MemoryOrders
+from services.orders.store import Changes
 from services.payment.gateway.domain import ChargeRow, ChargeState, Decision, LedgerCall, RefundRow
 from services.payment.gateway.ledger import Entry, MemoryLedger
 from services.payment.gateway.port import ChargeRequest, GatewayUnavailable, RefundRequest
@@ -104,11 +106,23 @@ def moved(row: ChargeRow, now: datetime) -> bool:
     return row.state is ChargeState.CAPTURED or under_way
 
 
+@dataclass(slots=True)
+class SeenOrders(MemoryOrders):
+    """See `MemoryOrders`. `latest`: each order as it was written last, before it became JSON."""
+
+    latest: dict[str, Order] = field(default_factory=dict)
+
+    def stage(self, transaction: MemoryTransaction, changes: Changes) -> None:
+        """See `MemoryOrders.stage`."""
+        MemoryOrders.stage(self, transaction, changes)
+        transaction.stage(lambda: self.latest.update({order.order_id: order for order, _ in changes.orders}))
+
+
 class Parts:
     """The databases of all services, the gateway with its ledger, the mail server."""
 
     def __init__(self, clock: Clock, failure_rate: float, currency: str, ledger: OpenLedger) -> None:
-        self.orders = MemoryOrders()
+        self.orders = SeenOrders()
         self.inventory = MemoryTables()
         self.charges = MemoryCharges()
         self.customers = MemoryCustomers()

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from audit.facts import OUTCOMES, CommonFacts, HistoryEntry, Irregularity, OrderFacts, OrderRow, Published, StockFacts
+from audit.facts import OUTCOMES, CommonFacts, HistoryEntry, Irregularity, OrderFacts, Published, StockFacts
 from audit.rules import Breach, check_common, check_order
 from contracts.envelope import decode_event, event_type
 from contracts.inventory import StockAdjusted, StockReceived
@@ -24,7 +24,6 @@ class Judge:
     def __init__(self, system: System, faults: Faults) -> None:
         self._system = system
         self._faults = faults
-        self._rows: dict[str, tuple[int, OrderRow | None]] = {}
         self._history: dict[str, list[HistoryEntry]] = defaultdict(list)
         self._outcomes: dict[str, list[Published]] = defaultdict(list)
         self._records_read = 0
@@ -67,13 +66,10 @@ class Judge:
         parts, history = self._system.parts, self._history[order_id]
         entries = parts.orders.history.get(order_id, ())
         history += [read.entry_of(entry) for entry in islice(entries, len(history), None)]
-        version = parts.orders.states[order_id][1] if order_id in parts.orders.states else 0
-        known = self._rows.get(order_id)
-        if known is None or known[0] != version:
-            known = self._rows[order_id] = version, read.row_of(parts, order_id)
+        latest = parts.orders.latest.get(order_id)
         return OrderFacts(
             order_id,
-            row=known[1],
+            row=None if latest is None else read.row_as_told(latest),
             history=tuple(history),
             commands=read.commands_of(parts, order_id),
             timers=read.timers_of(parts, order_id, self._system.broker.partitions),

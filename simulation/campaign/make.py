@@ -54,12 +54,14 @@ class _Maker:
         self._seed = seed
         self._orders = orders
         self._random = Random(f"script {seed}")  # noqa: S311 - it must repeat, that is all
-        self._partitions = self._random.choice((1, 1, 2, 2, 4))
+        self._partitions = self._random.choice((1, 1, 1, 2, 2, 4))
         self._ids = 0
         self._said: list[Entry] = []
         #: Some worlds are calm, so that what goes wrong alone is seen too.
         self._roughness = self._random.choice((0.1, 0.3, 0.3, 0.6, 1.0))
         self._old = self._random.random() < 0.2
+        #: Most worlds are under load: much is said before anything happens, and batches are large.
+        self._coarse = self._random.random() < 0.75
 
     def script(self) -> Script:
         """A world, and what happens in it."""
@@ -75,6 +77,7 @@ class _Maker:
             partitions=self._partitions,
             failure_rate=random.choice((0.0, 0.0, 0.3, 0.8)),
             old=self._old,
+            coarse=self._coarse,
             ahead=ahead,
         )
 
@@ -83,7 +86,7 @@ class _Maker:
         lives = [self._life(f"O-{number}") for number in range(self._orders)]
         open_lives: list[list[Entry]] = []
         while lives or open_lives:
-            if lives and (len(open_lives) < 12 or not open_lives):
+            if lives and len(open_lives) < (self._orders if self._coarse else 10):
                 open_lives.append(lives.pop())
             life = self._random.choice(open_lives)
             if life:
@@ -173,10 +176,10 @@ class _Maker:
         entries = []
         if random.random() < 0.5 * self._roughness:
             entries.append(random.choice(_TROUBLES)(self))
-        count = random.choice((0, 0, 2, 6, 15, 40))
+        count = random.choice((*(0,) * 22, 25, 60, 150) if self._coarse else (0, 0, 2, 6, 15, 40))
         if count:
             entries.append(("steps", count))
-        if random.random() < 0.12:
+        if random.random() < (0.04 if self._coarse else 0.12):
             entries.append(("pass", random.choice((0.1, 1, 1, 3, 20, 200))))
         if random.random() < 0.05:
             entries.append(self._shopkeeping())

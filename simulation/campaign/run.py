@@ -19,11 +19,13 @@ from simulation.campaign.script import Entry, Script
 from simulation.campaign.words import WORDS
 from simulation.parts import SERVICES
 from simulation.process import Lane
-from simulation.schedule import Shuffled
+from simulation.schedule import COARSE, FINE, Shuffled
 from simulation.system import System
 
 #: What happens at one moment happens in so many steps, or it never ends.
 MOST_STEPS: Final = 20_000
+#: As in production.
+TIDY_EVERY: Final = timedelta(seconds=1)
 #: Without faults an order has ended after some of these, and what people have to do they do between one and the next.
 ROUND: Final = timedelta(hours=2)
 MOST_ROUNDS: Final = 20
@@ -62,7 +64,7 @@ class Run:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.faults = Faults(script)
-        self.scheduler = Shuffled(script.seed)
+        self.scheduler = Shuffled(script.seed, COARSE if script.coarse else FINE)
         self.system = System(
             partitions=script.partitions,
             payment_failure_rate=script.failure_rate,
@@ -76,6 +78,7 @@ class Run:
         self.down: set[str] = set()
         self._pace = Random(f"pace {script.seed}")  # noqa: S311 - it must repeat, that is all
         self._steps = 0
+        self._tidy_at = self.system.now
         self._later: list[tuple[int, Callable[[], None]]] = []
 
     # --- going on -----------------------------------------------------------------------------------------------------
@@ -122,7 +125,9 @@ class Run:
         """It is later now."""
         self.system.clock.move_to(max(at, self.system.now))
         self.faults.ledger.arrive(self.system.now)
-        self.system.tidy()
+        if self.system.now >= self._tidy_at:
+            self._tidy_at = self.system.now + TIDY_EVERY
+            self.system.tidy()
 
     def lanes(self, service: str) -> list[Lane]:
         """The partitions of all processes of a service."""

@@ -14,15 +14,16 @@ Entry = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """`seed` decides the order of what happens at the same time. `old`: the orders service begins on yesterday's release. `ahead`:
-    by how many seconds the clocks of each service's processes may be fast, one of them for each process. An entry is a word
-    (see `simulation.campaign.words`) and what it is about."""
+    """`seed` decides the order of what happens at the same time. `coarse`: polls bring much at once, as under load. `old`: the
+    orders service begins on yesterday's release. `ahead`: by how many seconds the clocks of each service's processes may be
+    fast, one of them for each process. An entry is a word (see `simulation.campaign.words`) and what it is about."""
 
     seed: int
     entries: tuple[Entry, ...]
     partitions: int = 1
     failure_rate: float = 0.0
     old: bool = False
+    coarse: bool = False
     ahead: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def with_entries(self, entries: Sequence[Entry]) -> Self:
@@ -37,6 +38,7 @@ def dump(script: Script) -> str:
         "partitions": script.partitions,
         "failure_rate": script.failure_rate,
         "old": script.old,
+        "coarse": script.coarse,
         "ahead": script.ahead,
     }
     lines = ",\n".join(json.dumps(entry, ensure_ascii=True) for entry in script.entries)
@@ -52,6 +54,7 @@ def parse(text: str) -> Script:
         partitions=found["partitions"],
         failure_rate=found["failure_rate"],
         old=found["old"],
+        coarse=found["coarse"],
         ahead={service: tuple(seconds) for service, seconds in found["ahead"].items()},
     )
 
