@@ -207,7 +207,8 @@ class Lane:
 
     def holds_back(self, topic: str) -> bool:
         """Whether a topic that is held has anything to read."""
-        return topic in self.held and self._broker.end(topic, self.worker.partition) > self._position(topic)
+        read = topic in self._topics and topic in self.held
+        return read and self._broker.end(topic, self.worker.partition) > self._position(topic)
 
     def leave(self) -> None:
         """The process gives the partition up in good order: what is committed is published, and that is recorded."""

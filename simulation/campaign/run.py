@@ -183,8 +183,8 @@ class Run:
             process.ahead = timedelta()
         self.system.mailbox.away = False
         for _ in range(MOST_ROUNDS):
-            helped = self._help()
-            if self._settles() and not helped:
+            at_rest = self._settles()
+            if not self._help() and at_rest:
                 return
         raise BrokenPromiseError([f"everything-comes-to-rest: {self._open()} after {MOST_ROUNDS} rounds"])
 
