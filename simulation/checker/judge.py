@@ -7,8 +7,8 @@ What is judged follows from a few of a world's numbers, so each combination is j
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeVar
 
 from audit.facts import (
     CommandRow,
@@ -28,20 +28,10 @@ from audit.rules import Breach, Terms, check, check_common, check_order
 from services.inventory.ledger import Stock
 from services.orders.domain.state import Phase
 from simulation.checker.gateway import Gate, money
-from simulation.checker.values import NOW, Numbers
-from simulation.checker.world import (
-    GATE,
-    KEY,
-    KNOWN,
-    PAYMENTS,
-    ROOM,
-    SENT,
-    TOLD,
-    Known,
-    Payments,
-    Room,
-    Told,
-)
+from simulation.checker.groups import Groups
+from simulation.checker.steps import WIDTH, World
+from simulation.checker.values import NOW
+from simulation.checker.world import KEY, Desk, Known, Part, Payments, Room, Till, Told
 from simulation.facts import charge_of, lines_of, money_of, order_row
 
 _ENDED: Final = Terms(grace_s=float(10**9), expect_ended=True)
@@ -49,51 +39,53 @@ _UNHAPPY: Final = frozenset({Phase.CANCELLED, Phase.FAILED})
 _CANCELS: Final = frozenset({"orders.cancel-order.v1", "orders.cancel-by-operator.v1"})
 
 Problems = tuple[str, ...]
+K = TypeVar("K")
 
 
 class Judge:
     """See the module."""
 
-    def __init__(self, numbers: Numbers) -> None:
-        self._values = numbers.values
-        self._memo: dict[tuple[int, ...], Problems] = {}
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
+        self._values = groups.parties.numbers.values
+        self._desks: dict[int, Problems] = {}
+        self._tills: dict[int, Problems] = {}
+        self._stocks: dict[tuple[int, ...], Problems] = {}
+        self._parts: dict[tuple[int, ...], Problems] = {}
 
-    def moment(self, stock: int, parts: list[list[int]]) -> Problems:
+    def moment(self, world: World) -> Problems:
         """What is wrong with a world, whatever is under way in it."""
-        memo, found = self._memo, ()
-        for rows in parts:
-            known, told, room, payments, gate = rows[KNOWN], rows[TOLD], rows[ROOM], rows[PAYMENTS], rows[GATE]
-            for key, rule in (
-                ((0, known, told), self._order),
-                ((1, payments, gate), self._money),
-                ((2, known, told, room, gate), self._ended),
-            ):
-                problems = memo.get(key)
-                if problems is None:
-                    problems = memo[key] = rule(*key[1:])
-                found += problems
-        key = (3, stock, *(rows[ROOM] for rows in parts))
-        problems = memo.get(key)
-        if problems is None:
-            problems = memo[key] = self._stock(*key[1:])
-        return found + problems
+        found: Problems = ()
+        for at in range(2, len(world), WIDTH):
+            desk, store, till = world[at : at + 3]
+            found += self._once(self._desks, desk, self._desk)
+            found += self._once(self._tills, till, self._till)
+            found += self._once(self._parts, (desk, store, till), self._part)
+        return found + self._once(self._stocks, (world[1], *world[3::WIDTH]), self._stock)
 
-    def rest(self, stock: int, parts: list[list[int]]) -> Problems:
+    @staticmethod
+    def _once(memo: dict[K, Problems], key: K, rule: Callable[[K], Problems]) -> Problems:
+        found = memo.get(key)
+        if found is None:
+            found = memo[key] = rule(key)
+        return found
+
+    def rest(self, world: World) -> Problems:
         """What is wrong with a world in which nothing is under way."""
-        orders = [self._facts(rows, at_rest=True) for rows in parts]
-        values = self._values
-        stocks = _stock(values[stock], [values[rows[ROOM]] for rows in parts])
-        common = CommonFacts(stock=stocks, money=money_of(orders))
-        return _told(check(orders, common, _ENDED))
+        parts = [self._groups.open(world[at : at + WIDTH]) for at in range(2, len(world), WIDTH)]
+        orders = [self._facts(part) for part in parts]
+        stocks = _stock(self._values[world[1]], [self._values[part.store.room] for part in parts])
+        return _told(check(orders, CommonFacts(stock=stocks, money=money_of(orders)), _ENDED))
 
     # --- at every moment ----------------------------------------------------------------------------------------------
 
-    def _order(self, known: int, told: int) -> Problems:
-        order, history = self._values[known], self._values[told]
-        return _told(check_order(_order_facts(order, history)))
+    def _desk(self, number: int) -> Problems:
+        desk: Desk = self._groups.desks.values[number]
+        return _told(check_order(_order_facts(self._values[desk.known], self._values[desk.told])))
 
-    def _money(self, payments: int, gate: int) -> Problems:
-        known, at_gateway = self._values[payments], self._values[gate]
+    def _till(self, number: int) -> Problems:
+        till: Till = self._groups.tills.values[number]
+        known, at_gateway = self._values[till.payments], self._values[till.gate]
         found = list(_told(check_order(OrderFacts(KEY, at_rest=False, **_money_facts(known, at_gateway)))))
         taken, given = money(at_gateway, NOW)
         charge = known.charge
@@ -104,20 +96,21 @@ class Judge:
             )
         return tuple(found)
 
-    def _ended(self, known: int, told: int, room: int, gate: int) -> Problems:
+    def _part(self, key: tuple[int, ...]) -> Problems:
         """An order that has ended has what it says, at that very moment: the money and the stock, or neither."""
-        order = self._values[known].order
-        history = _history(self._values[told])
+        desk, store, till, _ = self._groups.open((*key, 0))
+        known, room, gate = self._values[desk.known], self._values[store.room], self._values[till.gate]
+        order, history = known.order, _history(self._values[desk.told])
         if order is None or order.workflow != "order":
             return ()
         found = []
-        taken, given = money(self._values[gate], NOW)
-        accepted = any(v.accepted and v.command.type in _CANCELS for v in self._values[known].verdicts)
+        taken, given = money(gate, NOW)
+        accepted = any(v.accepted and v.command.type in _CANCELS for v in known.verdicts)
         if accepted and order.phase in {Phase.COMPLETED, Phase.FAILED}:
             found.append(f"accepted-cancellation-ends-cancelled: it ended {order.phase}")
         if settled_by_hand(history):
             return tuple(found)
-        rows = self._values[room].reservations
+        rows = room.reservations
         if order.phase is Phase.COMPLETED and taken - given != order.total_minor:
             found.append(f"completed-is-paid: {taken - given} of {order.total_minor} at the gateway when it completed")
         if order.phase in _UNHAPPY and any(row.state == "held" for row in rows):
@@ -126,28 +119,28 @@ class Judge:
             found.append(f"shipped-is-completed: {order.phase} while stock is shipped")
         return tuple(found)
 
-    def _stock(self, stock: int, *rooms: int) -> Problems:
-        found: list[Room] = [self._values[room] for room in rooms]
+    def _stock(self, key: tuple[int, ...]) -> Problems:
+        stock, *stores = key
+        rooms: list[Room] = [self._values[self._groups.stores.values[store].room] for store in stores]
         irregular = tuple(
             Irregularity(KEY, reservation_id, kind, state)
-            for room in found
+            for room in rooms
             for kind, reservation_id, state in room.irregular
         )
-        return _told(check_common(CommonFacts(stock=_stock(self._values[stock], found), irregularities=irregular)))
+        return _told(check_common(CommonFacts(stock=_stock(self._values[stock], rooms), irregularities=irregular)))
 
     # --- where nothing is under way -----------------------------------------------------------------------------------
 
-    def _facts(self, rows: list[int], at_rest: bool) -> OrderFacts:
-        values = self._values
-        known, told, room = values[rows[KNOWN]], values[rows[TOLD]], values[rows[ROOM]]
-        sent = tuple(SentCommand("client", name, name, acknowledged=True) for name in values[rows[SENT]])
+    def _facts(self, part: Part) -> OrderFacts:
+        values, desk, till = self._values, part.desk, part.till
+        sent = tuple(SentCommand("client", name, name, acknowledged=True) for name in values[desk.sent])
         return _order_facts(
-            known,
-            told,
-            at_rest=at_rest,
-            reservations=_reservations(room),
+            values[desk.known],
+            values[desk.told],
+            at_rest=True,
+            reservations=_reservations(values[part.store.room]),
             sent=sent,
-            **_money_facts(values[rows[PAYMENTS]], values[rows[GATE]]),
+            **_money_facts(values[till.payments], values[till.gate]),
         )
 
 

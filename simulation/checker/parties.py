@@ -36,7 +36,8 @@ from simulation.checker.gateway import Gate, UnderWay, begun, crashed, recorded,
 from simulation.checker.values import NOW, Numbers
 from simulation.checker.world import CUSTOMER, KEY, Buyers, Known, Payments, Record, Room, Scenario, Told
 
-Tuple = tuple[int, ...]
+#: Records, by their numbers, in their order.
+Records = tuple[int, ...]
 
 
 class Ordered(NamedTuple):
@@ -44,11 +45,11 @@ class Ordered(NamedTuple):
 
     known: int
     told: int
-    to_inventory: Tuple
-    to_payment: Tuple
-    to_customer: Tuple
-    to_recommendation: Tuple
-    completed: Tuple
+    to_inventory: Records
+    to_payment: Records
+    to_customer: Records
+    to_recommendation: Records
+    completed: Records
 
 
 class Parties:
@@ -115,7 +116,7 @@ class Parties:
 
     # --- inventory ----------------------------------------------------------------------------------------------------
 
-    def inventory(self, stock: int, room: int, record: int) -> tuple[int, int, Tuple]:
+    def inventory(self, stock: int, room: int, record: int) -> tuple[int, int, Records]:
         """Inventory reads a record, or the sweep's timer fires: stock, what it knows, and its events."""
         found = self._memo.get(("inventory", stock, room, record))
         if found is None:
@@ -123,7 +124,7 @@ class Parties:
             self._memo["inventory", stock, room, record] = found
         return found  # type: ignore[no-any-return]
 
-    def _inventory(self, stock: tuple[Stock, ...], room: Room, record: Record) -> tuple[int, int, Tuple]:
+    def _inventory(self, stock: tuple[Stock, ...], room: Room, record: Record) -> tuple[int, int, Records]:
         self._cells.inventory(room, record)
         rows = {row.sku: row for row in stock}
         reservations = {row.key: row for row in room.reservations}
@@ -156,7 +157,7 @@ class Parties:
 
     # --- payment ------------------------------------------------------------------------------------------------------
 
-    def payment(self, payments: int, under_way: int, record: int) -> tuple[int, int, Tuple]:
+    def payment(self, payments: int, under_way: int, record: int) -> tuple[int, int, Records]:
         """Payment reads a record, a call's outcome or a timer: what it knows, what is under way, and its events."""
         found = self._memo.get(("payment", payments, record))
         if found is None:
@@ -165,7 +166,7 @@ class Parties:
         after, effects, says = found
         return after, under_way if effects == self.nothing else self._begun(under_way, effects), says
 
-    def _payment(self, payments: Payments, record: Record) -> tuple[int, int, Tuple]:
+    def _payment(self, payments: Payments, record: Record) -> tuple[int, int, Records]:
         self._cells.payment(payments, record)
         decision = payment_decides(payments.charge, _message(record), NOW)
         timers = {timer.name: timer for timer in payments.timers}
@@ -214,7 +215,7 @@ class Parties:
 
     # --- customer, recommendation -------------------------------------------------------------------------------------
 
-    def customer(self, buyers: int, record: int) -> tuple[int, Tuple]:
+    def customer(self, buyers: int, record: int) -> tuple[int, Records]:
         """The customer service reads a record: what it knows, and its events."""
         found = self._memo.get(("customer", buyers, record))
         if found is None:
@@ -229,7 +230,7 @@ class Parties:
             self._memo["customer", buyers, record] = found
         return found  # type: ignore[no-any-return]
 
-    def recommendation(self, record: int) -> Tuple:
+    def recommendation(self, record: int) -> Records:
         """The recommendation service reads a question: its answer."""
         found = self._memo.get(("recommendation", record))
         if found is None:
@@ -239,7 +240,7 @@ class Parties:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _said(self, decision: Decision[Any], source: str, only: str | None) -> Tuple:
+    def _said(self, decision: Decision[Any], source: str, only: str | None) -> Records:
         """The events that somebody here reads."""
         said = [one.data for one in decision.says if isinstance(one, Outgoing)]
         return tuple(self._record(data, source) for data in said if only is None or TYPE_OF[type(data)][1] in REPLIES)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from simulation.checker.cells import Cells
 from simulation.checker.judge import Judge, Problems
 from simulation.checker.parties import Parties
-from simulation.checker.steps import WIDTH, Step, Steps, World
+from simulation.checker.steps import WIDTH, Steps, World
 from simulation.checker.telling import told
 from simulation.checker.values import Numbers
 from simulation.checker.world import Scenario
@@ -69,7 +69,7 @@ class _Search:
         self.cells = Cells()
         self.numbers = Numbers()
         self.steps = Steps(scenario, Parties(scenario, self.numbers, self.cells))
-        self.judge = Judge(self.numbers)
+        self.judge = Judge(self.steps.groups)
         self.came_from = array("I")
         self.came_by = array("H")
         self.seen: set[int] = set()
@@ -99,23 +99,19 @@ class _Search:
     def _expand(self, world: World, index: int, following: list[World]) -> Violation | None:
         steps, rests = self.steps.of(world)
         self.counted += len(steps)
-        for ordinal, step in enumerate(steps):
-            after = self._turned(step.world)
-            if not self._is_new(after, index, ordinal):
-                continue
-            problems = self._judged(after, self.judge.moment)
-            if problems:
-                return self._violation(problems, len(self.came_from) - 1)
-            following.append(after)
+        for ordinal, (_, _, after, _) in enumerate(steps):
+            turned = self._turned(after)
+            if self._is_new(turned, index, ordinal):
+                problems = self.judge.moment(turned)
+                if problems:
+                    return self._violation(problems, len(self.came_from) - 1)
+                following.append(turned)
         if rests:
             self.rests += 1
-            problems = self._judged(world, self.judge.rest)
+            problems = self.judge.rest(world)
             if problems:
                 return self._violation(problems, index)
         return None
-
-    def _judged(self, world: World, rule: Callable[[int, list[list[int]]], Problems]) -> Problems:
-        return rule(world[1], [self.steps.open(world, order) for order in range(self.scenario.orders)])
 
     def _is_new(self, world: World, index: int, ordinal: int) -> bool:
         key = 0
@@ -172,9 +168,9 @@ class _Search:
         """The steps again, in words. Where two orders change places, their names go with them."""
         world, names = self.steps.begin(), ["first", "second"]
         for ordinal in ordinals:
-            step: Step = self.steps.of(world)[0][ordinal]
-            whose = "" if self.scenario.orders == 1 or step.order < 0 else f"the {names[step.order]} order: "
-            yield whose + told(step, self.numbers)
-            world = self._turned(step.world)
-            if world != step.world:
+            what, number, after, order = self.steps.of(world)[0][ordinal]
+            whose = "" if self.scenario.orders == 1 or order < 0 else f"the {names[order]} order: "
+            yield whose + told(what, number, self.numbers)
+            world = self._turned(after)
+            if world != after:
                 names.reverse()

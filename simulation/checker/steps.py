@@ -5,72 +5,33 @@ So both are named alike, and a world in which they have changed places is the sa
 rows and the stock, and nothing in them tells which of the two it is.
 
 The customer and the recommendation service read at once: what they answer does not depend on when they are asked, and their answers
-are read at any later time.
+are read at any later time. Publishing is part of deciding: each topic has one producer, so a record that is published later is one
+that is read later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final, NamedTuple
+from datetime import timedelta
+from typing import Final
 
 from simulation.checker import clients
-from simulation.checker.parties import Parties, Tuple
-from simulation.checker.timing import Timing
-from simulation.checker.world import (
-    BUYERS,
-    COMPLETED,
-    ECHOES,
-    FROM_CLIENTS,
-    FROM_CUSTOMER,
-    FROM_INVENTORY,
-    FROM_PAYMENT,
-    FROM_RECOMMENDATION,
-    GATE,
-    KNOWN,
-    PAYMENTS,
-    ROOM,
-    SENT,
-    TO_INVENTORY,
-    TO_PAYMENT,
-    TOLD,
-    UNDER_WAY,
-    Budget,
-    Buyers,
-    Known,
-    Payments,
-    Room,
-    Scenario,
-    Told,
-)
+from simulation.checker.groups import Groups
+from simulation.checker.parties import Parties
+from simulation.checker.world import Part, Scenario
 
 World = tuple[int, ...]
+#: What happens, with what (a number; below 0: with nothing), and the world after it.
+Move = tuple[str, int, World]
+#: The same, and to which order (below 0: to both).
+Step = tuple[str, int, World, int]
 
-READ_BY_ORDERS: Final = (FROM_CLIENTS, FROM_INVENTORY, FROM_PAYMENT, FROM_CUSTOMER, FROM_RECOMMENDATION)
-READ_BY_INVENTORY: Final = (TO_INVENTORY, COMPLETED)
-ORDERS, INVENTORY, PAYMENT = range(3)
-NAMES: Final = ("orders", "inventory", "payment")
 #: How many numbers an order has in a world.
 WIDTH: Final = 4
-
-
-class Step(NamedTuple):
-    """One way to go on: what happens, with what (a number, or none), to which order; and the world after it."""
-
-    what: str
-    number: int
-    order: int
-    world: World
-
-
-class Move(NamedTuple):
-    """A step of one order: the rest of its world stands as it stood."""
-
-    what: str
-    number: int
-    left: int
-    stock: int
-    part: Tuple
+ORDERS, INVENTORY, PAYMENT = range(3)
+_AGAIN: Final = ", and it will come again:"
+_TWICE: Final = ", publishes, dies, publishes again:"
 
 
 class Steps:
@@ -78,239 +39,248 @@ class Steps:
 
     def __init__(self, scenario: Scenario, parties: Parties) -> None:
         self.scenario = scenario
-        self.parties = parties
-        self.timing = Timing(parties)
+        self.groups = Groups(parties)
         self._numbers = parties.numbers
-        self._values = parties.values
+        self._values = parties.numbers.values
         self._nothing = parties.nothing
-        self._queues: dict[tuple[int, Tuple], int] = {}
+        self._fewer: dict[tuple[int, str], int | None] = {}
+        self._offered: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
         self._moves: dict[World, tuple[bool, list[Move]]] = {}
 
     def begin(self) -> World:
         """Nobody has asked for anything yet; the shop has its stock."""
-        numbers, empty = self._numbers, self._nothing
-        rows = [numbers(Known()), numbers(Told()), empty, numbers(Buyers()), empty, empty, empty]
-        rows += [numbers(Room()), empty, empty, empty]
-        rows += [numbers(Payments()), *self.parties.untouched(), empty, empty, empty]
-        part = self._close(rows)
-        stock = numbers(clients.stock(self.scenario))
-        return (numbers(self.scenario.budget), stock, *part * self.scenario.orders)
+        stock = self._numbers(clients.stock(self.scenario))
+        return (self._numbers(self.scenario.budget), stock, *self.groups.begin() * self.scenario.orders)
 
-    def open(self, world: World, order: int) -> list[int]:
-        """An order's part of a world, number by number."""
-        o, i, p, echoes = world[2 + order * WIDTH : 2 + (order + 1) * WIDTH]
-        values = self._values
-        return [*values[o], *values[i], *values[p], echoes]
-
-    def _close(self, rows: list[int]) -> Tuple:
-        numbers = self._numbers
-        return (
-            numbers(tuple(rows[:ROOM])),
-            numbers(tuple(rows[ROOM:PAYMENTS])),
-            numbers(tuple(rows[PAYMENTS:ECHOES])),
-            rows[ECHOES],
-        )
+    def parts(self, world: World) -> list[Part]:
+        """The orders' parts of a world, opened."""
+        return [self.groups.open(world[at : at + WIDTH]) for at in range(2, len(world), WIDTH)]
 
     # --- all of a world -----------------------------------------------------------------------------------------------
 
     def of(self, world: World) -> tuple[list[Step], bool]:
         """Every next step; and whether all is at rest, so that only a client or a crash could make one."""
-        left, stock = world[:2]
-        found: list[Step] = []
-        busy = False
-        for order in range(self.scenario.orders):
-            works, moves = self._moves_of(world, order)
-            busy = busy or works
-            found += [self._step(move, order, world) for move in moves]
-        time = list(self._time(world, left, stock, busy))
-        return found + time, not busy and not time
-
-    def _step(self, move: Move, order: int, world: World) -> Step:
-        at = 2 + order * WIDTH
-        after = (move.left, move.stock, *world[2:at], *move.part, *world[at + WIDTH :])
-        return Step(move.what, move.number, order, after)
-
-    def _moves_of(self, world: World, order: int) -> tuple[bool, list[Move]]:
         if self.scenario.orders == 1:
-            return self._find_moves(world[0], world[1], self.open(world, 0))
-        at = 2 + order * WIDTH
-        key = (*world[:2], *world[at : at + WIDTH])
-        found = self._moves.get(key)
-        if found is None:
-            found = self._moves[key] = self._find_moves(world[0], world[1], self.open(world, order))
-        return found
+            busy, moves = self._find_moves(world)
+            steps = [(*move, 0) for move in moves]
+        else:
+            busy, steps = self._of_each(world)
+        time = self._time(world, busy)
+        return steps + time, not busy and not time
 
-    def _time(self, world: World, left: int, stock: int, busy: bool) -> Iterator[Step]:
+    def _of_each(self, world: World) -> tuple[bool, list[Step]]:
+        busy, steps = False, []
+        for order, at in enumerate(range(2, len(world), WIDTH)):
+            alone = (*world[:2], *world[at : at + WIDTH])
+            found = self._moves.get(alone)
+            if found is None:
+                found = self._moves[alone] = self._find_moves(alone)
+            busy = busy or found[0]
+            before, behind = world[2:at], world[at + WIDTH :]
+            steps += [(what, n, (*after[:2], *before, *after[2:], *behind), order) for what, n, after in found[1]]
+        return busy, steps
+
+    def _time(self, world: World, busy: bool) -> list[Step]:
         """Time passes by itself where nobody has anything to do, and in haste where somebody has. Where an order waits for a
         person, one comes; only a call that is under way is still waited for."""
-        budget: Budget = self._values[left]
-        if busy and not budget.hastes:
-            return
-        parts = [self.open(world, order) for order in range(self.scenario.orders)]
-        helps = [] if busy else [self._help(left, stock, rows) for rows in parts]
-        for order, moves in enumerate(helps):
-            yield from (self._step(move, order, world) for move in moves)
-        passed = self.timing.next(parts)
-        hasty = busy or (any(helps) and not self.timing.calls_under_way(parts))
-        if passed is None or (hasty and not budget.hastes):
-            return
-        after = [self._close(self.timing.later(rows, passed)) for rows in parts]
-        fewer = self._numbers(replace(budget, hastes=budget.hastes - 1)) if hasty else left
-        name = "time passes, though there is something to do:" if hasty else "time passes:"
-        yield Step(name, self._numbers(passed), -1, (fewer, stock, *(n for part in after for n in part)))
+        hasty = self._less(world[0], "hastes")
+        if busy and hasty is None:
+            return []
+        parts = self.parts(world)
+        helps = [] if busy else list(self._helps(world, parts))
+        passed = self.groups.timing.next(parts)
+        if passed is None:
+            return helps
+        free = not busy and (not helps or self.groups.timing.calls_under_way(parts))
+        found = [*helps, self._passes("time passes:", passed, world)] if free else helps
+        if hasty is not None:
+            for sent, names in self._unread((hasty, *world[1:])):
+                if names:
+                    found.append(self._passes(f"time passes, with {names}unread:", passed, sent))
+                elif not free:
+                    found.append(self._passes("time passes, though there is something to do:", passed, sent))
+        return found
 
-    def _help(self, left: int, stock: int, rows: list[int]) -> list[Move]:
-        record = clients.helped(self._values[rows[KNOWN]])
-        return [] if record is None else [self._read(ORDERS, left, stock, rows, self._numbers(record), "reads")]
+    def _passes(self, how: str, passed: timedelta, world: World) -> Step:
+        after = [self.groups.later(world[at : at + WIDTH], passed) for at in range(2, len(world), WIDTH)]
+        return how, self._numbers(passed), (*world[:2], *(number for part in after for number in part)), -1
+
+    def _helps(self, world: World, parts: list[Part]) -> Iterator[Step]:
+        for order, part in enumerate(parts):
+            record = clients.helped(self._values[part.desk.known])
+            if record is not None:
+                at, moves = 2 + order * WIDTH, list[Move]()
+                alone = (*world[:2], *world[at : at + WIDTH])
+                self._orders_read(moves, alone, self._numbers(record), plain=True)
+                what, number, after = moves[0]
+                yield what, number, (*after[:2], *world[2:at], *after[2:], *world[at + WIDTH :]), order
+
+    def _less(self, left: int, name: str) -> int | None:
+        """What is left when one of these has been used; None where there is none."""
+        key = left, name
+        if key not in self._fewer:
+            budget = self._values[left]
+            count = getattr(budget, name)
+            self._fewer[key] = self._numbers(replace(budget, **{name: count - 1})) if count else None
+        return self._fewer[key]
 
     # --- one order ----------------------------------------------------------------------------------------------------
 
-    def _find_moves(self, left: int, stock: int, rows: list[int]) -> tuple[bool, list[Move]]:
-        moves: list[Move] = []
-        for reader, fields in ((ORDERS, READ_BY_ORDERS), (INVENTORY, READ_BY_INVENTORY), (PAYMENT, (TO_PAYMENT,))):
-            for field in fields:
-                if rows[field] != self._nothing:
-                    queue = self._values[rows[field]]
-                    base = rows.copy()
-                    base[field] = self._numbers(queue[1:])
-                    moves += self._read_by(reader, left, stock, base, queue[0])
-        moves += self._timers(left, stock, rows)
-        moves += self._calls(left, stock, rows)
-        if rows[ECHOES] != self._nothing:
-            moves += self._repeats(left, stock, rows)
+    def _find_moves(self, world: World) -> tuple[bool, list[Move]]:
+        left, stock, desk, store, till, echoes = world
+        groups, moves = self.groups, list[Move]()
+        for record, rest in groups.desk_heads(desk):
+            self._orders_read(moves, (left, stock, rest, store, till, echoes), record)
+        for record, rest in groups.from_store(store):
+            self._orders_read(moves, (left, stock, desk, rest, till, echoes), record)
+        for record, rest in groups.from_till(till):
+            self._orders_read(moves, (left, stock, desk, store, rest, echoes), record)
+        for record, rest in groups.store_heads(store):
+            self._inventory_reads(moves, (left, stock, desk, rest, till, echoes), record)
+        for record, rest in groups.till_heads(till):
+            self._payment_reads(moves, (left, stock, desk, store, rest, echoes), record)
+        for record, rest in groups.outcomes(till):
+            self._payment_reads(moves, (left, stock, desk, store, rest, echoes), record, plain=True)
+        self._turns(moves, world)
+        self._timers(moves, world)
+        if echoes != self._nothing:
+            self._repeats(moves, world)
         busy = bool(moves)
-        moves += self._crash(left, stock, rows)
-        moves += self._clients(left, stock, rows)
+        self._crashes(moves, world)
+        self._clients(moves, world)
         return busy, moves
 
-    def _read_by(self, reader: int, left: int, stock: int, base: list[int], record: int) -> Iterator[Move]:
-        """Somebody reads a record; it may come again later, and the reader may die before it is on record that it published."""
-        name, values = NAMES[reader], self._values
-        stock_after, after, says = self._decide(reader, stock, base, record, once=True)
-        yield Move(f"{name} reads", record, left, stock_after, self._close(after))
-        budget: Budget = values[left]
-        if budget.duplicates:
-            again = after.copy()
-            again[ECHOES] = self._numbers(tuple(sorted((*values[after[ECHOES]], (reader, record)))))
-            fewer = self._numbers(replace(budget, duplicates=budget.duplicates - 1))
-            yield Move(f"{name} reads, and it will come again:", record, fewer, stock_after, self._close(again))
-        if budget.crashes and says:
-            stock_after, after, _ = self._decide(reader, stock, base, record, once=False)
-            self._reborn(reader, after)
-            fewer = self._numbers(replace(budget, crashes=budget.crashes - 1))
-            yield Move(
-                f"{name} reads, publishes, dies, publishes again:", record, fewer, stock_after, self._close(after)
-            )
-
-    def _read(self, reader: int, left: int, stock: int, base: list[int], record: int, how: str) -> Move:
-        """The same, and nothing goes wrong."""
-        stock_after, after, _ = self._decide(reader, stock, base, record, once=True)
-        return Move(f"{NAMES[reader]} {how}", record, left, stock_after, self._close(after))
-
-    def _decide(
-        self, reader: int, stock: int, base: list[int], record: int, *, once: bool
-    ) -> tuple[int, list[int], bool]:
-        """The stock and the order's part after somebody has decided; whether anything was said. `once`: it is published once."""
-        after = base.copy()
-        parties, times = self.parties, 1 if once else 2
-        if reader == ORDERS:
-            done = parties.order(base[KNOWN], record)
-            after[KNOWN], after[TOLD] = done.known, parties.tell(base[TOLD], done.told)
-            for _ in range(times):
-                self._publish_requests(after, done.to_customer, done.to_recommendation, done.completed)
-                self._append(after, TO_INVENTORY, done.to_inventory)
-                self._append(after, TO_PAYMENT, done.to_payment)
-                self._append(after, COMPLETED, done.completed)
-            return stock, after, any(done[2:])
-        if reader == INVENTORY:
-            stock, after[ROOM], says = parties.inventory(stock, base[ROOM], record)
-            self._append(after, FROM_INVENTORY, says * times)
-        else:
-            after[PAYMENTS], after[UNDER_WAY], says = parties.payment(base[PAYMENTS], base[UNDER_WAY], record)
-            self._append(after, FROM_PAYMENT, says * times)
-        return stock, after, bool(says)
-
-    def _publish_requests(self, rows: list[int], asked: Tuple, questions: Tuple, completed: Tuple) -> None:
-        """What is read at once, by those who answer the same whenever they read it."""
-        for record in (*asked, *completed):
-            rows[BUYERS], says = self.parties.customer(rows[BUYERS], record)
-            self._append(rows, FROM_CUSTOMER, says)
-        for record in questions:
-            self._append(rows, FROM_RECOMMENDATION, self.parties.recommendation(record))
-
-    def _append(self, rows: list[int], field: int, records: Tuple) -> None:
-        if not records:
+    def _orders_read(self, moves: list[Move], base: World, record: int, plain: bool = False) -> None:
+        """The orchestrator reads a record. Unless it is `plain`, it may come again later, and the reader may die before it is on
+        record that it published."""
+        left, stock, desk, store, till, echoes = base
+        groups = self.groups
+        desk_after, asked, charged, completed, says = groups.orders(desk, record)
+        store_after = groups.fill_store(store, asked, completed)
+        till_after = groups.fill_till(till, charged)
+        moves.append(("orders reads", record, (left, stock, desk_after, store_after, till_after, echoes)))
+        if plain:
             return
-        key = rows[field], records
-        found = self._queues.get(key)
-        if found is None:
-            found = self._queues[key] = self._numbers((*self._values[rows[field]], *records))
-        rows[field] = found
+        fewer = self._less(left, "duplicates")
+        if fewer is not None:
+            again = groups.echo(echoes, ORDERS, record)
+            moves.append((f"orders reads{_AGAIN}", record, (fewer, stock, desk_after, store_after, till_after, again)))
+        fewer = self._less(left, "crashes")
+        if fewer is not None and says:
+            desk_after, asked, charged, completed, _ = groups.orders(desk, record, 2)
+            store_after = groups.fill_store(store, asked, completed)
+            till_after = groups.fill_till(till, charged)
+            moves.append((f"orders reads{_TWICE}", record, (fewer, stock, desk_after, store_after, till_after, echoes)))
 
-    def _reborn(self, reader: int, rows: list[int]) -> None:
-        """What a party had in memory is gone with its process."""
-        if reader == INVENTORY:
-            rows[ROOM] = self.timing.reborn(rows[ROOM])
-        elif reader == PAYMENT:
-            rows[UNDER_WAY] = self.parties.crashed(rows[UNDER_WAY])
+    def _inventory_reads(self, moves: list[Move], base: World, record: int, plain: bool = False) -> None:
+        left, stock, desk, store, till, echoes = base
+        groups = self.groups
+        stock_after, store_after, says = groups.inventory(stock, store, record)
+        moves.append(("inventory reads", record, (left, stock_after, desk, store_after, till, echoes)))
+        if plain:
+            return
+        fewer = self._less(left, "duplicates")
+        if fewer is not None:
+            again = groups.echo(echoes, INVENTORY, record)
+            moves.append((f"inventory reads{_AGAIN}", record, (fewer, stock_after, desk, store_after, till, again)))
+        fewer = self._less(left, "crashes")
+        if fewer is not None and says:
+            stock_after, store_after, _ = groups.inventory(stock, store, record, 2)
+            moves.append((f"inventory reads{_TWICE}", record, (fewer, stock_after, desk, store_after, till, echoes)))
+
+    def _payment_reads(self, moves: list[Move], base: World, record: int, plain: bool = False) -> None:
+        left, stock, desk, store, till, echoes = base
+        groups = self.groups
+        till_after, says = groups.payment(till, record)
+        moves.append(("payment reads", record, (left, stock, desk, store, till_after, echoes)))
+        fewer = self._less(left, "crashes")
+        if fewer is not None and says:
+            till_after, _ = groups.payment(till, record, 2)
+            moves.append((f"payment reads{_TWICE}", record, (fewer, stock, desk, store, till_after, echoes)))
+        fewer = self._less(left, "duplicates")
+        if fewer is not None and not plain:
+            till_after, _ = groups.payment(till, record)
+            again = groups.echo(echoes, PAYMENT, record)
+            moves.append((f"payment reads{_AGAIN}", record, (fewer, stock, desk, store, till_after, again)))
 
     # --- what else may happen to it -----------------------------------------------------------------------------------
 
-    def _timers(self, left: int, stock: int, rows: list[int]) -> Iterator[Move]:
-        """Timers that are due, after everything that was appended before they were due."""
-        for reader, party, topics in (
-            (ORDERS, KNOWN, READ_BY_ORDERS),
-            (INVENTORY, ROOM, READ_BY_INVENTORY),
-            (PAYMENT, PAYMENTS, (TO_PAYMENT,)),
-        ):
-            for timer in self.timing.due(rows[party]):
-                if not self.timing.earlier(rows, topics, timer):
-                    yield self._read(reader, left, stock, rows, timer, "reads")
-
-    def _calls(self, left: int, stock: int, rows: list[int]) -> Iterator[Move]:
-        for record, waiting in self.parties.outcomes(rows[UNDER_WAY]):
-            base = rows.copy()
-            base[UNDER_WAY] = waiting
-            yield self._read(PAYMENT, left, stock, base, record, "records")
-        budget: Budget = self._values[left]
-        for name, gate, under_way, faults, broken in self.parties.turns(rows[GATE], rows[UNDER_WAY], budget.faults > 0):
-            after = rows.copy()
-            after[GATE], after[UNDER_WAY] = gate, under_way
-            fewer = budget if not faults else replace(budget, faults=budget.faults - faults)
+    def _turns(self, moves: list[Move], world: World) -> None:
+        """What happens between payment's calls and the gateway."""
+        left, stock, desk, store, till, echoes = world
+        fewer = self._less(left, "faults")
+        for name, till_after, faults, broken in self.groups.turns(till, fewer is not None):
+            after = fewer if faults and fewer is not None else left
             if broken:  # nothing else goes wrong
-                fewer = replace(fewer, duplicates=0, crashes=0, faults=0)
-            yield Move(name, -1, left if fewer is budget else self._numbers(fewer), stock, self._close(after))
+                after = self._numbers(replace(self._values[after], duplicates=0, crashes=0, faults=0))
+            moves.append((name, -1, (after, stock, desk, store, till_after, echoes)))
 
-    def _repeats(self, left: int, stock: int, rows: list[int]) -> Iterator[Move]:
-        echoes = self._values[rows[ECHOES]]
-        for index, (reader, record) in enumerate(echoes):
-            base = rows.copy()
-            base[ECHOES] = self._numbers((*echoes[:index], *echoes[index + 1 :]))
-            yield self._read(reader, left, stock, base, record, "reads once more")
+    def _timers(self, moves: list[Move], world: World) -> None:
+        """Timers that are due, after everything that was appended before they were due."""
+        desk, store, till, _ = self.groups.open(world[2:])
+        timing = self.groups.timing
+        to_orders = (*desk[-3:], store.from_inventory, till.from_payment)
+        for timer in timing.due(desk.known):
+            if not timing.earlier(to_orders, timer):
+                self._orders_read(moves, world, timer, plain=True)
+        for timer in timing.due(store.room):
+            if not timing.earlier((store.to_inventory, store.completed), timer):
+                self._inventory_reads(moves, world, timer, plain=True)
+        for timer in timing.due(till.payments):
+            if not timing.earlier((till.to_payment,), timer):
+                self._payment_reads(moves, world, timer, plain=True)
 
-    def _crash(self, left: int, stock: int, rows: list[int]) -> Iterator[Move]:
-        """A party dies between two messages. What orders and customer have in memory stands in their databases too."""
-        budget: Budget = self._values[left]
-        if not budget.crashes:
+    def _repeats(self, moves: list[Move], world: World) -> None:
+        """What was read before comes again."""
+        *rest, echoes = world
+        queue = self._values[echoes]
+        for index, (reader, record) in enumerate(queue):
+            base = (*rest, self._numbers((*queue[:index], *queue[index + 1 :])))
+            reads = (self._orders_read, self._inventory_reads, self._payment_reads)[reader]
+            reads(moves, base, record, plain=True)
+
+    def _crashes(self, moves: list[Move], world: World) -> None:
+        """A party dies between two records. What orders and customer have in memory stands in their databases too."""
+        left, stock, desk, store, till, echoes = world
+        fewer = self._less(left, "crashes")
+        if fewer is None:
             return
-        for reader in (INVENTORY, PAYMENT):
-            after = rows.copy()
-            self._reborn(reader, after)
-            if after != rows:
-                fewer = self._numbers(replace(budget, crashes=budget.crashes - 1))
-                yield Move(f"{NAMES[reader]} crashes", -1, fewer, stock, self._close(after))
+        reborn = self.groups.crash_store(store)
+        if reborn != store:
+            moves.append(("inventory crashes", -1, (fewer, stock, desk, reborn, till, echoes)))
+        reborn = self.groups.crash_till(till)
+        if reborn != till:
+            moves.append(("payment crashes", -1, (fewer, stock, desk, store, reborn, echoes)))
 
-    def _clients(self, left: int, stock: int, rows: list[int]) -> Iterator[Move]:
-        """What may be sent next. Where time may pass before it is read, it waits on its topic; else it is read at once."""
-        budget: Budget = self._values[left]
-        if not budget.hastes and rows[FROM_CLIENTS] != self._nothing:
+    def _clients(self, moves: list[Move], world: World) -> None:
+        """What is sent next, and read at once: what else may happen before it is read might as well happen before it is sent.
+        Where time passes before it is read, see `_unread`."""
+        left, stock, desk, *rest = world
+        known = self.groups.desks.values[desk]
+        if known.from_clients != self._nothing:
+            return  # what was sent before is read before
+        for record, sent, fewer in self._offers(left, known.sent):
+            self._orders_read(moves, (fewer, stock, self.groups.sent(desk, sent, None), *rest), record)
+
+    def _offers(self, left: int, sent: int) -> list[tuple[int, int, int]]:
+        """Every command that may be sent next: its record, what has been sent then, what is left then."""
+        found = self._offered.get((left, sent))
+        if found is None:
+            numbers = self._numbers
+            offers = clients.offers(self.scenario, self._values[left], self._values[sent])
+            found = [(numbers(offer.record), numbers(offer.sent), numbers(offer.budget)) for offer in offers]
+            self._offered[left, sent] = found
+        return found
+
+    def _unread(self, world: World, order: int = 0) -> Iterator[tuple[World, str]]:
+        """All that may have been sent to the orders and stand unread when time passes: the world with it, and its names."""
+        at = 2 + order * WIDTH
+        if at >= len(world):
+            yield world, ""
             return
-        for offer in clients.offers(self.scenario, budget, self._values[rows[SENT]]):
-            base = rows.copy()
-            base[SENT] = self._numbers(offer.sent)
-            number, fewer = self._numbers(offer.record), self._numbers(offer.budget)
-            if budget.hastes:
-                self._append(base, FROM_CLIENTS, (number,))
-                yield Move("somebody sends", number, fewer, stock, self._close(base))
-            else:
-                yield from self._read_by(ORDERS, fewer, stock, base, number)
+        yield from self._unread(world, order + 1)
+        desk = self.groups.desks.values[world[at]]
+        for record, sent, fewer in self._offers(world[0], desk.sent):
+            with_it = (fewer, *world[1:at], self.groups.sent(world[at], sent, record), *world[at + 1 :])
+            for found, names in self._unread(with_it, order):
+                yield found, f"{self._values[record].id} {names}"

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from contracts.envelope import InvalidCommand
 from messaging.decision import EffectDone, TimerFired
-from simulation.checker.steps import Step
 from simulation.checker.values import Numbers
 from simulation.checker.world import Record
 
@@ -15,14 +14,14 @@ from simulation.checker.world import Record
 _FACTS: Final = ("attempt", "amount_minor", "reason", "resolution", "sku", "quantity")
 
 
-def told(step: Step, numbers: Numbers) -> str:
-    """What happens."""
-    if step.number < 0:
-        return step.what
-    about = numbers.values[step.number]
+def told(what: str, number: int, numbers: Numbers) -> str:
+    """What happens, with what (below 0: with nothing)."""
+    if number < 0:
+        return what
+    about = numbers.values[number]
     if isinstance(about, timedelta):
-        return f"{step.what} {about.total_seconds():g} s"
-    return f"{step.what} {_named(about)}"
+        return f"{what} {about.total_seconds():g} s"
+    return f"{what} {_named(about)}"
 
 
 def _named(record: Record) -> str:

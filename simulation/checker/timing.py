@@ -5,31 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from simulation.checker import canon
 from simulation.checker.gateway import Gate, UnderWay
-from simulation.checker.parties import Parties, Tuple, fired
+from simulation.checker.parties import Parties, Records, fired
 from simulation.checker.values import NOW, moved
-from simulation.checker.world import (
-    COMPLETED,
-    ECHOES,
-    FROM_CLIENTS,
-    FROM_CUSTOMER,
-    FROM_INVENTORY,
-    FROM_PAYMENT,
-    FROM_RECOMMENDATION,
-    GATE,
-    KNOWN,
-    PAYMENTS,
-    ROOM,
-    TO_INVENTORY,
-    TO_PAYMENT,
-    UNDER_WAY,
-    Known,
-    Payments,
-    Room,
-)
+from simulation.checker.world import Desk, Known, Part, Payments, Room, Store, Till, Told
+
+G = TypeVar("G", Desk, Store, Till)
 
 #: A timer fires when it is certain that nothing was appended before it was due: just after that moment.
 JUST_AFTER: Final = timedelta(microseconds=1)
@@ -40,24 +24,26 @@ class Timing:
 
     def __init__(self, parties: Parties) -> None:
         self._numbers = parties.numbers
-        self._values = parties.values
-        self._memo: dict[tuple[Any, ...], Any] = {}
+        self._values = parties.numbers.values
+        self._due: dict[int, Records] = {}
+        self._soonest: dict[int, timedelta | None] = {}
+        self._moved: dict[tuple[int, timedelta], int] = {}
 
     # --- timers -------------------------------------------------------------------------------------------------------
 
-    def due(self, party: int) -> Tuple:
+    def due(self, party: int) -> Records:
         """The timers of a party that are due, as records."""
-        found = self._memo.get(("due", party))
+        found = self._due.get(party)
         if found is None:
             timers = _timers(self._values[party])
             found = tuple(self._numbers(fired(name, step, at)) for name, step, at in timers if at < NOW)
-            self._memo["due", party] = found
-        return found  # type: ignore[no-any-return]
+            self._due[party] = found
+        return found
 
-    def earlier(self, rows: list[int], fields: Iterable[int], timer: int) -> bool:
+    def earlier(self, queues: Iterable[int], timer: int) -> bool:
         """Whether anything unread on these topics was appended before the timer was due."""
         due_at = self._values[timer].at
-        return any(self._values[record].at <= due_at for field in fields for record in self._values[rows[field]])
+        return any(self._values[record].at <= due_at for queue in queues for record in self._values[queue])
 
     def reborn(self, room: int) -> int:
         """What inventory's next process believes about the sweep's timer: it stands at the first announcement, or before it."""
@@ -67,53 +53,51 @@ class Timing:
 
     # --- time passes --------------------------------------------------------------------------------------------------
 
-    def next(self, parts: list[list[int]]) -> timedelta | None:
+    def next(self, parts: Iterable[Part]) -> timedelta | None:
         """How long until something happens by time alone."""
-        found = [self._soonest(rows[field]) for rows in parts for field in (KNOWN, ROOM, *_PAYING)]
-        return min((at for at in found if at is not None), default=None)
+        soonest = None
+        for desk, store, till, _ in parts:
+            for number in (desk.known, store.room, till.payments, till.gate, till.under_way):
+                at = self._next_of(number)
+                if at is not None and (soonest is None or at < soonest):
+                    soonest = at
+        return soonest
 
-    def calls_under_way(self, parts: list[list[int]]) -> bool:
+    def calls_under_way(self, parts: Iterable[Part]) -> bool:
         """Whether a call of the gateway, or the money itself, is still under way."""
-        return any(self._soonest(rows[field]) is not None for rows in parts for field in _PAYING)
+        numbers = (n for part in parts for n in (part.till.payments, part.till.gate, part.till.under_way))
+        return any(self._next_of(number) is not None for number in numbers)
 
-    def _soonest(self, number: int) -> timedelta | None:
-        key = ("soonest", number)
-        if key not in self._memo:
+    def _next_of(self, number: int) -> timedelta | None:
+        if number not in self._soonest:
             moments = [at for at in _moments(self._values[number]) if at > NOW]
-            self._memo[key] = min(moments) - NOW if moments else None
-        return self._memo[key]  # type: ignore[no-any-return]
+            self._soonest[number] = min(moments) - NOW if moments else None
+        return self._soonest[number]
 
-    def later(self, rows: list[int], passed: timedelta) -> list[int]:
-        """An order's part of the world after time has passed."""
-        found = list(rows)
-        for field in (KNOWN, ROOM, *_PAYING):
-            found[field] = self._moved(rows[field], passed, _FORMS.get(type(self._values[rows[field]])))
-        for field in _TOPICS:
-            found[field] = self._numbers(tuple(self._moved(r, passed) for r in self._values[rows[field]]))
-        echoes = ((reader, self._moved(record, passed)) for reader, record in self._values[rows[ECHOES]])
-        found[ECHOES] = self._numbers(tuple(sorted(echoes)))
+    def moved_group(self, group: G, passed: timedelta) -> G:
+        """A group after time has passed: what a party knows, and what stands on the topics."""
+        return group._make(self._after(number, passed) for number in group)
+
+    def moved_echoes(self, echoes: int, passed: timedelta) -> int:
+        """What comes again, after time has passed."""
+        later = [(reader, self._after(record, passed)) for reader, record in self._values[echoes]]
+        return self._numbers(tuple(sorted(later)))
+
+    def _after(self, number: int, passed: timedelta) -> int:
+        found = self._moved.get((number, passed))
+        if found is None:
+            value = self._values[number]
+            if isinstance(value, tuple) and value and isinstance(value[0], int):
+                after: Any = tuple(self._after(record, passed) for record in value)
+            elif isinstance(value, Told):
+                after = value  # no rule asks when something was told
+            else:
+                form = _FORMS.get(type(value))
+                after = moved(value, passed) if form is None else form(moved(value, passed))
+            found = self._moved[number, passed] = self._numbers(after)
         return found
 
-    def _moved(self, number: int, passed: timedelta, form: Callable[[Any], Any] | None = None) -> int:
-        key = (number, passed)
-        found = self._memo.get(key)
-        if found is None:
-            value = moved(self._values[number], passed)
-            found = self._memo[key] = self._numbers(value if form is None else form(value))
-        return int(found)
 
-
-_PAYING: Final = (PAYMENTS, GATE, UNDER_WAY)
-_TOPICS: Final = (
-    FROM_CLIENTS,
-    FROM_CUSTOMER,
-    FROM_RECOMMENDATION,
-    TO_INVENTORY,
-    FROM_INVENTORY,
-    COMPLETED,
-    TO_PAYMENT,
-    FROM_PAYMENT,
-)
 _FORMS: Final[dict[type[Any], Callable[[Any], Any]]] = {
     Known: canon.known,
     Room: canon.room,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from contracts.values import EventData
 from messaging.decision import SetTimer
@@ -19,14 +19,6 @@ KEY: Final = "O-1"
 CUSTOMER: Final = "C-1"
 SKU: Final = "tea"
 PRICE_MINOR: Final = 250
-
-
-# Where what stands in an order's part of a world: three groups that seldom change together, each with one number, and what comes
-# again.
-KNOWN, TOLD, SENT, BUYERS, FROM_CLIENTS, FROM_CUSTOMER, FROM_RECOMMENDATION = range(7)
-ROOM, TO_INVENTORY, FROM_INVENTORY, COMPLETED = range(7, 11)
-PAYMENTS, GATE, UNDER_WAY, TO_PAYMENT, FROM_PAYMENT = range(11, 16)
-ECHOES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +109,49 @@ class Buyers:
 
     completed: int = 0
     counted: bool = False
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+# An order's part of a world is three groups, in numbers, and what comes again. What stands in a group changes together; there are
+# far fewer groups than worlds, so what happens to a group is worked out once.
+
+
+class Desk(NamedTuple):
+    """The orchestrator's: what it knows and has told, what was sent to it, what the customer service knows; and unread, what came
+    from clients, customer and recommendation."""
+
+    known: int
+    told: int
+    sent: int
+    buyers: int
+    from_clients: int
+    from_customer: int
+    from_recommendation: int
+
+
+class Store(NamedTuple):
+    """Inventory's: what it knows; and unread, what it was asked, what it has said, and what was told of the order's completion."""
+
+    room: int
+    to_inventory: int
+    from_inventory: int
+    completed: int
+
+
+class Till(NamedTuple):
+    """Payment's: what it and the gateway know and what is under way between them; and unread, what it was asked and has said."""
+
+    payments: int
+    gate: int
+    under_way: int
+    to_payment: int
+    from_payment: int
+
+
+class Part(NamedTuple):
+    """An order's part of a world, opened."""
+
+    desk: Desk
+    store: Store
+    till: Till
+    echoes: int
