@@ -42,6 +42,7 @@ class Groups:
         self._echoes: dict[tuple[int, int, int], int] = {}
         self._heads: dict[tuple[str, int], tuple[Head, ...]] = {}
         self._turns: dict[tuple[int, bool], tuple[tuple[str, int, int, bool], ...]] = {}
+        self._due: dict[tuple[str, int], bool] = {}
         self._later: dict[tuple[str, int, timedelta], int] = {}
 
     def begin(self) -> tuple[int, ...]:
@@ -218,6 +219,34 @@ class Groups:
         before: Desk = self.desks.values[desk]
         queue = before.from_clients if unread is None else self._append(before.from_clients, (unread,))
         return self.desks(before._replace(sent=sent, from_clients=queue))
+
+    # --- timers -------------------------------------------------------------------------------------------------------
+
+    def is_due(self, kind: str, groups: Numbers, group: int) -> bool:
+        """Whether a timer of the party that keeps this group is due (its own row stands first in it)."""
+        found = self._due.get((kind, group))
+        if found is None:
+            found = self._due[kind, group] = bool(self.timing.due(groups.values[group][0]))
+        return found
+
+    def due_at_desk(self, desk: int, store: int, till: int) -> list[int]:
+        """The orchestrator's timer, where it may fire: after everything that was appended before it was due."""
+        known, *_, clients, customer, recommendation = self.desks.values[desk]
+        store_says, till_says = self.stores.values[store].from_inventory, self.tills.values[till].from_payment
+        return self._after((clients, customer, recommendation, store_says, till_says), known)
+
+    def due_at_store(self, store: int) -> list[int]:
+        """The sweep's timer, likewise."""
+        found: Store = self.stores.values[store]
+        return self._after((found.to_inventory, found.completed), found.room)
+
+    def due_at_till(self, till: int) -> list[int]:
+        """Payment's timers, likewise."""
+        found: Till = self.tills.values[till]
+        return self._after((found.to_payment,), found.payments)
+
+    def _after(self, queues: tuple[int, ...], party: int) -> list[int]:
+        return [timer for timer in self.timing.due(party) if not self.timing.earlier(queues, timer)]
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from audit.facts import Reservation as ReservationFact
 from audit.fold import settled_by_hand
 from audit.rules import Breach, Terms, check, check_common, check_order
 from services.inventory.ledger import Stock
-from services.orders.domain.state import Phase
+from services.orders.domain.state import Order, Phase
 from simulation.checker.gateway import Gate, money
 from simulation.checker.groups import Groups
 from simulation.checker.steps import WIDTH, World
@@ -35,7 +35,6 @@ from simulation.checker.world import KEY, Desk, Known, Part, Payments, Room, Til
 from simulation.facts import charge_of, lines_of, money_of, order_row
 
 _ENDED: Final = Terms(grace_s=float(10**9), expect_ended=True)
-_UNHAPPY: Final = frozenset({Phase.CANCELLED, Phase.FAILED})
 _CANCELS: Final = frozenset({"orders.cancel-order.v1", "orders.cancel-by-operator.v1"})
 
 Problems = tuple[str, ...]
@@ -51,7 +50,8 @@ class Judge:
         self._desks: dict[int, Problems] = {}
         self._tills: dict[int, Problems] = {}
         self._stocks: dict[tuple[int, ...], Problems] = {}
-        self._parts: dict[tuple[int, ...], Problems] = {}
+        self._ends: dict[int, tuple[Phase, int | None] | None] = {}
+        self._moved: dict[int, frozenset[str]] = {}
 
     def moment(self, world: World) -> Problems:
         """What is wrong with a world, whatever is under way in it."""
@@ -60,7 +60,7 @@ class Judge:
             desk, store, till = world[at : at + 3]
             found += self._once(self._desks, desk, self._desk)
             found += self._once(self._tills, till, self._till)
-            found += self._once(self._parts, (desk, store, till), self._part)
+            found += self._part(desk, store, till)
         return found + self._once(self._stocks, (world[1], *world[3::WIDTH]), self._stock)
 
     @staticmethod
@@ -81,7 +81,12 @@ class Judge:
 
     def _desk(self, number: int) -> Problems:
         desk: Desk = self._groups.desks.values[number]
-        return _told(check_order(_order_facts(self._values[desk.known], self._values[desk.told])))
+        known: Known = self._values[desk.known]
+        found = _told(check_order(_order_facts(known, self._values[desk.told])))
+        accepted = any(v.accepted and v.command.type in _CANCELS for v in known.verdicts)
+        if accepted and known.order is not None and known.order.phase in {Phase.COMPLETED, Phase.FAILED}:
+            found += (f"accepted-cancellation-ends-cancelled: it ended {known.order.phase}",)
+        return found
 
     def _till(self, number: int) -> Problems:
         till: Till = self._groups.tills.values[number]
@@ -96,28 +101,34 @@ class Judge:
             )
         return tuple(found)
 
-    def _part(self, key: tuple[int, ...]) -> Problems:
+    def _part(self, desk: int, store: int, till: int) -> Problems:
         """An order that has ended has what it says, at that very moment: the money and the stock, or neither."""
-        desk, store, till, _ = self._groups.open((*key, 0))
-        known, room, gate = self._values[desk.known], self._values[store.room], self._values[till.gate]
-        order, history = known.order, _history(self._values[desk.told])
-        if order is None or order.workflow != "order":
-            return ()
+        if desk not in self._ends:
+            self._ends[desk] = self._end_of(self._groups.desks.values[desk])
+        if store not in self._moved:
+            room: Room = self._values[self._groups.stores.values[store].room]
+            self._moved[store] = frozenset(row.state for row in room.reservations)
+        end, moved = self._ends[desk], self._moved[store]
+        if end is None:
+            return ("shipped-is-completed: stock is shipped before the order has ended",) if "shipped" in moved else ()
+        phase, total = end
         found = []
-        taken, given = money(gate, NOW)
-        accepted = any(v.accepted and v.command.type in _CANCELS for v in known.verdicts)
-        if accepted and order.phase in {Phase.COMPLETED, Phase.FAILED}:
-            found.append(f"accepted-cancellation-ends-cancelled: it ended {order.phase}")
-        if settled_by_hand(history):
-            return tuple(found)
-        rows = room.reservations
-        if order.phase is Phase.COMPLETED and taken - given != order.total_minor:
-            found.append(f"completed-is-paid: {taken - given} of {order.total_minor} at the gateway when it completed")
-        if order.phase in _UNHAPPY and any(row.state == "held" for row in rows):
-            found.append(f"ended-holds-nothing: {order.phase} while stock is held")
-        if any(row.state == "shipped" for row in rows) and order.phase is not Phase.COMPLETED:
-            found.append(f"shipped-is-completed: {order.phase} while stock is shipped")
+        if phase is Phase.COMPLETED:
+            taken, given = money(self._values[self._groups.tills.values[till].gate], NOW)
+            if taken - given != total:
+                found.append(f"completed-is-paid: {taken - given} of {total} at the gateway when it completed")
+        else:
+            found += [f"ended-holds-nothing: {phase}, and stock is {state}" for state in moved & {"held", "shipped"}]
         return tuple(found)
+
+    def _end_of(self, desk: Desk) -> tuple[Phase, int | None] | None:
+        """How an order has ended; None for one that is open, a greeting, and one that was settled by hand."""
+        order: Order | None = self._values[desk.known].order
+        if order is None or not order.ended or order.workflow != "order":
+            return None
+        if settled_by_hand(_history(self._values[desk.told])):
+            return None
+        return order.phase, order.total_minor
 
     def _stock(self, key: tuple[int, ...]) -> Problems:
         stock, *stores = key

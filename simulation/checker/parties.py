@@ -74,7 +74,7 @@ class Parties:
         found = self._memo.get(("order", known, record))
         if found is None:
             found = self._memo["order", known, record] = self._order(self.values[known], self.values[record])
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _order(self, known: Known, record: Record) -> Ordered:
         self._cells.order(known, record)
@@ -122,7 +122,7 @@ class Parties:
         if found is None:
             found = self._inventory(self.values[stock], self.values[room], self.values[record])
             self._memo["inventory", stock, room, record] = found
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _inventory(self, stock: tuple[Stock, ...], room: Room, record: Record) -> tuple[int, int, Records]:
         self._cells.inventory(room, record)
@@ -193,7 +193,7 @@ class Parties:
                 for turn in turns(self.values[gate], self.values[under_way], NOW, faulty)
             )
             self._memo["turns", gate, under_way, faulty] = found
-        return found  # type: ignore[no-any-return]
+        return found
 
     def outcomes(self, under_way: int) -> tuple[tuple[int, int], ...]:
         """The outcomes that wait to be recorded, each with what is under way without it."""
@@ -204,7 +204,7 @@ class Parties:
                 (self._record(done, "payment"), self.numbers(recorded(waiting, done))) for done in waiting.outcomes
             )
             self._memo["outcomes", under_way] = found
-        return found  # type: ignore[no-any-return]
+        return found
 
     def crashed(self, under_way: int) -> int:
         """What is under way after payment has crashed."""
@@ -228,7 +228,7 @@ class Parties:
             after = Buyers(decision.state.completed_orders, decision.state.counted)
             found = self.numbers(after), self._said(decision, "customer", None)
             self._memo["customer", buyers, record] = found
-        return found  # type: ignore[no-any-return]
+        return found
 
     def recommendation(self, record: int) -> Records:
         """The recommendation service reads a question: its answer."""
@@ -236,7 +236,7 @@ class Parties:
         if found is None:
             decision = recommendation_decides({}, _message(self.values[record]))
             found = self._memo["recommendation", record] = self._said(decision, "recommendation", None)
-        return found  # type: ignore[no-any-return]
+        return found
 
     # ------------------------------------------------------------------------------------------------------------------
 

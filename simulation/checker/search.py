@@ -50,6 +50,7 @@ class Found:
     rests: int
     exhausted: bool
     seconds: float
+    cpu_seconds: float
     values: int
     violation: Violation | None = None
     cells: Cells = field(default_factory=Cells, repr=False)
@@ -77,6 +78,7 @@ class _Search:
         self.most = most
         self.progress = progress
         self.started = time.monotonic()
+        self.cpu_started = time.process_time()
 
     def run(self) -> Found:
         begin = self.steps.begin()
@@ -152,6 +154,7 @@ class _Search:
             self.rests,
             exhausted,
             took,
+            time.process_time() - self.cpu_started,
             len(self.numbers),
             violation,
             self.cells,

@@ -217,17 +217,16 @@ class Steps:
 
     def _timers(self, moves: list[Move], world: World) -> None:
         """Timers that are due, after everything that was appended before they were due."""
-        desk, store, till, _ = self.groups.open(world[2:])
-        timing = self.groups.timing
-        to_orders = (*desk[-3:], store.from_inventory, till.from_payment)
-        for timer in timing.due(desk.known):
-            if not timing.earlier(to_orders, timer):
+        _, _, desk, store, till, _ = world
+        groups = self.groups
+        if groups.is_due("desk", groups.desks, desk):
+            for timer in groups.due_at_desk(desk, store, till):
                 self._orders_read(moves, world, timer, plain=True)
-        for timer in timing.due(store.room):
-            if not timing.earlier((store.to_inventory, store.completed), timer):
+        if groups.is_due("store", groups.stores, store):
+            for timer in groups.due_at_store(store):
                 self._inventory_reads(moves, world, timer, plain=True)
-        for timer in timing.due(till.payments):
-            if not timing.earlier((till.to_payment,), timer):
+        if groups.is_due("till", groups.tills, till):
+            for timer in groups.due_at_till(till):
                 self._payment_reads(moves, world, timer, plain=True)
 
     def _repeats(self, moves: list[Move], world: World) -> None:

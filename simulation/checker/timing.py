@@ -76,7 +76,7 @@ class Timing:
 
     def moved_group(self, group: G, passed: timedelta) -> G:
         """A group after time has passed: what a party knows, and what stands on the topics."""
-        return group._make(self._after(number, passed) for number in group)
+        return type(group)(*(self._after(number, passed) for number in group))
 
     def moved_echoes(self, echoes: int, passed: timedelta) -> int:
         """What comes again, after time has passed."""

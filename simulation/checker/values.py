@@ -3,7 +3,6 @@ once is looked up ever after."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -45,7 +44,7 @@ def moved(value: Any, passed: timedelta) -> Any:
         items = tuple(moved(item, passed) for item in value)
         return value if all(new is old for new, old in zip(items, value, strict=True)) else items
     changed = {}
-    for name in _field_names(type(value)):
+    for name in _field_names(value.__class__):
         before = getattr(value, name)
         after = moved(before, passed)
         if after is not before:
@@ -55,20 +54,8 @@ def moved(value: Any, passed: timedelta) -> Any:
     return value.model_copy(update=changed) if isinstance(value, BaseModel) else replace(value, **changed)
 
 
-def moments(value: Any) -> Iterator[datetime]:
-    """Every moment in it."""
-    if isinstance(value, datetime):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from moments(item)
-    else:
-        for name in _field_names(type(value)):
-            yield from moments(getattr(value, name))
-
-
 @cache
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
+def _field_names(kind: Any) -> tuple[str, ...]:
     if is_dataclass(kind):
         return tuple(field.name for field in fields(kind))
     return tuple(kind.model_fields) if issubclass(kind, BaseModel) else ()
