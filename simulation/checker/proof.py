@@ -9,8 +9,9 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from simulation.checker.cells import Cells
 from simulation.checker.coverage import Coverage, coverage
@@ -18,6 +19,7 @@ from simulation.checker.search import Found, search
 from simulation.checker.world import Scenario
 
 Job = tuple[Scenario, int | None]
+_SEARCHED: Final = ("contracts", "services", "audit", "simulation/checker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +56,29 @@ class Proof:
 def prove(jobs: Sequence[Job], results: Path, afresh: bool, progress: Callable[[str], None]) -> Proof:
     """Search every scenario that has no result yet (each as far as its number says), and keep what comes of it."""
     results.mkdir(parents=True, exist_ok=True)
-    commit, cells, found = _commit(), Cells(), []
+    code, cells, found = code_searched(), Cells(), []
     for scenario, most in jobs:
         path = results / f"{re.sub(r'[^a-z0-9]+', '-', scenario.name)}.json"
         kept = None if afresh or not path.exists() else json.loads(path.read_text())
-        if kept is None or (kept["commit"], kept["most"], kept["bounds"]) != (commit, most, repr(scenario)):
-            kept = _record(scenario, most, commit, search(scenario, most, progress))
+        if kept is None or (kept["code"], kept["most"], kept["bounds"]) != (code, most, _bounds(scenario)):
+            kept = _record(scenario, most, code, search(scenario, most, progress))
             path.write_text(json.dumps(kept, indent=1))
         progress(f"{scenario.name}: {kept['states']:,} states, {'' if kept['exhausted'] else 'not '}all")
         cells.add(Cells(*({(m, s) for m, s in kept["cells"][name]} for name in ("orders", "inventories", "payments"))))
         found.append(kept)
     proof = Proof(tuple(found), coverage(cells))
-    summary = {"states": proof.states, "holds": proof.holds, "commit": commit, "coverage": asdict(proof.covered)}
+    summary = {"states": proof.states, "holds": proof.holds, "commit": _commit(), "coverage": asdict(proof.covered)}
     (results / "summary.json").write_text(json.dumps(summary, indent=1))
     return proof
 
 
-def _record(scenario: Scenario, most: int | None, commit: str, found: Found) -> dict[str, Any]:
-    return {
+def _record(scenario: Scenario, most: int | None, code: str, found: Found) -> dict[str, Any]:
+    record = {
         "scenario": scenario.name,
-        "bounds": repr(scenario),
+        "bounds": _bounds(scenario),
         "most": most,
-        "commit": commit,
+        "code": code,
+        "commit": _commit(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "states": found.states,
         "steps": found.steps,
@@ -88,10 +91,22 @@ def _record(scenario: Scenario, most: int | None, commit: str, found: Found) -> 
         "violation": None if found.violation is None else str(found.violation),
         "cells": {name: sorted(cells) for name, cells in asdict(found.cells).items()},
     }
+    plain: dict[str, Any] = json.loads(json.dumps(record))
+    return plain
+
+
+def _bounds(scenario: Scenario) -> Any:
+    return json.loads(json.dumps(asdict(scenario), default=sorted))
+
+
+def code_searched() -> str:
+    """Tells the code that decides and judges from every other: a result is not taken for one of other code."""
+    root = Path(__file__).resolve().parents[2]
+    sources = sorted(path for name in _SEARCHED for path in (root / name).rglob("*.py"))
+    return blake2b(b"".join(path.read_bytes() for path in sources), digest_size=8).hexdigest()
 
 
 def _commit() -> str:
-    """Which code was searched; a result is not taken for one of other code."""
     asked = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
         capture_output=True,

@@ -1,5 +1,5 @@
 """What is searched. Each scenario is searched to its end: every world that its budget allows. They are small in different ways,
-since together their budgets would make far more worlds than anybody can look at; `EVERYTHING` is all of them together, searched from its
+since their budgets together make more worlds than anybody can look at; `EVERYTHING` is all of them together, searched from its
 beginning as far as it is asked to go."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SMALL: Final = (
     Scenario("two messages come again", replace(_CANCEL, duplicates=2)),
     Scenario("a message comes again, for an order that asks around", replace(_CANCEL, duplicates=1), version=2),
     Scenario("a crash, and a message comes again", replace(_CANCEL, crashes=1, duplicates=1)),
-    Scenario("two orders want one piece", replace(_CANCEL, lines=1), orders=2, pieces=1),
+    Scenario("two orders want one piece", _CANCEL, orders=2, pieces=1),
     Scenario("time runs away", replace(_CANCEL, hastes=1)),
     Scenario("time runs away, for an order that asks around", Budget(hastes=1), version=2),
     Scenario("the customer is not known", replace(_CANCEL, duplicates=1), version=2, known_customer=False),
@@ -57,6 +57,7 @@ LARGE: Final = (
     Scenario("time runs away once, two messages come again", replace(_CANCEL, hastes=1, duplicates=2)),
     Scenario("an order that asks around", replace(_LINE, duplicates=1, crashes=1), version=2, pieces=1),
     Scenario("two orders want one piece, messages come again", replace(_LINE, duplicates=1), orders=2, pieces=1),
+    Scenario("two orders want one piece, and more", _LINE, orders=2, pieces=1),
     Scenario("two orders want one piece, time runs away", replace(_CANCEL, hastes=1), orders=2, pieces=1),
 )
 

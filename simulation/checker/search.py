@@ -61,15 +61,23 @@ Progress = Callable[[str], None]
 
 def search(scenario: Scenario, most: int | None = None, progress: Progress = lambda line: None) -> Found:
     """Search until there is nothing new, something is wrong, or `most` states are seen."""
-    return _Search(scenario, most, progress).run()
+    return Search(scenario, most, progress).run()
 
 
-class _Search:
-    def __init__(self, scenario: Scenario, most: int | None, progress: Progress) -> None:
+class Search:
+    """One search. `parties` makes those who decide."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        most: int | None = None,
+        progress: Progress = lambda line: None,
+        parties: Callable[[Scenario, Numbers, Cells], Parties] = Parties,
+    ) -> None:
         self.scenario = scenario
         self.cells = Cells()
         self.numbers = Numbers()
-        self.steps = Steps(scenario, Parties(scenario, self.numbers, self.cells))
+        self.steps = Steps(scenario, parties(scenario, self.numbers, self.cells))
         self.judge = Judge(self.steps.groups)
         self.came_from = array("I")
         self.came_by = array("H")
@@ -81,6 +89,7 @@ class _Search:
         self.cpu_started = time.process_time()
 
     def run(self) -> Found:
+        """See `search`."""
         begin = self.steps.begin()
         self._is_new(begin, 0, 0)
         level, depth = [begin], 0

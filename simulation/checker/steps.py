@@ -237,6 +237,8 @@ class Steps:
             base = (*rest, self._numbers((*queue[:index], *queue[index + 1 :])))
             reads = (self._orders_read, self._inventory_reads, self._payment_reads)[reader]
             reads(moves, base, record, plain=True)
+            what, number, after = moves[-1]
+            moves[-1] = (f"{what} once more:", number, after)
 
     def _crashes(self, moves: list[Move], world: World) -> None:
         """A party dies between two records. What orders and customer have in memory stands in their databases too."""
