@@ -52,7 +52,7 @@ class Tally:
 
     def _judge(self, hostile: Hostile) -> None:
         for service in readers_of(hostile.topic):
-            fate = "wrong"
+            fate: str = "wrong"
             try:
                 fate = judge(record_of(hostile, hostile.number), DEFAULT_PARTITIONS, INTERESTS[service])
             except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
@@ -94,8 +94,14 @@ def run(seed: int, begin: int, end: int, tally: Tally) -> Tally:
 def _resumed(found: dict[str, Any] | None) -> Tally:
     if found is None:
         return Tally()
-    counters = (Counter(found[name]) for name in ("fates", "made", "topics"))
-    return Tally(found["records"], *counters, found["slowest_s"], list(found["wrong"]))
+    return Tally(
+        records=found["records"],
+        fates=Counter(found["fates"]),
+        made=Counter(found["made"]),
+        topics=Counter(found["topics"]),
+        slowest_s=found["slowest_s"],
+        wrong=list(found["wrong"]),
+    )
 
 
 def main(arguments: list[str]) -> int:
