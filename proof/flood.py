@@ -181,7 +181,8 @@ def run(seed: int, count: int, for_s: float, home: Path, folder: Path, again: bo
         stack.up(report=lambda line: print(line, flush=True))
         asyncio.run(flood(stack, seed, count, for_s, result, folder))
     finally:
-        stack.down(wipe=True)
+        # Where something is wrong, the logs and the databases stay to be looked at.
+        stack.down(wipe=bool(result["records"]) and not result["wrong"])
     return result
 
 

@@ -21,9 +21,13 @@ from proof.hostile.readers import INTERESTS, readers_of
 MARK: Final = "proof-mark"
 #: Only the orchestrator writes to these: a command that is wrong there is a dead letter, for nobody else could be told.
 _TELLS_NOBODY: Final = frozenset({"payment", "recommendation"})
-#: What is taken in silence: nothing hangs on an extension but the hold itself, and a call of the gateway is answered when it ends.
+#: A call of the gateway is answered when it ends, under an id of its own.
+_TELLS_LATER: Final = frozenset({"payment"})
+#: What is taken in silence: nothing hangs on an extension but the hold itself.
 _IN_SILENCE: Final = frozenset({"inventory.extend-reservation.v1"})
 _VERDICTS: Final = ("orders.command-accepted.v1", "orders.command-rejected.v1")
+
+_SUMS: Final = ("sent", "accepted", "rejected", "dead", "forwarded")
 
 #: Which service said something, about which command.
 Answer = tuple[str, str]
@@ -38,9 +42,9 @@ class Book:
     silent: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_due: set[tuple[str, str]] = field(default_factory=set)
     dead: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
     answers_due: Counter[Answer] = field(default_factory=Counter)
     answers: dict[Answer, dict[str, bool]] = field(default_factory=dict)
-    asked: dict[Answer, str] = field(default_factory=dict)
 
     def put(self, hostile: Hostile, mark: str) -> None:
         """The record is sent: write down what its readers owe."""
@@ -58,21 +62,21 @@ class Book:
             rejected = isinstance(found, Message) and isinstance(found.data, InvalidCommand)
             if isinstance(found, DeadLetter) or (rejected and service in _TELLS_NOBODY):
                 self.dead_due.add((dead_letter_topic(*place), mark))
-            elif not isinstance(found, Message) or hostile.topic not in COMMAND_TOPICS or _silent(service, found):
+            elif not isinstance(found, Message) or not _is_answered(service, hostile.topic, found):
                 self.silent[place] += 1
             else:
-                answer = service, found.id
-                self.answers_due[answer] += 1
-                self.asked[answer] = hostile.topic
+                self.answers_due[service, found.id] += 1
 
     # --- what is heard -------------------------------------------------------------------------------------------------
 
     def hear(self, topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
         """A record of an event topic or of a dead-letter topic."""
         if topic.endswith(".dlq"):
-            marks = [content.decode() for name, content in headers if name == MARK]
-            if marks:
-                self.dead[topic, marks[-1]] += 1
+            facts = dict(headers)
+            if MARK in facts:
+                self.dead[topic, facts[MARK].decode()] += 1
+            if facts["dlq-reason"] == b"handler-error":
+                self.failed.append(f"{topic}: {facts['dlq-error'].decode()} over {(value or b'')[:600]!r}")
             return
         told = _told(value)
         if told is None:
@@ -92,7 +96,8 @@ class Book:
 
     def wrong(self) -> list[str]:
         """Every fate that was not told, was told twice, or is another than was due."""
-        found = [f"never a dead letter: {place}" for place in sorted(self.dead_due - self.dead.keys())]
+        found = [f"a handler failed, {told}" for told in self.failed]
+        found += [f"never a dead letter: {place}" for place in sorted(self.dead_due - self.dead.keys())]
         found += [f"a dead letter {count} times: {place}" for place, count in self.dead.items() if count > 1]
         found += [
             f"a dead letter, against the decoder's word: {place}" for place in sorted(self.dead.keys() - self.dead_due)
@@ -104,29 +109,33 @@ class Book:
         return found
 
     def sums(self) -> dict[str, dict[str, int]]:
-        """For each reader of each topic: sent = accepted + rejected + dead. What an event's reader takes, and what is taken in
-        silence, is what was sent to it and is neither on a dead-letter topic nor answered; that it was read its offset says."""
-        accepted: Counter[tuple[str, str]] = Counter()
-        rejected: Counter[tuple[str, str]] = Counter()
-        for (service, command_id), told in self.answers.items():
-            place = self.asked[service, command_id], service
-            rejected[place] += sum(told.values())
-            accepted[place] += len(told) - sum(told.values())
+        """For each reader of an event topic, and of its command topics together (an answer names a command, not a topic): sent =
+        accepted + rejected + dead. What an event's reader takes, and what is taken in silence, is what was sent to it and is
+        neither on a dead-letter topic nor answered; that it was read its offset says."""
+        told: dict[str, Counter[str]] = {}
         dead = Counter(topic for topic, _ in self.dead)
-        return {
-            f"{topic} -> {service}": {
-                "sent": count,
-                "accepted": accepted[topic, service] + self.silent[topic, service],
-                "rejected": rejected[topic, service],
-                "dead": dead[dead_letter_topic(topic, service)],
-                "forwarded": self.forwarded[topic, service],
-            }
-            for (topic, service), count in sorted(self.sent.items())
-        }
+        for (topic, service), count in sorted(self.sent.items()):
+            sums = told.setdefault(_name(topic, service), Counter(dict.fromkeys(_SUMS, 0)))
+            sums["sent"] += count
+            sums["accepted"] += self.silent[topic, service]
+            sums["dead"] += dead[dead_letter_topic(topic, service)]
+            sums["forwarded"] += self.forwarded[topic, service]
+        for (service, _), answers in self.answers.items():
+            sums = told[f"commands -> {service}"]
+            sums["rejected"] += sum(answers.values())
+            sums["accepted"] += len(answers) - sum(answers.values())
+        return {name: dict(sums) for name, sums in told.items()}
 
 
-def _silent(service: str, message: Message) -> bool:
-    return message.type in _IN_SILENCE or service == "payment"
+def _is_answered(service: str, topic: str, message: Message) -> bool:
+    if topic not in COMMAND_TOPICS:
+        return False
+    refused = isinstance(message.data, InvalidCommand)
+    return refused or (message.type not in _IN_SILENCE and service not in _TELLS_LATER)
+
+
+def _name(topic: str, service: str) -> str:
+    return f"{'commands' if topic in COMMAND_TOPICS else topic} -> {service}"
 
 
 def _told(value: bytes | None) -> tuple[str, str, str, str] | None:
@@ -137,6 +146,8 @@ def _told(value: bytes | None) -> tuple[str, str, str, str] | None:
         data, cause = document["data"], document.get("causationid")
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    if source not in SUBSCRIPTIONS or not isinstance(data, dict) or not kind.startswith(source):
+    if not (isinstance(source, str) and isinstance(kind, str) and isinstance(data, dict)):
+        return None
+    if source not in SUBSCRIPTIONS or not kind.startswith(source):
         return None
     return source, str(document.get("id")), kind, str(data.get("command_id") or cause)
