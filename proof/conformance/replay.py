@@ -118,7 +118,7 @@ async def replay(world: World, room: Room) -> int:
     handlers: dict[int, Handler] = {}
     workers: dict[int, PartitionWorker] = {}
     calls = 0
-    for call in world.tape.calls:
+    for call in filter(None, world.tape.calls):
         life = world.tape.lives[call.worker]
         if life.service != room.service:
             continue

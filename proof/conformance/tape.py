@@ -82,8 +82,18 @@ class Tape:
     """All calls of one simulation, in order, and the workers that were called."""
 
     lives: list[Life] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[Call | None] = field(default_factory=list)
     now: datetime = START
+    _last: dict[int, int] = field(default_factory=dict)
+
+    def add(self, call: Call) -> None:
+        """One more call. Of tidyings that nothing came between only the last one is kept: it does what the others did."""
+        last = self._last.get(call.worker)
+        before = None if last is None else self.calls[last]
+        if last is not None and before is not None and before.name == call.name == "tidy" and before.error is None:
+            self.calls[last] = None
+        self._last[call.worker] = len(self.calls)
+        self.calls.append(call)
 
 
 class Unsure:
@@ -175,7 +185,7 @@ def recorded(random: Random, unsure_rate: float, brittle: Callable[[Handler], Ha
             except EXPECTED as error:
                 failed = error
             kind = None if failed is None else type(failed).__name__
-            tape.calls.append(Call(self._number, name, tape.now, told, buffered, result, kind, State.of(self)))
+            tape.add(Call(self._number, name, tape.now, told, buffered, result, kind, State.of(self)))
             if failed is not None:
                 raise failed
             return result

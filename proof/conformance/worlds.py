@@ -28,6 +28,7 @@ METHODS: Final = (
     "pm_card_late",
     "pm_card_declined",
     "pm_refund_fails",
+    "pm_refund_fails",
 )
 
 
@@ -83,8 +84,8 @@ def _deeds(system: System, random: Random, maker: Maker) -> None:
             _disturb(system, random, down)
         for _ in range(random.randrange(25)):
             system.step()
-        if random.random() < 0.2:
-            system.skip(random.choice((0.1, 1, 3, 20, 200, 1_000)))
+        if random.random() < 0.25:
+            system.skip(random.choice((0.1, 0.5, 1, 3, 20, 100)))
     system.gateway.away = system.mailbox.away = False
     for service in SERVICES:
         system.up(service)
@@ -105,14 +106,17 @@ _OPERATIONS: Final[tuple[CommandData, ...]] = (
 )
 
 
+_LINES: Final = (*(8 * ["tea"]), *(4 * ["mug"]), "pie", "ghost", "gold")
+
+
 def _order(random: Random) -> CommandData:
-    lines = [(random.choice(("tea", "tea", "mug", "pie", "ghost", "gold")), random.randint(1, 3)) for _ in range(2)]
+    lines = [(random.choice(_LINES), random.randint(1, 2)) for _ in range(2)]
     asked: words.Asked = {
         "items": lines[: random.randint(1, 2)],
         "payment_method": random.choice(METHODS),
-        "customer": random.choice(("ann", "ann", "bob", "nobody")),
+        "customer": random.choice(("ann", "ann", "ann", "bob", "bob", "nobody")),
     }
-    if timeout_s := random.choice((None, 1, 30, 900)):
+    if timeout_s := random.choice((None, None, 1, 300, 900)):
         asked["approval_timeout_s"] = timeout_s
     if version := random.choice((None, 1, 2)):
         asked["workflow_version"] = version
@@ -123,8 +127,8 @@ def _order(random: Random) -> CommandData:
 _SAID: Final[tuple[Callable[[Random], CommandData], ...]] = (
     *(5 * [_order]),
     *(3 * [lambda random: words.add_line(random.choice(("tea", "mug", "ghost", "pie", "gold")), random.randint(1, 6))]),
-    *(6 * [lambda random: words.approve()]),
-    *(2 * [lambda random: words.cancel()]),
+    *(9 * [lambda random: words.approve()]),
+    *(3 * [lambda random: words.cancel()]),
     *(3 * [lambda random: random.choice(_OPERATIONS)]),
     lambda random: words.greet(random.choice(("ann", "bob"))),
     lambda random: words.receive_stock(random.choice(("tea", "mug", "cup")), random.randint(1, 9), 700),
