@@ -1,0 +1,113 @@
+"""`make mutants`: every bug against the tests that have to find it. Ends with 1 where one is not found, or is found by accident.
+
+    PYTHONPATH=tests python -m mutants [--only NAME]... [--part PART]... [--fast] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from mutants.catalogue import FAST, PARTS
+from mutants.lab import Lab, Result, as_json
+from mutants.mutant import ROOT, Mutant, Part
+from mutants.stack import one_postgres
+
+_GIT: Final = ("git", "rev-parse", "--short", "HEAD")
+
+
+def chosen(only: Sequence[str], parts: Sequence[str], fast: bool) -> list[tuple[Part, Mutant]]:
+    """What is to be run, in the catalogue's order. Raises `SystemExit` for a name that nothing has."""
+    known = {mutant.name for part in PARTS for mutant in part.mutants} | {part.name for part in PARTS}
+    if unknown := {*only, *parts} - known:
+        raise SystemExit(f"There is no mutant or part called {', '.join(sorted(unknown))}.")
+    return [
+        (part, mutant)
+        for part in PARTS
+        for mutant in part.mutants
+        if (not only or mutant.name in only) and (not parts or part.name in parts) and (not fast or mutant.name in FAST)
+    ]
+
+
+def run(todo: Sequence[tuple[Part, Mutant]]) -> list[Result]:
+    """Each mutant's end, told as it comes. A test that fails on the unchanged code too has found no mutant."""
+    with ExitStack() as running:
+        if any(part.needs_database for part, _ in todo):
+            running.enter_context(one_postgres())
+        lab = Lab()
+        results = []
+        for part, mutant in todo:
+            results.append(lab.try_to_kill(mutant, mutant.asked_of(part.killers)))
+            _tell(part, results[-1])
+            if results[-1].status == "broken":
+                print(lab.log.read_text(errors="replace")[-2000:], file=sys.stderr)
+        killers = {result.killer for result in results if result.status == "killed"}
+        modules = sorted({mutant.module for _, mutant in todo})
+        anyway = set(lab.fail_anyway(sorted(killers), modules)) if killers else set()
+    return [
+        replace(result, status="broken", told=f"it fails on the unchanged code too: {result.told}")
+        if result.killer in anyway
+        else result
+        for result in results
+    ]
+
+
+def _tell(part: Part, result: Result) -> None:
+    test = result.killer.removeprefix("tests/")
+    print(f"{result.status:9}{result.seconds:7.2f} s  {part.name:13}{result.name:42} {test}", flush=True)
+
+
+def report(todo: Sequence[tuple[Part, Mutant]], results: Sequence[Result]) -> dict[str, Any]:
+    """The run as JSON."""
+    killed = [result for result in results if result.status == "killed"]
+    rows = [
+        {"part": part.name, "bug": mutant.bug, "file": mutant.file, **as_json(result)}
+        for (part, mutant), result in zip(todo, results, strict=True)
+    ]
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": subprocess.run(_GIT, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip(),
+        "mutants": len(results),
+        "killed": len(killed),
+        "median_s": round(median(result.seconds for result in killed), 3) if killed else None,
+        "slowest_s": max((result.seconds for result in killed), default=None),
+        "median_cpu_s": round(median(result.cpu_seconds for result in killed), 3) if killed else None,
+        "results": rows,
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(prog="mutants", description="Every hand-made bug against the tests.")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this one; may be given again")
+    parser.add_argument("--part", action="append", default=[], metavar="PART", help="those of this part")
+    parser.add_argument("--fast", action="store_true", help="the ones that `make test` runs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+    options = parser.parse_args(arguments)
+    todo = chosen(options.only, options.part, options.fast)
+    results = run(todo)
+    found = report(todo, results)
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for result in results:
+        if result.status != "killed":
+            print(f"{result.name}: {result.status} {result.told}", file=sys.stderr)
+    print(
+        f"{found['killed']} of {found['mutants']} killed; until the first failure {found['median_s']} s in the median "
+        f"({found['median_cpu_s']} s of CPU), {found['slowest_s']} s at most"
+    )
+    return 0 if found["killed"] == found["mutants"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
