@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-peers audit lock format clean
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check mutants schemas bench bench-peers audit lock format clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -55,6 +55,9 @@ check: setup ## format, lint, types, import rules, unit and contract tests, publ
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/unit tests/contract
+
+mutants: setup ## every hand-made bug against the tests that have to find it (MUTANTS="--only NAME", docs/guarantees.md)
+	@PYTHONPATH=tests $(BIN)/python -m mutants --json .proof/mutants.json $(MUTANTS)
 
 schemas: setup ## make the JSON Schemas and the AsyncAPI document anew from the models (`check` tells when they are not current)
 	@$(BIN)/python -m contracts.publish write

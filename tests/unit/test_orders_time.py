@@ -173,6 +173,14 @@ def test_a_failure_of_an_older_attempt_says_nothing_about_the_one_under_way(befo
     assert talk.order == under_way
 
 
+def test_an_order_that_ends_while_it_needs_a_person_needs_one_no_more() -> None:
+    talk = in_phase(Phase.ENRICHING)
+    while talk.order.attention is None:
+        talk.fire()
+    assert names(talk.tell(CANCEL))[-2:] == ["AttentionResolved", "OrderCancelled"]
+    assert talk.order.status == "CANCELLED"
+
+
 def test_a_time_for_approval_that_begins_while_the_order_is_paused_counts_from_when_it_is_resumed() -> None:
     talk = in_phase(Phase.RESERVING)
     talk.tell(PAUSE)

@@ -83,7 +83,7 @@ PART: Final = Part(
             f"{_D}domain.py",
             "if expected is not None and found != expected:",
             "if currency is not None and found != currency:",
-            likely="unit/test_inventory_domain.py::test_the_currency_asked_for_must_be_the_catalogues",
+            likely="unit/test_inventory_domain.py::test_unknown_comes_before_currency_comes_before_sold_out",
         ),
         Mutant(
             "repeated-receipt-counted-twice",
@@ -115,7 +115,7 @@ PART: Final = Part(
             f"{_D}holds.py",
             "over = [row for row in rows if _is_over(row, fired.due_at)]",
             'over = [row for row in rows if row.state == "held"]',
-            likely="unit/test_inventory_holds.py::test_an_extension_in_time_keeps_it_from_being_announced",
+            likely="integration/test_inventory_expiry.py::test_what_its_own_batch_releases_ships_or_extends_is_not_announced -k memory",
         ),
         Mutant(
             "announced-only-once",
@@ -147,6 +147,7 @@ PART: Final = Part(
             f"{_D}handlers.py",
             "self._armed.pop(partition, None)",
             "self._armed.get(partition, None)",
+            likely="system/test_change_of_owner.py::test_a_hold_is_announced_in_time_although_another_process_has_swept_meanwhile",
         ),
     ),
 )

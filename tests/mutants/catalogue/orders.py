@@ -152,7 +152,7 @@ FORWARD: Final = (
         f"{_D}signals.py",
         "if order.approved_by is not None:\n        return not_allowed(situation)",
         "if order.phase is Phase.PAYING:\n        return not_allowed(situation)",
-        likely="system/test_approval.py::test_an_approval_while_a_line_is_undecided_waits_for_the_line_and_pays_for_it -k v2-in-turn",
+        likely="system/test_signals.py::test_a_signal_in_a_state_gets_its_verdict -k v2-in-turn-approved",
     ),
     Mutant(
         "timely-approval-rejected",
@@ -195,7 +195,7 @@ BACK: Final = (
         f"{_D}compensation.py",
         "for line in order.pending:\n        verdict",
         "for line in order.pending[:1]:\n        verdict",
-        likely="system/test_approval.py::test_a_line_undecided_when_the_order_ends_is_too_late_and_its_stock_is_free_again -k v2-in-turn",
+        likely="unit/test_orders_table.py::test_every_line_that_is_undecided_when_the_order_ends_is_told_that_it_is_too_late",
     ),
     Mutant(
         "undecided-line-never-released",
@@ -228,7 +228,7 @@ BACK: Final = (
         f"{_D}compensation.py",
         "if undo is None or data.reservation_id not in undo.waiting_releases:",
         "if undo is None:",
-        likely="unit/test_orders_properties.py",
+        likely="unit/test_orders_table.py::test_stock_that_is_told_to_be_free_again_is_told_so_once",
     ),
     Mutant(
         "ended-order-still-needs-a-person",
@@ -236,7 +236,7 @@ BACK: Final = (
         f"{_D}compensation.py",
         'attention_over(ended, "What had to be given back is given back.").then(lambda o: Move(o, (event,)))',
         "Move(ended, (event,))",
-        likely="system/test_outages.py::test_a_release_that_is_not_answered_for_long_needs_attention_and_ends_when_it_is -k v2-in-turn",
+        likely="unit/test_orders_time.py::test_an_order_that_ends_while_it_needs_a_person_needs_one_no_more",
     ),
     Mutant(
         "cancelled-order-fails",
@@ -244,7 +244,7 @@ BACK: Final = (
         f"{_D}signals.py",
         'if undo is None or undo.ending == "FAILED":',
         "if undo is None:",
-        likely="unit/test_orders_table.py::test_every_signal_has_its_verdict_in_every_phase",
+        likely="system/test_signals.py::test_a_signal_in_a_state_gets_its_verdict -k v2-in-turn-failing",
     ),
     Mutant(
         "refunded-twice",
@@ -252,7 +252,7 @@ BACK: Final = (
         f"{_D}move.py",
         'refund_id=business_id("rf", key),',
         'refund_id=business_id("rf", key, str(undo.attempt)),',
-        likely="unit/test_orders_time.py::test_a_refund_that_keeps_failing_needs_attention_with_the_third_failure_and_is_never_dropped",
+        likely="system/test_payments.py::test_a_refund_that_keeps_failing_needs_attention_with_the_third_failure_and_resolves_itself -k v2-in-turn",
     ),
     Mutant(
         "charged-twice",
@@ -276,7 +276,7 @@ BACK: Final = (
         f"{_D}holds.py",
         "if order.phase is Phase.PAYING or order.paused_at is not None:",
         "if order.paused_at is not None:",
-        likely="unit/test_orders_holds.py::test_an_order_that_is_being_paid_extends_whatever_time_it_is",
+        likely="system/test_holds.py::test_a_hold_is_kept_while_nobody_knows_whether_the_charge_was_taken -k v2-in-turn",
     ),
     Mutant(
         "resume-keeps-the-old-deadline",
@@ -292,7 +292,7 @@ BACK: Final = (
         "services/orders/handlers.py",
         "self._caches.pop(partition, None)",
         "self._caches.get(partition, None)",
-        likely="system/test_outages.py::test_an_order_ends_the_same_wherever_a_process_dies -k v2-in-turn",
+        likely="system/test_change_of_owner.py::test_orders_that_another_process_has_gone_on_with_are_read_anew",
     ),
 )
 

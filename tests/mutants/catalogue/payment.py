@@ -64,7 +64,7 @@ CHARGES: Final = (
         f"{_D}answers.py",
         "*about, str(attempt))",
         "*about)",
-        likely="unit/test_payment_charges.py::test_after_a_transient_failure_the_next_attempt_charges_at_once",
+        likely="unit/test_payment_charges.py::test_every_attempt_is_a_call_of_its_own_and_its_repeat_is_not",
     ),
     Mutant(
         "repeated-after-a-crash-without-asking",
@@ -96,6 +96,7 @@ CHARGES: Final = (
         f"{_D}handlers.py",
         "self._kept.pop(partition, None)",
         "self._kept.get(partition, None)",
+        likely="system/test_change_of_owner.py::test_a_charge_that_has_ended_at_another_process_is_told_as_it_ended",
     ),
 )
 
@@ -122,7 +123,7 @@ REFUNDS: Final = (
         f"{_D}refunds.py",
         "if known.line.end is End.REFUNDED:\n        return decision(state)\n    if outcome",
         "if outcome",
-        likely="unit/test_payment_refunds.py::test_an_outcome_told_twice_counts_if_the_second_time_it_is_about_money",
+        likely="unit/test_payment_refunds.py",
     ),
     Mutant(
         "returned-twice",
@@ -138,7 +139,7 @@ REFUNDS: Final = (
         f"{_D}refunds.py",
         "own is None or own.line.attempt != fired.step or own.line.under_way",
         "own is None or own.line.under_way",
-        likely="unit/test_payment_refunds.py::test_a_late_capture_is_given_back_once_whatever_repeats",
+        likely="unit/test_payment_refunds.py::test_a_timer_for_an_attempt_that_is_over_makes_no_further_one",
     ),
 )
 
@@ -173,7 +174,7 @@ GATEWAY: Final = (
         f"{_G}domain.py",
         "if refund_row is not None and refund_row.refunded_at is not None:",
         "if refund_row is not None and refund_row.refunded_at is not None and refund_row.failures:",
-        likely="unit/test_gateway.py",
+        likely="unit/test_gateway.py::test_in_memory -k a_part_that",
     ),
     Mutant(
         "gateway-refunds-more-than-it-took",

@@ -54,6 +54,7 @@ BATCHES: Final = (
         "messaging/worker.py",
         "        self._handler.forget(self.partition)\n        self.buffers.clear()",
         "        self.buffers.clear()",
+        likely="system/test_change_of_owner.py::test_orders_that_another_process_has_gone_on_with_are_read_anew",
     ),
     Mutant(
         "lost-outcome",
