@@ -188,6 +188,6 @@ async def test_an_empty_header_and_none_are_told_apart_in_the_outbox(world: Worl
     wire = Wire(1, INVENTORY_EVENTS, HOME, None, None, "forwarded", [("a", None), ("a", b""), ("b\x00", b"\xff")])
     commit = replace(process.worker._new_commit(), next_seq=2, outbox=[wire])
     await (await process.store.begin()).commit(commit)
-    assert [replace(row, headers=list(row.headers or [])) for row in await process.store.outbox_after(HOME, 0, 9)] == [
+    assert [row._replace(headers=list(row.headers or [])) for row in await process.store.outbox_after(HOME, 0, 9)] == [
         wire
     ]

@@ -112,6 +112,4 @@ async def test_a_verdict_is_settled_once_and_never_changed(desk: Desk) -> None:
     await desk.write(verdicts=[Verdict(command, False, "out-of-stock", "sold out")])
     with pytest.raises(StaleRowError):
         await desk.write(verdicts=[Verdict(command, True)])
-    assert (await desk.read())[0].verdicts == {
-        ("test", "cmd-1"): Verdict(command, False, "out-of-stock", "sold out")
-    }
+    assert (await desk.read())[0].verdicts == {("test", "cmd-1"): Verdict(command, False, "out-of-stock", "sold out")}

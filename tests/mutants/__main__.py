@@ -1,28 +1,23 @@
 """`make mutants`: every bug against the tests that have to find it. Ends with 1 where one is not found, or is found by accident.
 
-    PYTHONPATH=tests python -m mutants [--only NAME]... [--part PART]... [--fast] [--json FILE]
+PYTHONPATH=tests python -m mutants [--only NAME]... [--part PART]... [--fast] [--json FILE] | --table FILE
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
-from typing import Any, Final
 
 from mutants.catalogue import FAST, PARTS
-from mutants.lab import Lab, Result, as_json
-from mutants.mutant import ROOT, Mutant, Part
+from mutants.lab import Lab, Result
+from mutants.mutant import Mutant, Part
+from mutants.report import as_markdown, in_words, report
 from mutants.stack import one_postgres
-
-_GIT: Final = ("git", "rev-parse", "--short", "HEAD")
 
 
 def chosen(only: Sequence[str], parts: Sequence[str], fast: bool) -> list[tuple[Part, Mutant]]:
@@ -66,25 +61,6 @@ def _tell(part: Part, result: Result) -> None:
     print(f"{result.status:9}{result.seconds:7.2f} s  {part.name:13}{result.name:42} {test}", flush=True)
 
 
-def report(todo: Sequence[tuple[Part, Mutant]], results: Sequence[Result]) -> dict[str, Any]:
-    """The run as JSON."""
-    killed = [result for result in results if result.status == "killed"]
-    rows = [
-        {"part": part.name, "bug": mutant.bug, "file": mutant.file, **as_json(result)}
-        for (part, mutant), result in zip(todo, results, strict=True)
-    ]
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": subprocess.run(_GIT, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip(),
-        "mutants": len(results),
-        "killed": len(killed),
-        "median_s": round(median(result.seconds for result in killed), 3) if killed else None,
-        "slowest_s": max((result.seconds for result in killed), default=None),
-        "median_cpu_s": round(median(result.cpu_seconds for result in killed), 3) if killed else None,
-        "results": rows,
-    }
-
-
 def main(arguments: Sequence[str]) -> int:
     """See the module."""
     parser = argparse.ArgumentParser(prog="mutants", description="Every hand-made bug against the tests.")
@@ -92,7 +68,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--part", action="append", default=[], metavar="PART", help="those of this part")
     parser.add_argument("--fast", action="store_true", help="the ones that `make test` runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="run nothing: show what stands in this file as Markdown"
+    )
     options = parser.parse_args(arguments)
+    if options.table is not None:
+        print(as_markdown(json.loads(options.table.read_text(encoding="utf-8"))))
+        return 0
     todo = chosen(options.only, options.part, options.fast)
     results = run(todo)
     found = report(todo, results)
@@ -102,10 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     for result in results:
         if result.status != "killed":
             print(f"{result.name}: {result.status} {result.told}", file=sys.stderr)
-    print(
-        f"{found['killed']} of {found['mutants']} killed; until the first failure {found['median_s']} s in the median "
-        f"({found['median_cpu_s']} s of CPU), {found['slowest_s']} s at most"
-    )
+    print(in_words(found))
     return 0 if found["killed"] == found["mutants"] else 1
 
 

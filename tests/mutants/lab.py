@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -81,7 +81,9 @@ class Lab:
     """The process in which everything is loaded. `log` gets what the tests of the last mutant printed."""
 
     def __init__(self) -> None:
-        sys.dont_write_bytecode = False  # what is loaded for each mutant must not be compiled for each, whatever the environment says
+        sys.dont_write_bytecode = (
+            False  # what is loaded for each mutant must not be compiled for each, whatever the environment says
+        )
         self._code = Code()
         self.log = Path(tempfile.mkdtemp(prefix="mutants-")) / "last.log"
         # A first session loads pytest's plugins and what all tests share.
@@ -167,8 +169,3 @@ def _run(tests: Sequence[str], stop: bool = True) -> dict[str, Any]:
     code = pytest.main([*arguments, *tests], plugins=[failures])
     found = {"told": failures.told, "passed": failures.passed, "at": failures.at, "cpu": failures.cpu}
     return {"code": int(code), "failed": failures.failed, **found}
-
-
-def as_json(result: Result) -> dict[str, Any]:
-    """For the report."""
-    return asdict(result)

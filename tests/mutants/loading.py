@@ -12,11 +12,18 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 import grimp
+
 from mutants.mutant import ROOT, Mutant
 
 PACKAGES: Final = ("contracts", "messaging", "services", "simulation", "audit", "orderctl", "devstack")
 #: What tests import and what takes long to load.
-_HEAVY: Final = ("pytest", "_pytest.assertion.rewrite", "pytest_asyncio.plugin", "hypothesis.extra.pytestplugin", "hypothesis.stateful")
+_HEAVY: Final = (
+    "pytest",
+    "_pytest.assertion.rewrite",
+    "pytest_asyncio.plugin",
+    "hypothesis.extra.pytestplugin",
+    "hypothesis.stateful",
+)
 
 
 class Code:
@@ -36,7 +43,11 @@ class Code:
     def load_anew(self, modules: Iterable[str]) -> None:
         """Forget these modules, whatever imports them, and the tests: they are loaded when they are asked for."""
         tests = {name for name, module in sys.modules.items() if _is_test(module)}
-        for name in {*modules, *(one for module in modules for one in self._graph.find_downstream_modules(module)), *tests}:
+        for name in {
+            *modules,
+            *(one for module in modules for one in self._graph.find_downstream_modules(module)),
+            *tests,
+        }:
             if sys.modules.pop(name, None) is not None:
                 package, _, attribute = name.rpartition(".")
                 vars(sys.modules[package] if package in sys.modules else ModuleType("")).pop(attribute, None)

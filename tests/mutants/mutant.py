@@ -15,8 +15,8 @@ class RottenError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`old` becomes `new` in `file`. `likely`: the test (as pytest names it, below `tests`) that is asked before the part's own, as whoever
-    knows the code would ask it first."""
+    """`old` becomes `new` in `file`. `likely`: the test (as pytest names it, below `tests`) that is asked before the part's own, as
+    whoever knows the code would ask it first."""
 
     name: str
     bug: str

@@ -94,9 +94,7 @@ def test_a_charge_that_has_ended_at_another_process_is_told_as_it_ended() -> Non
     tables = MemoryCharges()
     one, other = PaymentHandler(tables), PaymentHandler(tables)
     rooms = Rooms(one.topics)
-    asked = payment.Charge(
-        charge_id="ch", amount_minor=500, currency="GBP", payment_method="pm_card_visa", attempt=1
-    )
+    asked = payment.Charge(charge_id="ch", amount_minor=500, currency="GBP", payment_method="pm_card_visa", attempt=1)
     rooms.owned_by(one)
     assert rooms.hear(asked) == []
     (call,) = rooms.worker.launch

@@ -19,7 +19,8 @@ DEADLINE_S = 300
 HONEST = """
 from mutants.lab import Lab
 from mutants.mutant import Mutant
-harmless = Mutant("harmless", "none", "services/customer/tiers.py", "completed_orders >= from_orders", "from_orders <= completed_orders")
+file, old, new = "services/customer/tiers.py", "completed_orders >= from_orders", "from_orders <= completed_orders"
+harmless = Mutant("harmless", "none", file, old, new)
 lab = Lab()
 print(lab.try_to_kill(harmless, ("tests/unit/test_customer_domain.py",)).status)
 always = f"{folder}/test_always.py::test_it_fails"
@@ -50,6 +51,8 @@ def test_the_bug_is_found(results: dict[str, dict[str, Any]], name: str) -> None
 
 
 def test_a_change_that_changes_nothing_survives_and_a_test_that_always_fails_finds_nothing(tmp_path: Path) -> None:
-    (tmp_path / "test_always.py").write_text("def test_it_fails() -> None:\n    raise AssertionError\n", encoding="utf-8")
+    (tmp_path / "test_always.py").write_text(
+        "def test_it_fails() -> None:\n    raise AssertionError\n", encoding="utf-8"
+    )
     run = python("-c", f"folder = {str(tmp_path)!r}\n{HONEST}")
     assert run.stdout.split() == ["survived", "killed", "1"], run.stderr

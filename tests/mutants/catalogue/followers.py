@@ -96,7 +96,11 @@ NOTIFICATION: Final = (
 
 CUSTOMER_PART: Final = Part(
     "customer",
-    ("tests/unit/test_customer_domain.py", "tests/system/test_customers.py", "tests/integration/test_customer_erasure.py -k memory"),
+    (
+        "tests/unit/test_customer_domain.py",
+        "tests/system/test_customers.py",
+        "tests/integration/test_customer_erasure.py -k memory",
+    ),
     CUSTOMER,
 )
 NOTIFICATION_PART: Final = Part(

@@ -189,7 +189,8 @@ PART: Final = Part(
     (
         "tests/unit/test_messaging_schedule.py",
         " ".join(
-            f"tests/integration/test_messaging_{name}.py" for name in ("store", "runtime", "outbox", "timers", "poison", "lanes", "places")
+            f"tests/integration/test_messaging_{name}.py"
+            for name in ("store", "runtime", "outbox", "timers", "poison", "lanes", "places")
         )
         + " -k memory",
         "tests/system/test_lanes.py -k in-turn",

@@ -121,8 +121,8 @@ SERVICES: Final = (
         "released-reservation-moves-again",
         "a reservation that is not held any more is moved once more",
         "services/inventory/store.py",
-        "AND reservation.state = 'held'\nRETURNING 1\n\"\"\"\n\n# An expiry",
-        "RETURNING 1\n\"\"\"\n\n# An expiry",
+        'AND reservation.state = \'held\'\nRETURNING 1\n"""\n\n# An expiry',
+        'RETURNING 1\n"""\n\n# An expiry',
         likely="integration/test_inventory_store.py -k postgres",
     ),
     Mutant(
