@@ -1,4 +1,4 @@
-"""The hand-made bugs as patches: each fits the code as it stands, each a bug of its own. That they are found, `make mutants` shows."""
+"""The hand-made bugs as patches: each fits the code, each a bug of its own. That they are found, `make mutants` shows."""
 
 from __future__ import annotations
 

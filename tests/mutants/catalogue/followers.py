@@ -27,19 +27,12 @@ CUSTOMER: Final = (
         likely="unit/test_customer_domain.py::test_the_tier_follows_from_completed_orders",
     ),
     Mutant(
-        "erased-address-answered-again",
-        "a repeated registration is answered with name and address that were erased",
-        f"{_C}handlers.py",
-        "for kept in (self._loaded.answers, self._writes.answers):",
-        "for kept in (self._writes.answers,):",
-    ),
-    Mutant(
         "two-senders-taken-for-one",
         "commands of two senders that have the same id are taken for one",
         f"{_C}domain.py",
         "else (message.source, message.id)",
         'else ("", message.id)',
-        likely="unit/test_customer_domain.py",
+        likely="unit/test_customer_domain.py::test_a_message_under_an_orders_id_is_about_the_customer_in_its_data_and_never_recorded",
     ),
 )
 
@@ -58,7 +51,7 @@ NOTIFICATION: Final = (
         f"{_N}domain.py",
         "message_id=mail.message_id,",
         'message_id=mail.message_id.replace("@", f".{attempt.attempts}@"),',
-        likely="unit/test_notification_domain.py",
+        likely="unit/test_notification_domain.py::test_a_completed_order_asks_for_one_confirmation",
     ),
     Mutant(
         "mail-timer-without-step",

@@ -70,14 +70,6 @@ PART: Final = Part(
             likely="unit/test_inventory_domain.py::test_a_completed_order_ships_each_of_its_reservations_once",
         ),
         Mutant(
-            "held-pieces-shipped-from-the-shelf",
-            "shipping takes the pieces from what is on hand, and those that were held stay held",
-            f"{_D}domain.py",
-            "held=row.held - count, shipped=row.shipped + count",
-            "shipped=row.shipped + count",
-            likely="unit/test_inventory_domain.py::test_a_completed_order_ships_each_of_its_reservations_once",
-        ),
-        Mutant(
             "two-currencies-in-one-order",
             "lines in different currencies are held together where the order names none",
             f"{_D}domain.py",
@@ -132,14 +124,6 @@ PART: Final = Part(
             "sweep.armed_for <= at):",
             "sweep.armed_for >= at):",
             likely="unit/test_inventory_holds.py::test_a_timer_is_set_for_the_first_hold_and_not_for_each",
-        ),
-        Mutant(
-            "sweep-never-set-anew",
-            "after the first sweep no other hold is ever announced",
-            f"{_D}holds.py",
-            "timers = () if following is None else (SetTimer(sweep_key(sweep.partition), SWEEP, 0, following),)",
-            "timers: tuple[SetTimer, ...] = ()",
-            likely="unit/test_inventory_holds.py::test_an_announcement_that_nobody_answers_is_repeated_at_growing_intervals",
         ),
         Mutant(
             "sweep-remembered-over-a-change-of-owner",

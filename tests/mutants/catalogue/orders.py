@@ -42,14 +42,6 @@ WORKFLOW: Final = (
         likely="system/test_outages.py::test_an_order_cancelled_before_its_stock_is_held_gives_back_what_is_held_after_all -k v2-in-turn",
     ),
     Mutant(
-        "second-approval-rejected",
-        "an approval while the payment is under way is rejected instead of told as a duplicate",
-        f"{_D}decide.py",
-        "_S.approve,       _S.approved_already,",
-        "_S.approve,       _LATE,",
-        likely="unit/test_orders_table.py::test_every_signal_has_its_verdict_in_every_phase",
-    ),
-    Mutant(
         "deadline-runs-from-before-the-pause-ends",
         "a time for approval that begins while the order is paused is moved too far when it is resumed",
         f"{_D}decide.py",
@@ -64,14 +56,6 @@ WORKFLOW: Final = (
         "standing <= needed",
         "standing >= needed",
         likely="unit/test_orders_time.py::test_an_order_that_is_not_approved_ends_when_its_deadline_fires",
-    ),
-    Mutant(
-        "paused-order-asks",
-        "a paused order goes on asking the participants",
-        f"{_D}decide.py",
-        "says = tuple(said for said in move.says if said not in later)",
-        "says = tuple(said for said in move.says if said or later)",
-        likely="unit/test_orders_holds.py::test_a_paused_order_that_gets_its_stock_asks_for_no_line_before_it_is_resumed",
     ),
 )
 
@@ -105,14 +89,6 @@ FORWARD: Final = (
         return Move(order)
     policy""",
         likely="unit/test_orders_time.py::test_a_failure_of_an_older_attempt_says_nothing_about_the_one_under_way",
-    ),
-    Mutant(
-        "declined-counts-as-captured",
-        "a declined charge is remembered as taken, and refunded",
-        f"{_D}replies.py",
-        'refused_charge = replace(order, charge=replace(order.charge, state="none")',
-        'refused_charge = replace(order, charge=replace(order.charge, state="captured")',
-        likely="system/test_payments.py::test_a_declined_card_fails_the_order_and_takes_nothing -k v2-in-turn",
     ),
     Mutant(
         "unknown-payment-called-failed",
@@ -161,22 +137,6 @@ FORWARD: Final = (
         "order.deadline is not None and situation.message.at > order.deadline",
         "order.deadline is not None and situation.now > order.deadline",
         likely="unit/test_orders_time.py::test_an_approval_counts_by_the_moment_it_was_appended",
-    ),
-    Mutant(
-        "approval-keeps-its-deadline",
-        "the approval's deadline goes on after the approval",
-        f"{_D}state.py",
-        "self.phase is Phase.AWAITING_APPROVAL and self.approved_by is None and self.paused_at is None",
-        "self.phase is Phase.AWAITING_APPROVAL and self.paused_at is None",
-        likely="system/test_approval.py::test_an_accepted_approval_ends_the_approval_s_timer -k v2-in-turn",
-    ),
-    Mutant(
-        "waits-for-ever-for-a-recommendation",
-        "an order does not go on without a recommendation",
-        f"{_D}enrichment.py",
-        "if known.recommendations is None and known.recommend_by is not None:",
-        "if known.recommendations is None:",
-        likely="system/test_enrichment.py::test_recommendations_are_waited_for_two_seconds_and_their_absence_is_recorded -k v2-in-turn",
     ),
     Mutant(
         "verdict-lost-on-a-repeated-line",
@@ -261,14 +221,6 @@ BACK: Final = (
         "charge=replace(charge, attempt=charge.attempt + 1)",
         'charge=replace(charge, charge_id=f"{charge.charge_id}x", attempt=charge.attempt + 1)',
         likely="unit/test_orders_time.py::test_a_payment_is_tried_five_times_with_back_off_and_then_voided_before_it_is_called_failed",
-    ),
-    Mutant(
-        "compensation-repeats-its-attempt",
-        "a compensation is tried again under the number of the attempt that failed, and gets its answer again",
-        f"{_D}retries.py",
-        "compensation=replace(undo, attempt=undo.attempt + 1)",
-        "compensation=replace(undo, attempt=undo.attempt)",
-        likely="unit/test_orders_time.py::test_a_refund_that_keeps_failing_needs_attention_with_the_third_failure_and_is_never_dropped",
     ),
     Mutant(
         "hold-given-up-while-paying",

@@ -19,14 +19,6 @@ CHARGES: Final = (
         likely="unit/test_payment_voids.py::test_a_charge_that_comes_while_its_tombstone_is_being_set_is_held_back",
     ),
     Mutant(
-        "repeated-charge-called-again",
-        "a repeat of the last attempt is called again instead of answered again",
-        f"{_D}domain.py",
-        "if attempt > state.call.attempt:",
-        "if attempt >= state.call.attempt:",
-        likely="unit/test_payment_charges.py::test_every_end_of_a_call_has_its_answer_and_a_repeat_gets_it_again",
-    ),
-    Mutant(
         "unknown-outcome-not-asked-for",
         "a charge whose outcome is unknown is repeated without asking the gateway first",
         f"{_D}domain.py",
@@ -83,14 +75,6 @@ CHARGES: Final = (
         likely="unit/test_payment_performer.py::test_no_answer_in_time_is_unknown_and_so_is_a_charge_that_is_pending",
     ),
     Mutant(
-        "pending-called-failed",
-        "a charge that the gateway has not decided yet is told as failed",
-        f"{_D}performer.py",
-        'ChargeOutcome.PENDING: (End.UNKNOWN, "unknown")',
-        'ChargeOutcome.PENDING: (End.FAILED, "transient")',
-        likely="unit/test_payment_performer.py::test_no_answer_in_time_is_unknown_and_so_is_a_charge_that_is_pending",
-    ),
-    Mutant(
         "charges-survive-a-failed-commit",
         "what was decided for a commit that failed is kept in memory",
         f"{_D}handlers.py",
@@ -101,14 +85,6 @@ CHARGES: Final = (
 )
 
 REFUNDS: Final = (
-    Mutant(
-        "refunded-again-after-it-worked",
-        "a later attempt at a refund that has worked is made",
-        f"{_D}refunds.py",
-        "or known.line.under_way or known.line.end is End.REFUNDED:",
-        "or known.line.under_way:",
-        likely="unit/test_payment_refunds.py::test_a_refund_is_called_and_told_once_and_a_repeat_gets_the_answer_again",
-    ),
     Mutant(
         "refunds-beyond-the-capture",
         "several refunds give back more than was taken",
@@ -123,7 +99,7 @@ REFUNDS: Final = (
         f"{_D}refunds.py",
         "if known.line.end is End.REFUNDED:\n        return decision(state)\n    if outcome",
         "if outcome",
-        likely="unit/test_payment_refunds.py",
+        likely="unit/test_payment_refunds.py::test_a_late_capture_is_given_back_once_whatever_repeats",
     ),
     Mutant(
         "returned-twice",

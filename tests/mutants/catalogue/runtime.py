@@ -15,7 +15,7 @@ BATCHES: Final = (
         "messaging/worker.py",
         "await transaction.commit(work.commit)\n        except",
         "self.unpublished.extend(work.commit.outbox)\n                await transaction.commit(work.commit)\n        except",
-        likely=f"{_OF_THE_TALLY}outbox.py -k memory",
+        likely="integration/test_messaging_outbox.py::test_what_is_said_is_published_in_the_order_of_deciding_and_numbered_without_gaps -k memory",
     ),
     Mutant(
         "marked-before-acknowledged",
@@ -23,6 +23,7 @@ BATCHES: Final = (
         "messaging/worker.py",
         '        with self._meters.phase("publish"):',
         '        self.published_seq = max(self.published_seq, wires[-1].seq)\n        with self._meters.phase("publish"):',
+        likely="integration/test_messaging_outbox.py::test_what_the_broker_has_not_acknowledged_is_never_recorded_as_published -k memory",
     ),
     Mutant(
         "forgotten-before-acknowledged",
@@ -65,14 +66,6 @@ BATCHES: Final = (
         likely=f"{_OF_THE_TALLY}runtime.py::test_an_effect_outlives_its_process_and_ends_once -k memory",
     ),
     Mutant(
-        "offset-of-the-last-record",
-        "the stored offset is that of the last record, not of the next: it is handled again",
-        "messaging/deciding.py",
-        "self.commit.offsets[item.topic] = item.offset + 1",
-        "self.commit.offsets[item.topic] = item.offset",
-        likely=f"{_OF_THE_TALLY}runtime.py -k memory",
-    ),
-    Mutant(
         "overlapping-reads-handled-twice",
         "records that were delivered again are not passed over",
         "messaging/schedule.py",
@@ -86,7 +79,7 @@ BATCHES: Final = (
         "messaging/stamp.py",
         "derived_id(service, cause.uid, cause.id, str(index))",
         "derived_id(service, cause.uid, cause.id)",
-        likely="system/test_approval.py -k v2-in-turn",
+        likely="system/test_approval.py::test_an_approved_order_is_charged_once_shipped_and_confirmed_by_one_mail -k v2-in-turn",
     ),
     Mutant(
         "misplaced-command-decided-where-it-is",
@@ -110,7 +103,7 @@ BATCHES: Final = (
         "messaging/worker.py",
         "                del words[id(item)]\n                read[place] = None",
         "                del words[id(item)]",
-        likely=f"{_OF_THE_TALLY}lanes.py -k memory",
+        likely="integration/test_messaging_lanes.py::test_a_letter_that_is_replayed_twice_is_handled_once -k memory",
     ),
 )
 
@@ -121,7 +114,7 @@ TIMERS: Final = (
         "messaging/schedule.py",
         "if not _all_seen(waiting[0].due_at, buffers, position, barrier):",
         "if record is not None and not _all_seen(waiting[0].due_at, buffers, position, barrier):",
-        likely="unit/test_messaging_schedule.py",
+        likely="unit/test_messaging_schedule.py::test_no_timer_fires_before_a_record_that_was_appended_by_its_deadline",
     ),
     Mutant(
         "barrier-of-the-same-moment",
@@ -129,7 +122,7 @@ TIMERS: Final = (
         "messaging/schedule.py",
         "barrier.at <= due_at",
         "barrier.at < due_at",
-        likely="unit/test_messaging_schedule.py",
+        likely="unit/test_messaging_schedule.py::test_no_timer_fires_before_a_record_that_was_appended_by_its_deadline",
     ),
     Mutant(
         "replaced-timer-fires",
@@ -137,15 +130,7 @@ TIMERS: Final = (
         "messaging/deciding.py",
         "if (item.key, item.name) in commit.timers or (item.key, item.name) in self._touched:",
         "if (item.key, item.name) in self._touched:",
-        likely=f"{_OF_THE_TALLY}timers.py -k memory",
-    ),
-    Mutant(
-        "timer-fires-again",
-        "a timer that has fired is still there",
-        "messaging/deciding.py",
-        "commit.timers[item.key, item.name] = CancelTimer(item.key, item.name)",
-        "commit.timers.pop((item.key, item.name), None)",
-        likely=f"{_OF_THE_TALLY}timers.py::test_a_timer_fires_once_and_only_when_it_is_due -k memory",
+        likely="integration/test_messaging_timers.py::test_a_due_timer_that_a_record_of_the_same_batch_replaces_does_not_fire_and_the_new_one_stays -k memory",
     ),
     Mutant(
         "failed-timer-is-dropped",
@@ -164,7 +149,7 @@ IN_MEMORY: Final = (
         "messaging/memory.py",
         "owned = replace(owned, epoch=owned.epoch + 1,",
         "owned = replace(owned, epoch=max(owned.epoch, 1),",
-        likely=f"{_OF_THE_TALLY}store.py -k memory",
+        likely="integration/test_messaging_store.py::test_whoever_owned_the_partition_before_changes_nothing_any_more -k memory",
     ),
     Mutant(
         "memory-fence-without-offsets",
@@ -172,7 +157,7 @@ IN_MEMORY: Final = (
         "messaging/memory.py",
         "if owned is None or not held or any(owned.offsets[t] != commit.expected[t] for t in commit.offsets):",
         "if owned is None or not held:",
-        likely=f"{_OF_THE_TALLY}store.py -k memory",
+        likely="integration/test_messaging_store.py::test_a_batch_that_did_not_go_on_from_the_stored_offsets_changes_nothing -k memory",
     ),
     Mutant(
         "memory-forgets-the-unpublished",
@@ -180,7 +165,7 @@ IN_MEMORY: Final = (
         "messaging/memory.py",
         "if at < older_than and seq <= published][:limit]",
         "if at < older_than][:limit]",
-        likely=f"{_OF_THE_TALLY}store.py -k memory",
+        likely="integration/test_messaging_store.py::test_what_is_not_published_is_never_forgotten_and_what_is_stays_for_its_time -k memory",
     ),
 )
 

@@ -16,7 +16,7 @@ RUNTIME: Final = (
         _RUNTIME,
         "SET epoch = o.epoch + 1, owner",
         "SET epoch = o.epoch, owner",
-        likely=_STORE,
+        likely="integration/test_messaging_store.py::test_whoever_owned_the_partition_before_changes_nothing_any_more -k postgres",
     ),
     Mutant(
         "older-owner-commits",
@@ -24,7 +24,7 @@ RUNTIME: Final = (
         _RUNTIME,
         "WHERE partition = $1 AND epoch = $2 AND offsets @> $4::jsonb",
         "WHERE partition = $1 AND epoch >= $2 AND offsets @> $4::jsonb",
-        likely=_STORE,
+        likely="integration/test_messaging_store.py::test_whoever_owned_the_partition_before_changes_nothing_any_more -k postgres",
     ),
     Mutant(
         "fence-without-offsets",
@@ -32,7 +32,7 @@ RUNTIME: Final = (
         _RUNTIME,
         "AND offsets @> $4::jsonb",
         "AND $4::jsonb IS NOT NULL",
-        likely=_STORE,
+        likely="integration/test_messaging_store.py::test_a_batch_that_did_not_go_on_from_the_stored_offsets_changes_nothing -k postgres",
     ),
     Mutant(
         "older-owner-marks",
@@ -40,7 +40,7 @@ RUNTIME: Final = (
         _RUNTIME,
         "acked = $4::jsonb\n    WHERE partition = $1 AND epoch = $2",
         "acked = $4::jsonb\n    WHERE partition = $1 AND epoch >= $2",
-        likely=_STORE,
+        likely="integration/test_messaging_store.py::test_whoever_owned_the_partition_before_changes_nothing_any_more -k postgres",
     ),
     Mutant(
         "unpublished-rows-forgotten",
@@ -48,7 +48,7 @@ RUNTIME: Final = (
         _RUNTIME,
         "seq <= (SELECT published_seq FROM partition_ownership WHERE partition = $1)",
         "seq <= (SELECT next_seq FROM partition_ownership WHERE partition = $1)",
-        likely=_STORE,
+        likely="integration/test_messaging_store.py::test_what_is_not_published_is_never_forgotten_and_what_is_stays_for_its_time -k postgres",
     ),
     Mutant(
         "timer-not-replaced",
@@ -56,7 +56,7 @@ RUNTIME: Final = (
         _RUNTIME,
         "ON CONFLICT (partition, key, name) DO UPDATE SET step = excluded.step, due_at = excluded.due_at",
         "ON CONFLICT (partition, key, name) DO NOTHING",
-        likely=_STORE,
+        likely="integration/test_messaging_store.py::test_a_timer_that_is_set_again_is_the_new_one_with_its_step -k postgres",
     ),
     Mutant(
         "timer-keeps-its-old-step",
@@ -64,7 +64,7 @@ RUNTIME: Final = (
         _RUNTIME,
         "DO UPDATE SET step = excluded.step, due_at = excluded.due_at",
         "DO UPDATE SET due_at = excluded.due_at",
-        likely=_STORE,
+        likely="integration/test_messaging_store.py::test_a_timer_that_is_set_again_is_the_new_one_with_its_step -k postgres",
     ),
     Mutant(
         "effect-never-over",
@@ -72,7 +72,7 @@ RUNTIME: Final = (
         "messaging/postgres_statement.py",
         'parts.append(Part("effects_gone", sql.END_EFFECTS, (commit.partition, sorted(done)), None))',
         'parts.append(Part("effects_gone", sql.END_EFFECTS, (commit.partition, []), None))',
-        likely=_STORE,
+        likely="integration/test_messaging_store.py::test_an_effect_is_asked_for_until_its_end_is_recorded -k postgres",
     ),
     Mutant(
         "rows-not-counted",
@@ -91,7 +91,7 @@ SERVICES: Final = (
         "services/orders/store.py",
         "WHERE o.version = excluded.version - 1",
         "WHERE o.version <= excluded.version",
-        likely="integration/test_orders_store.py -k postgres",
+        likely="integration/test_orders_store.py::test_an_order_that_is_not_as_it_was_read_is_not_written -k postgres",
     ),
     Mutant(
         "verdict-changed-afterwards",
@@ -99,7 +99,7 @@ SERVICES: Final = (
         "services/orders/store.py",
         "WHERE c.accepted IS NULL",
         "WHERE c.accepted IS NULL OR c.at IS NOT NULL",
-        likely="integration/test_orders_store.py -k postgres",
+        likely="integration/test_orders_store.py::test_a_verdict_is_settled_once_and_never_changed -k postgres",
     ),
     Mutant(
         "forgotten-lock-order",
