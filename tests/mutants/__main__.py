@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
         print(as_markdown(json.loads(options.table.read_text(encoding="utf-8"))))
         return 0
     todo = chosen(options.only, options.part, options.fast)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # whatever was started is stopped
     results = run(todo)
     found = report(todo, results)
     if options.json is not None:

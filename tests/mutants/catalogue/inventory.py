@@ -102,28 +102,12 @@ PART: Final = Part(
             likely="unit/test_inventory_holds.py::test_an_older_extension_shortens_nothing",
         ),
         Mutant(
-            "timely-extension-overlooked",
-            "a hold that was extended in time is announced as over",
-            f"{_D}holds.py",
-            "over = [row for row in rows if _is_over(row, fired.due_at)]",
-            'over = [row for row in rows if row.state == "held"]',
-            likely="integration/test_inventory_expiry.py::test_what_its_own_batch_releases_ships_or_extends_is_not_announced -k memory",
-        ),
-        Mutant(
             "announced-only-once",
             "an expiry whose announcement was not answered is never announced again",
             f"{_D}holds.py",
             "announced=row.announced + 1, announce_at=_next_announcement(row, now)",
             "announced=row.announced + 1, announce_at=None",
             likely="unit/test_inventory_holds.py::test_an_announcement_that_nobody_answers_is_repeated_at_growing_intervals",
-        ),
-        Mutant(
-            "sweep-stands-too-late",
-            "the partition's timer is not moved to a hold that expires earlier",
-            f"{_D}holds.py",
-            "sweep.armed_for <= at):",
-            "sweep.armed_for >= at):",
-            likely="unit/test_inventory_holds.py::test_a_timer_is_set_for_the_first_hold_and_not_for_each",
         ),
         Mutant(
             "sweep-remembered-over-a-change-of-owner",

@@ -138,14 +138,6 @@ FORWARD: Final = (
         "order.deadline is not None and situation.now > order.deadline",
         likely="unit/test_orders_time.py::test_an_approval_counts_by_the_moment_it_was_appended",
     ),
-    Mutant(
-        "verdict-lost-on-a-repeated-line",
-        "who asked again for a line that was undecided is never told",
-        f"{_D}move.py",
-        "duplicate=True),) * repeats",
-        "duplicate=True),) * min(repeats, 0)",
-        likely="system/test_repeats.py::test_a_repeat_of_an_undecided_line_waits_for_its_verdict -k v2-in-turn",
-    ),
 )
 
 BACK: Final = (
@@ -164,14 +156,6 @@ BACK: Final = (
         "return (*order.reservations, *(line.reservation_id for line in order.pending))",
         "return order.reservations",
         likely="system/test_approval.py::test_a_line_undecided_when_the_order_ends_is_too_late_and_its_stock_is_free_again -k v2-in-turn",
-    ),
-    Mutant(
-        "stock-asked-for-never-released",
-        "an order that is cancelled while its stock is asked for does not give it back",
-        f"{_D}compensation.py",
-        'return (business_id("rsv", order.order_id, "0"),)  # added lines are asked for only after it',
-        "return ()",
-        likely="system/test_outages.py::test_an_order_cancelled_before_its_stock_is_held_gives_back_what_is_held_after_all -k v2-in-turn",
     ),
     Mutant(
         "released-before-refunded",

@@ -159,14 +159,6 @@ IN_MEMORY: Final = (
         "if owned is None or not held:",
         likely="integration/test_messaging_store.py::test_a_batch_that_did_not_go_on_from_the_stored_offsets_changes_nothing -k memory",
     ),
-    Mutant(
-        "memory-forgets-the-unpublished",
-        "rows of the outbox in memory are forgotten when they are old, published or not",
-        "messaging/memory.py",
-        "if at < older_than and seq <= published][:limit]",
-        "if at < older_than][:limit]",
-        likely="integration/test_messaging_store.py::test_what_is_not_published_is_never_forgotten_and_what_is_stays_for_its_time -k memory",
-    ),
 )
 
 PART: Final = Part(

@@ -118,14 +118,6 @@ SERVICES: Final = (
         likely="integration/test_inventory_concurrency.py",
     ),
     Mutant(
-        "released-reservation-moves-again",
-        "a reservation that is not held any more is moved once more",
-        "services/inventory/store.py",
-        'AND reservation.state = \'held\'\nRETURNING 1\n"""\n\n# An expiry',
-        'RETURNING 1\n"""\n\n# An expiry',
-        likely="integration/test_inventory_store.py -k postgres",
-    ),
-    Mutant(
         "charge-overwritten",
         "a charge is written over whatever somebody else has made of it meanwhile",
         "services/payment/store.py",
