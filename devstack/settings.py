@@ -35,6 +35,15 @@ def database_variable(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """One more way into the broker: a port, and the port that whoever comes that way is told to come back to."""
+
+    name: str
+    port: int
+    advertised_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A stack: its folder, its ports, and which broker and databases it uses instead of its own."""
 
@@ -44,6 +53,7 @@ class Settings:
     external_bootstrap: str | None = None
     external_databases: Mapping[str, str] = field(default_factory=dict)
     postgres_bin: Path | None = None
+    listeners: tuple[Listener, ...] = ()
 
     @property
     def bootstrap(self) -> str:

@@ -1,0 +1,117 @@
+"""`python -m chaos`: the kill run and the recovery run. Exit codes: 0 nothing was lost, 1 a promise was broken, 2 could not run,
+3 invalid (something that was planned did not happen)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any, Final
+
+import typer
+import uvloop
+from rich.console import Console
+
+from chaos import acts
+from chaos.errors import ChaosError, Exit
+from chaos.faults import Done
+from chaos.plan import Fault, Kind, kill_run, one_by_one
+from chaos.results import HOME, Rounds, commit, print_summary, worst
+from chaos.round import Setup, play
+from chaos.sender import Mix
+from devstack.errors import DevstackError
+from messaging.logs import LogSettings, configure
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+console = Console(stderr=True, highlight=False)
+
+SeedOption = Annotated[str, typer.Option(help="Decides the plan.")]
+RateOption = Annotated[float, typer.Option(min=1, help="Orders per second.")]
+RoundsOption = Annotated[int, typer.Option(min=1, help="How often, each time on a fresh stack; played ones are kept.")]
+RunOption = Annotated[str | None, typer.Option(help="The folder of the results. Default: commit and parameters.")]
+_TAIL_S: Final = 10.0
+#: One fault at a time: the load is sent in runs of this length.
+_RUN_S: Final = 30.0
+
+
+@app.command("kill-run")
+def kill_run_command(
+    seed: SeedOption = "1",
+    kills: Annotated[int, typer.Option(min=1, help="kill -9 in each round; as many other faults come between.")] = 20,
+    seconds: Annotated[float, typer.Option(min=10, help="The length of a round's plan.")] = 120,
+    rate: RateOption = 50.0,
+    rounds: RoundsOption = 1,
+    run: RunOption = None,
+) -> None:
+    """Kill, stop and cut everything under load, whatever it meets; then audit."""
+    name = run or f"{commit()}-seed-{seed}-{kills}-kills-in-{seconds:g}-s"
+    kept = Rounds("kill-run", name, {"seed": seed, "kills": kills, "seconds": seconds})
+
+    def faults(number: int) -> Sequence[Fault]:
+        return kill_run(f"{seed}-{number}", kills, seconds)
+
+    _play_all(kept, rounds, faults, rate, together=True)
+
+
+@app.command("recovery")
+def recovery_command(
+    seed: SeedOption = "1",
+    kinds: Annotated[str, typer.Option(help="With commas; see chaos/plan.py.")] = ",".join(Kind),
+    each: Annotated[int, typer.Option(min=1, help="Of each kind in a round; of services, PostgreSQL and Kafka.")] = 5,
+    rate: RateOption = 50.0,
+    rounds: RoundsOption = 6,
+    run: RunOption = None,
+) -> None:
+    """One fault at a time: how soon is the next new order through?"""
+    wanted = tuple(Kind(kind) for kind in kinds.split(","))
+    name = run or f"{commit()}-seed-{seed}-{each}-{'-'.join(wanted)}"
+    kept = Rounds("recovery", name, {"seed": seed, "each": each})
+
+    def faults(number: int) -> Sequence[Fault]:
+        return one_by_one(f"{seed}-{number}", wanted, each)
+
+    _play_all(kept, rounds, faults, rate, together=False)
+
+
+def _play_all(kept: Rounds, rounds: int, faults: Any, rate: float, *, together: bool) -> None:
+    configure(LogSettings(level="ERROR"), "chaos", f"chaos-{os.getpid()}", {"aiokafka": logging.CRITICAL + 1})
+    results: list[dict[str, Any]] = []
+    for number in range(1, rounds + 1):
+        played = kept.played(number)
+        if played is None:
+            try:
+                played = uvloop.run(_round(kept, number, faults(number), rate, together))
+            except (ChaosError, DevstackError) as error:
+                console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+                raise typer.Exit(Exit.COULD_NOT_RUN) from None
+        results.append(played)
+    print_summary(console, results)
+    console.print(f"results: {kept.folder}")
+    raise typer.Exit(worst(results))
+
+
+async def _round(kept: Rounds, number: int, faults: Sequence[Fault], rate: float, together: bool) -> dict[str, Any]:
+    began = time.monotonic()
+    log: list[Done] = []
+
+    def say(line: str) -> None:
+        console.print(f"{time.monotonic() - began:6.1f} {line}", markup=False, soft_wrap=True)
+
+    say(f"round {number}: {len(faults)} faults")
+    length_s = max(fault.at_s + fault.lasts_s for fault in faults) + _TAIL_S if together else _RUN_S
+    setup = Setup(
+        home=HOME,
+        folder=kept.folder / f"round-{number:02d}",
+        mix=Mix(rate),
+        seed=number,
+        first_s=length_s,
+        later_s=_TAIL_S if together else _RUN_S,
+    )
+    act = partial(acts.together if together else acts.one_by_one, faults=faults, log=log)
+    return kept.write(number, await play(setup, act, say), log)
+
+
+if __name__ == "__main__":
+    app()
