@@ -7,7 +7,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from chaos.wire import Seen, Watch
 
@@ -110,12 +110,16 @@ class _End(asyncio.Protocol):
     def __init__(self, way: _Way) -> None:
         self.transport: asyncio.Transport | None = None
         self._way = way
+        # What came before the connection was made.
+        self._early: list[bytes] = []
         self._late: deque[tuple[float, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are asyncio's by duck typing alone.
+        self.transport = cast(asyncio.Transport, transport)
+        for data in self._early:
+            self._send(data)
         self._way.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -132,6 +136,9 @@ class _End(asyncio.Protocol):
 
     def write(self, data: bytes, delay_s: float, stalled: bool) -> bool:
         """Write now, or later; returns whether later. What is late stays in order."""
+        if self.transport is None:
+            self._early.append(data)
+            return False
         if not self._late and not stalled and delay_s == 0:
             self._send(data)
             return False
@@ -180,7 +187,6 @@ class _Way:
     def made(self, end: _End) -> None:
         assert end.transport is not None
         if end is self.client:
-            end.transport.pause_reading()
             self._proxy.opened(self)
             self._connecting = asyncio.get_running_loop().create_task(self._reach())
         elif self.client.transport is None or self.client.transport.is_closing():
@@ -191,9 +197,6 @@ class _Way:
             await self._proxy.connect(self)
         except OSError:
             self.abort()
-            return
-        if self.client.transport is not None and not self.client.transport.is_closing():
-            self.client.transport.resume_reading()
 
     def heard(self, end: _End, data: bytes) -> None:
         if self.silent:
@@ -242,7 +245,7 @@ class _Way:
     def lost(self) -> None:
         """One end is gone: so is the other, unless nothing is told on this way any more."""
         if not self.silent:
-            self._end(asyncio.Transport.close)
+            self._end(_close)
         elif all(end.transport is None or end.transport.is_closing() for end in (self.client, self.server)):
             self._proxy.ended(self)
 
@@ -257,6 +260,10 @@ class _Way:
         for end in (self.client, self.server):
             if end.transport is not None and not end.transport.is_closing():
                 how(end.transport)
+
+
+def _close(transport: asyncio.Transport) -> None:
+    transport.close()
 
 
 def _reset(transport: asyncio.Transport) -> None:
