@@ -1,32 +1,35 @@
-"""`python -m chaos`: the kill run and the recovery run. Exit codes: 0 nothing was lost, 1 a promise was broken, 2 could not run,
-3 invalid (something that was planned did not happen)."""
+"""`python -m chaos`: the kill run, the recovery run and the crash points.
+
+Exit codes: 0 nothing was lost, 1 a promise was broken, 2 could not run, 3 invalid (something that was planned did not happen).
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final
 
 import typer
 import uvloop
 from rich.console import Console
 
-from chaos import acts
+from chaos import acts, cells, crashing
 from chaos.errors import ChaosError, Exit
 from chaos.faults import Done
 from chaos.plan import Fault, Kind, kill_run, one_by_one
 from chaos.results import HOME, Rounds, commit, print_summary, worst
-from chaos.round import Setup, play
+from chaos.round import Say, Setup, play
 from chaos.sender import Mix
 from devstack.errors import DevstackError
+from messaging.crash_points import VARIABLE
 from messaging.logs import LogSettings, configure
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 console = Console(stderr=True, highlight=False)
 
+Round = Callable[[int, Say], Awaitable[dict[str, Any]]]
 SeedOption = Annotated[str, typer.Option(help="Decides the plan.")]
 RateOption = Annotated[float, typer.Option(min=1, help="Orders per second.")]
 RoundsOption = Annotated[int, typer.Option(min=1, help="How often, each time on a fresh stack; played ones are kept.")]
@@ -52,7 +55,7 @@ def kill_run_command(
     def faults(number: int) -> Sequence[Fault]:
         return kill_run(f"{seed}-{number}", kills, seconds)
 
-    _play_all(kept, rounds, faults, rate, together=True)
+    _play_all(kept, rounds, _faults_round(kept, faults, rate, together=True))
 
 
 @app.command("recovery")
@@ -72,17 +75,64 @@ def recovery_command(
     def faults(number: int) -> Sequence[Fault]:
         return one_by_one(f"{seed}-{number}", wanted, each)
 
-    _play_all(kept, rounds, faults, rate, together=False)
+    _play_all(kept, rounds, _faults_round(kept, faults, rate, together=False))
 
 
-def _play_all(kept: Rounds, rounds: int, faults: Any, rate: float, *, together: bool) -> None:
+@app.command("crash-points")
+def crash_points_command(
+    seed: SeedOption = "1",
+    fast: Annotated[bool, typer.Option("--fast", help="Every point once, in one round, instead of all cells.")] = False,
+    times: Annotated[int, typer.Option(min=1, help="How often every cell is hit.")] = 3,
+    rate: RateOption = 25.0,
+    at_once: Annotated[int, typer.Option(min=1, help="Services that come to grief at a time.")] = 2,
+    rounds: Annotated[int | None, typer.Option(help="Only so many of the rounds, from the first one.")] = None,
+    run: RunOption = None,
+) -> None:
+    """Have each service killed, frozen and in error at every point of the runtime; then audit."""
+    plan = (cells.fast(seed),) if fast else cells.long(seed, times)
+    kept = Rounds("crash-points", run or f"{commit()}-seed-{seed}-{'fast' if fast else times}", {"seed": seed})
+
+    async def one(number: int, say: Say) -> dict[str, Any]:
+        wanted = plan[number - 1]
+        folder, hits = kept.folder / f"round-{number:02d}", list[crashing.Hit]()
+        folder.mkdir(parents=True, exist_ok=True)
+        frozen = tuple(dict.fromkeys(cell.service for cell in wanted if cell.kind == cells.FREEZE))
+        setup = Setup(HOME, folder, Mix(rate), number, _RUN_S, _RUN_S, env={VARIABLE: str(folder)}, standbys=frozen)
+        say(f"round {number} of {len(plan)}: {len(wanted)} cells")
+        result = await play(setup, lambda scene: crashing.crash(scene, wanted, folder, hits, at_once), say)
+        return {**result, "hits": [hit.row() for hit in hits]}
+
+    _play_all(kept, rounds or len(plan), one)
+
+
+def _faults_round(kept: Rounds, plan: Callable[[int], Sequence[Fault]], rate: float, *, together: bool) -> Round:
+    async def one(number: int, say: Say) -> dict[str, Any]:
+        faults, log = plan(number), list[Done]()
+        say(f"round {number}: {len(faults)} faults")
+        first_s = max(fault.at_s + fault.lasts_s for fault in faults) + _TAIL_S if together else _RUN_S
+        folder = kept.folder / f"round-{number:02d}"
+        setup = Setup(HOME, folder, Mix(rate), number, first_s, _TAIL_S if together else _RUN_S)
+        act = acts.together if together else acts.one_by_one
+        result = await play(setup, lambda scene: act(scene, faults, log), say)
+        return {**result, "faults": [done.row() for done in log]}
+
+    return one
+
+
+def _play_all(kept: Rounds, rounds: int, one: Round) -> None:
+    """Play what was not played yet, and sum up."""
     configure(LogSettings(level="ERROR"), "chaos", f"chaos-{os.getpid()}", {"aiokafka": logging.CRITICAL + 1})
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        console.print(f"{time.monotonic() - began:6.1f} {line}", markup=False, soft_wrap=True)
+
     results: list[dict[str, Any]] = []
     for number in range(1, rounds + 1):
         played = kept.played(number)
         if played is None:
             try:
-                played = uvloop.run(_round(kept, number, faults(number), rate, together))
+                played = kept.write(number, uvloop.run(one(number, say)))
             except (ChaosError, DevstackError) as error:
                 console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
                 raise typer.Exit(Exit.COULD_NOT_RUN) from None
@@ -90,27 +140,6 @@ def _play_all(kept: Rounds, rounds: int, faults: Any, rate: float, *, together: 
     print_summary(console, results)
     console.print(f"results: {kept.folder}")
     raise typer.Exit(worst(results))
-
-
-async def _round(kept: Rounds, number: int, faults: Sequence[Fault], rate: float, together: bool) -> dict[str, Any]:
-    began = time.monotonic()
-    log: list[Done] = []
-
-    def say(line: str) -> None:
-        console.print(f"{time.monotonic() - began:6.1f} {line}", markup=False, soft_wrap=True)
-
-    say(f"round {number}: {len(faults)} faults")
-    length_s = max(fault.at_s + fault.lasts_s for fault in faults) + _TAIL_S if together else _RUN_S
-    setup = Setup(
-        home=HOME,
-        folder=kept.folder / f"round-{number:02d}",
-        mix=Mix(rate),
-        seed=number,
-        first_s=length_s,
-        later_s=_TAIL_S if together else _RUN_S,
-    )
-    act = partial(acts.together if together else acts.one_by_one, faults=faults, log=log)
-    return kept.write(number, await play(setup, act, say), log)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import psutil
@@ -34,6 +34,10 @@ class Done:
     over_at: float
     evidence: dict[str, Any] = field(default_factory=dict)
     recovered_s: float | None = None
+
+    def row(self) -> dict[str, Any]:
+        """As it stands in the result."""
+        return {**asdict(self), **asdict(self.fault)}
 
 
 class Saboteur:
@@ -62,13 +66,10 @@ class Saboteur:
                 raise DidNotHappenError(f"{fault.label}: process {error.pid} was gone before") from None
 
     async def _running(self, name: str) -> psutil.Process:
-        deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline:
-            found = await self._room.process(name)
-            if found.pid is not None and found.state == "ready":
-                return psutil.Process(found.pid)
-            await asyncio.sleep(_POLL_S)
-        raise DidNotHappenError(f"{name} did not run in time: there was nobody to meet")
+        found = await self._room.process_ready(name)
+        if found.pid is None:
+            raise DidNotHappenError(f"{name} does not run: there was nobody to meet")
+        return psutil.Process(found.pid)
 
     async def _kill(self, fault: Fault) -> Done:
         process = await self._running(fault.target)

@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos.errors import Exit
-from chaos.faults import Done
 from chaos.plan import BACKENDS, NEEDED, Kind
 from devstack.settings import CLONE
 
@@ -55,7 +53,7 @@ class Rounds:
         found: dict[str, Any] = json.loads(self.path(number).read_text())
         return None if found["exit"] == Exit.INVALID else found
 
-    def write(self, number: int, result: Mapping[str, Any], log: Sequence[Done] = ()) -> dict[str, Any]:
+    def write(self, number: int, result: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the round's result."""
         self.folder.mkdir(parents=True, exist_ok=True)
         document = {
@@ -65,7 +63,6 @@ class Rounds:
             "at": datetime.now(UTC).isoformat(),
             **self._about,
             **result,
-            "faults": [{**asdict(done), **asdict(done.fault)} for done in log],
         }
         making = self.path(number).with_suffix(".making")
         making.write_text(json.dumps(document, indent=1, default=str))
@@ -85,8 +82,10 @@ def print_summary(console: Console, results: Sequence[Mapping[str, Any]]) -> Non
     """All rounds in one table, and whatever went wrong."""
     times: dict[str, list[float | None]] = defaultdict(list)
     for result in results:
-        for fault in result["faults"]:
+        for fault in result.get("faults", ()):
             times[group_of(fault["kind"], fault["target"])].append(fault["recovered_s"])
+        for hit in result.get("hits", ()):
+            times[f"{hit['kind']} {hit['point']}"].append(hit["recovered_s"])
     table = Table(title="Next new order through after the end of the fault, seconds", box=None, pad_edge=False)
     for column in ("fault", "times", "p50", "p99", "most"):
         table.add_column(column, justify="left" if column == "fault" else "right")
@@ -96,10 +95,11 @@ def print_summary(console: Console, results: Sequence[Mapping[str, Any]]) -> Non
     console.print(table)
     for result in results:
         load, audit = result["load"], result["audit"]
-        kills = sum(fault["kind"] == Kind.KILL for fault in result["faults"])
+        done = [*result.get("faults", ()), *result.get("hits", ())]
+        kills = sum(fault["kind"] == Kind.KILL for fault in done)
         console.print(
             f"round {result['round']} of {result['commit']}: {load['orders']} orders at {load['kept_rate_per_s']}/s "
-            f"(asked {load['asked_rate_per_s']:g}), {kills} kills of {len(result['faults'])} faults in {result['acted_s']:.0f} s; "
+            f"(asked {load['asked_rate_per_s']:g}), {kills} kills of {len(done)} faults in {result['acted_s']:.0f} s; "
             f"audit of {audit.get('orders', 0)} orders: {len(audit.get('breaches', ()))} breaches; "
             f"{Exit(result['exit']).name}"
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from chaos.plan import KAFKA, LINKS, Link
 from chaos.proxy import LOOPBACK, Proxy
 from chaos.wire import CommitWatch, ProduceWatch
 from devstack.control import ProcessStatus, StackStatus
+from devstack.errors import NotReadyError
 from devstack.ports import free_offset, is_free
 from devstack.processes import ProcessSpec, service_processes
 from devstack.progress import Report
@@ -25,18 +27,21 @@ from devstack.stack import Stack
 #: Below what the system hands out by itself, so that nobody takes the broker's port while it is dead.
 _PORTS: Final = range(21_000, 30_000)
 _READY_S: Final = 180.0
+_POLL_S: Final = 0.05
 
 
 class Room:
     """The stack, its proxies by their links' names, and what a client of it needs to know.
 
-    `env` is added to every service's environment. Its clients (the sender, the audit) go to broker and databases directly.
+    `env` is added to every service's environment; each service in `standbys` has a second process, named like it with `-2`. Its
+    clients (the sender, the audit) go to broker and databases directly.
     """
 
-    def __init__(self, home: Path, env: Mapping[str, str], report: Report) -> None:
+    def __init__(self, home: Path, env: Mapping[str, str], standbys: Sequence[str], report: Report) -> None:
         self.proxies: dict[str, Proxy] = {}
         self._home = home
         self._env = env
+        self._standbys = standbys
         self._report = report
         self._stack: Stack | None = None
 
@@ -83,6 +88,16 @@ class Room:
         """Wait until everything runs. Raises `DevstackError`."""
         await asyncio.to_thread(self.stack.wait_until_ready, _READY_S)
 
+    async def process_ready(self, name: str) -> ProcessStatus:
+        """Wait until this process runs. Raises `NotReadyError`."""
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            found = await self.process(name)
+            if found.state == "ready":
+                return found
+            await asyncio.sleep(_POLL_S)
+        raise NotReadyError(f"{name} does not come up within {_READY_S:.0f} s; see {found.log}.")
+
     async def _open(self, link: Link, ports: list[int], listeners: list[Listener]) -> None:
         if link.backend == KAFKA:
             port = ports.pop()
@@ -104,7 +119,8 @@ class Room:
     def _bring_up(self) -> None:
         self.stack.down(wipe=True, report=self._report)
         self.stack.up(only_backends=True, report=self._report, timeout_s=_READY_S)
-        self.stack.extend(tuple(map(self._through_proxies, service_processes(self.stack.settings))), self._report)
+        specs = tuple(map(self._through_proxies, service_processes(self.stack.settings)))
+        self.stack.extend((*specs, *(_second(spec) for spec in specs if spec.name in self._standbys)), self._report)
         self.stack.wait_until_ready(_READY_S)
 
     def _through_proxies(self, spec: ProcessSpec) -> ProcessSpec:
@@ -124,6 +140,14 @@ class Room:
         finally:
             for proxy in self.proxies.values():
                 proxy.close()
+
+
+def _second(spec: ProcessSpec) -> ProcessSpec:
+    """Another process of the same service, with a port and a membership in the group of its own."""
+    url = f"http://{LOOPBACK}:{_free_ports(1)[0]}"
+    member = f"{spec.env['KAFKA_GROUP_INSTANCE_ID']}-2"
+    env = {**spec.env, "HTTP_PORT": url.rpartition(":")[2], "KAFKA_GROUP_INSTANCE_ID": member}
+    return spec.model_copy(update={"name": f"{spec.name}-2", "env": env, "address": url, "target": f"{url}/readyz"})
 
 
 def _forget_other_stacks() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,7 @@ class Setup:
     later_s: float
     payment_failure_rate: float = 0.05
     env: Mapping[str, str] = field(default_factory=dict)
+    standbys: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ async def play(setup: Setup, act: Callable[[Scene], Awaitable[None]], say: Say) 
     setup.folder.mkdir(parents=True, exist_ok=True)
     began, verdict, acted_s = time.monotonic(), Verdict(), 0.0
     env = {"PAYMENT_FAILURE_RATE": str(setup.payment_failure_rate), **setup.env}
-    async with Room(setup.home, env, say) as room:
+    async with Room(setup.home, env, setup.standbys, say) as room:
         sender = Sender(setup.mix, setup.seed, setup.folder, room.environment)
         sending = asyncio.create_task(sender.run(setup.first_s, setup.later_s))
         try:

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Protocol
 
 from chaos.errors import ChaosError
-from chaos.faults import Done
 from devstack.settings import CLONE
 
 START: Final = "orders.start-order.v1"
@@ -45,6 +44,21 @@ class Mix:
         }
 
 
+class Recovery(Protocol):
+    """What is recovered from: from when on (seconds since 1970), and after how long the first order was through."""
+
+    over_at: float
+    recovered_s: float | None
+
+
+@dataclass(slots=True)
+class Since:
+    """The plainest one."""
+
+    over_at: float
+    recovered_s: float | None = None
+
+
 class Follower:
     """Reads the records while they grow: when orders were sent and when they were through."""
 
@@ -55,7 +69,7 @@ class Follower:
         self._files: dict[Path, BinaryIO] = {}
         self._partial: dict[Path, bytes] = {}
         self._open: dict[str, float] = {}
-        self._waiting: list[Done] = []
+        self._waiting: list[Recovery] = []
 
     def follow(self, path: Path) -> None:
         """Read this record too."""
@@ -63,8 +77,8 @@ class Follower:
         self._files[path] = path.open("rb")
         self._partial[path] = b""
 
-    def recovery_of(self, done: Done) -> None:
-        """Note in this fault when the first order is through that was sent after its end."""
+    def recovery_of(self, done: Recovery) -> None:
+        """Note there when the first order is through that was sent after its end."""
         self._waiting.append(done)
 
     @property

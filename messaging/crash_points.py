@@ -104,7 +104,7 @@ class _Trap:
             case "error":
                 raise TransientStoreError("a test has it so")
             case _:
-                raise CrashPointError(line.split()[0])
+                raise CrashPointError(line.split(maxsplit=1)[0])
 
 
 _trap: _Trap | None = None
