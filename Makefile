@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench audit lock format clean
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench chaos proof-fast proof audit lock format clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -65,6 +65,16 @@ format: setup ## format the code
 
 bench: setup ## load and cost per order on a stack of its own (see benchmarks/)
 	@$(BIN)/python -m benchmarks
+
+chaos: setup ## kill, stop and cut everything under load, then audit: 20 kills in 2 minutes (CHAOS="--kills 50 --rounds 8 ...", docs/guarantees.md)
+	@$(BIN)/python -m chaos kill-run $(CHAOS)
+
+proof-fast: setup ## every crash point of the runtime once, and the kill run; some minutes
+	@$(BIN)/python -m chaos crash-points --fast
+	@$(BIN)/python -m chaos kill-run
+
+proof: setup ## every long run there is (chaos/proof.list); hours, goes on where it was interrupted
+	@$(BIN)/python -m chaos.proof
 
 audit: setup ## check every promise against databases, gateway and topics of the running stack
 	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit

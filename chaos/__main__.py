@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -29,7 +29,7 @@ from messaging.logs import LogSettings, configure
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 console = Console(stderr=True, highlight=False)
 
-Round = Callable[[int, Say], Awaitable[dict[str, Any]]]
+Round = Callable[[int, Say], Coroutine[Any, Any, dict[str, Any]]]
 SeedOption = Annotated[str, typer.Option(help="Decides the plan.")]
 RateOption = Annotated[float, typer.Option(min=1, help="Orders per second.")]
 RoundsOption = Annotated[int, typer.Option(min=1, help="How often, each time on a fresh stack; played ones are kept.")]
