@@ -62,9 +62,9 @@ def kill_run_command(
 def recovery_command(
     seed: SeedOption = "1",
     kinds: Annotated[str, typer.Option(help="With commas; see chaos/plan.py.")] = ",".join(Kind),
-    each: Annotated[int, typer.Option(min=1, help="Of each kind in a round; of services, PostgreSQL and Kafka.")] = 5,
+    each: Annotated[int, typer.Option(min=1, help="Of each kind in a round; of services, PostgreSQL and Kafka.")] = 3,
     rate: RateOption = 50.0,
-    rounds: RoundsOption = 6,
+    rounds: RoundsOption = 10,
     run: RunOption = None,
 ) -> None:
     """One fault at a time: how soon is the next new order through?"""

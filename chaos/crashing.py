@@ -16,6 +16,7 @@ import psutil
 
 from chaos.cells import FREEZE, Cell
 from chaos.errors import DidNotHappenError
+from chaos.provoke import failing_refunds
 from chaos.round import Scene
 from chaos.sender import Since
 from devstack.errors import DevstackError
@@ -97,15 +98,23 @@ class _Cell:
         if cell.point == "after-take-over":
             await self._scene.room.process_ready(cell.service)
             await asyncio.to_thread(stack.kill, cell.service)
-        if (cell.service, cell.point) != ("notification", "after-timer-claim"):
-            yield
-            return
-        # No mail can be sent: it is tried again by a timer.
-        await asyncio.to_thread(stack.kill, _SMTP, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(stack.kill, _SMTP, signal.SIGCONT)
+        match cell.service, cell.point:
+            case "payment", "after-timer-claim":
+                refunding = asyncio.create_task(failing_refunds(self._scene.room, self._line.split()[-1]))
+                try:
+                    yield
+                finally:
+                    refunding.cancel()
+                    await asyncio.gather(refunding, return_exceptions=True)
+            case "notification", "after-timer-claim":
+                # No mail can be sent: it is tried again by a timer.
+                await asyncio.to_thread(stack.kill, _SMTP, signal.SIGSTOP)
+                try:
+                    yield
+                finally:
+                    await asyncio.to_thread(stack.kill, _SMTP, signal.SIGCONT)
+            case _:
+                yield
 
     async def _recovered(self, hit: Hit) -> None:
         recovery = Since(hit.at)

@@ -26,7 +26,7 @@ from devstack.stack import Stack
 
 #: Below what the system hands out by itself, so that nobody takes the broker's port while it is dead.
 _PORTS: Final = range(21_000, 30_000)
-_READY_S: Final = 180.0
+_READY_S: Final = 240.0
 _POLL_S: Final = 0.05
 
 
@@ -58,7 +58,7 @@ class Room:
         return {**os.environ, **self.stack.environment()}
 
     async def __aenter__(self) -> Self:
-        _forget_other_stacks()
+        _prepare_environment()
         ports = _free_ports(sum(link.backend == KAFKA for link in LINKS))
         listeners: list[Listener] = []
         for link in LINKS:
@@ -150,10 +150,12 @@ def _second(spec: ProcessSpec) -> ProcessSpec:
     return spec.model_copy(update={"name": f"{spec.name}-2", "env": env, "address": url, "target": f"{url}/readyz"})
 
 
-def _forget_other_stacks() -> None:
+def _prepare_environment() -> None:
     """What is killed here has to be ours, whatever the environment names."""
     for name in ("KAFKA_BOOTSTRAP_SERVERS", "TOPIC_PARTITIONS", *map(database_variable, DATABASES)):
         os.environ.pop(name, None)
+    # Who is killed again and again on purpose is not hopeless.
+    os.environ["DEVSTACK_HEALTHY_S"] = "0"
 
 
 def _free_ports(count: int) -> list[int]:

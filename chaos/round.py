@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 #: Nothing is done before so many orders have completed.
 _WARM: Final = 30
-_WARM_DEADLINE_S: Final = 120.0
+_WARM_DEADLINE_S: Final = 240.0
 _POLL_S: Final = 0.1
 #: All that was sent has to end so soon after the last fault.
 _REST_DEADLINE_S: Final = 300.0

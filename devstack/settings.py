@@ -54,6 +54,8 @@ class Settings:
     external_databases: Mapping[str, str] = field(default_factory=dict)
     postgres_bin: Path | None = None
     listeners: tuple[Listener, ...] = ()
+    #: A process that ran for so long before it died is started again at once.
+    healthy_s: float = 30.0
 
     @property
     def bootstrap(self) -> str:
@@ -162,6 +164,7 @@ def read_settings(
         offset=chosen_offset,
         partitions=_number(env, "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 10_000),
         postgres_bin=Path(postgres_bin).expanduser() if postgres_bin else None,
+        healthy_s=_number(env, "DEVSTACK_HEALTHY_S", 30, 0, 3_600),
     )
     bootstrap = env.get("KAFKA_BOOTSTRAP_SERVERS") or None
     databases = {name: env[key] for name in DATABASES if env.get(key := database_variable(name))}

@@ -12,7 +12,6 @@ import uvloop
 from chaos.proxy import LOOPBACK, Proxy
 from chaos.wire import ProduceWatch
 
-
 #: How a connection that was reset shows to whoever goes on using it.
 RESET = (ConnectionResetError, asyncio.IncompleteReadError)
 
