@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench chaos proof-fast proof audit lock format clean
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-peers chaos proof-fast proof audit lock format clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -64,7 +64,16 @@ format: setup ## format the code
 	@$(BIN)/ruff check --quiet --fix .
 
 bench: setup ## load and cost per order on a stack of its own (see benchmarks/)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks run
+
+bench-peers: setup .venv-dbos/.ready ## the same order here, the usual way and on DBOS Transact, in turns
+	@$(BIN)/python -m benchmarks peers
+
+.venv-dbos/.ready: requirements/dbos.txt
+	@test -x .venv-dbos/bin/python || $(PYTHON) -m venv .venv-dbos
+	@echo "installing DBOS Transact into .venv-dbos"
+	@.venv-dbos/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dbos.txt
+	@touch $@
 
 chaos: setup ## kill, stop and cut everything under load, then audit: 20 kills in 2 minutes (CHAOS="--kills 50 --rounds 8 ...", docs/guarantees.md)
 	@$(BIN)/python -m chaos kill-run $(CHAOS)
@@ -80,7 +89,7 @@ audit: setup ## check every promise against databases, gateway and topics of the
 	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit
 
 lock: setup ## resolve requirements/*.in anew, with hashes
-	@for name in base dev java; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
+	@for name in base dev java dbos; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
 	  --python-version 3.11 --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: setup ## stop the stack and remove its data

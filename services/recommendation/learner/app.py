@@ -82,7 +82,7 @@ class Learner:
         self.app.producer_transport = CarefulTransport(self.app.conf.broker_producer, self.app)
         consumer = self.app.consumer
         assert isinstance(consumer, CarefulConsumer)
-        consumer.progress = self._progress
+        consumer.progress, consumer.concerns = self._progress, self._concerns
         self._consumer = consumer
         self._table = self.app.Table(
             "baskets",
@@ -170,12 +170,16 @@ class Learner:
 
     # --- step 1 -------------------------------------------------------------------------------------------------------
 
+    def _concerns(self, topic: str, record: Any) -> bool:
+        """Of the orders' events only those of orders that completed; all else is passed over by its header, unparsed."""
+        if topic != ORDERS_EVENTS or header(record.headers or (), TYPE_HEADER) == COMPLETED:
+            return True
+        self._meters.settled(ORDERS_EVENTS, "passed-over")
+        return False
+
     async def _take_apart(self, event: EventT[bytes]) -> None:
-        """An order that completed becomes a basket for each of its SKUs; all else is passed over by its header, unparsed."""
+        """An order that completed becomes a basket for each of its SKUs."""
         message: Any = event.message
-        if header(message.headers or (), TYPE_HEADER) != COMPLETED:
-            self._meters.settled(ORDERS_EVENTS, "passed-over")
-            return
         try:
             envelope = decode_event(COMPLETED, message.value)
         except Unreadable as unreadable:
