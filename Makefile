@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-peers chaos proof-fast proof audit lock format clean
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers chaos proof-fast proof audit lock format clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -68,6 +68,9 @@ bench: setup ## load and cost per order on a stack of its own (see benchmarks/)
 
 bench-peers: setup .venv-dbos/.ready ## the same order here, the usual way and on DBOS Transact, in turns
 	@$(BIN)/python -m benchmarks peers
+
+bench-check: setup ## has an order become dearer than the committed baseline? (about three minutes)
+	@$(BIN)/python -m benchmarks check
 
 .venv-dbos/.ready: requirements/dbos.txt
 	@test -x .venv-dbos/bin/python || $(PYTHON) -m venv .venv-dbos
