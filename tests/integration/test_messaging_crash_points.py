@@ -47,10 +47,12 @@ class Victim:
             env["KAFKA_GROUP_INSTANCE_ID"] = self.fleet.queue
             self._process = await self.fleet.process(**env)
 
-    async def kill(self) -> None:
+    async def dead(self) -> None:
+        """Killed, if it was not dead yet: the next one takes over."""
         assert self._process is not None
-        self._process.kill()
-        await self._process.wait()
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
 
     async def load(self) -> None:
         """One more for every key, with a timer that is due soon and an effect."""
@@ -65,7 +67,7 @@ class Victim:
         line = f"{point} {kind} 1 {time.monotonic()}"
         (self.folder / "inventory.armed").write_text(line)
         if point == "after-take-over":
-            await self.kill()
+            await self.dead()
         for _ in count():
             await self.alive()
             await self.load()
