@@ -8,7 +8,7 @@ from enum import StrEnum
 from random import Random
 from typing import Final, TypeVar
 
-from devstack.processes import SERVICES
+from devstack.processes import SERVICES as ALL_SERVICES
 
 T = TypeVar("T")
 
@@ -26,6 +26,8 @@ class Kind(StrEnum):
     SWALLOW_COMMIT = "swallow-commit"
 
 
+#: The console looks on: no order waits for it.
+SERVICES: Final = tuple(service for service in ALL_SERVICES if service.name != "console")
 KAFKA: Final = "kafka"
 POSTGRES: Final = "postgres"
 BACKENDS: Final = (POSTGRES, KAFKA)

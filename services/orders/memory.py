@@ -38,7 +38,7 @@ class MemoryOrders:
             found = self.states.get(order.order_id, (None, 0))[1]
             if found != version - 1:
                 raise StaleRowError(f"order row has version {found}, not {version - 1}")
-        for key, verdict in changes.verdicts:
+        for key, verdict, _ in changes.verdicts:
             known = self.verdicts.get(key, {}).get((verdict.command.source, verdict.command.id))
             if known is not None and known.accepted is not None:
                 raise StaleRowError(f"the verdict on {verdict.command.id} is settled")

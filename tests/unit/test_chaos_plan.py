@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chaos.plan import BACKENDS, LINKS, NEEDED, PROCESSES, TARGETS, Kind, kill_run, one_by_one
+from chaos.plan import BACKENDS, LINKS, NEEDED, PROCESSES, SERVICES, TARGETS, Kind, kill_run, one_by_one
 from contracts.topics import SUBSCRIPTIONS
-from devstack.processes import SERVICES
 from devstack.settings import DATABASES
 
 
