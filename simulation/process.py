@@ -61,9 +61,10 @@ class Lane:
         self._outcomes: list[Message] = []
         self._calls: dict[str, tuple[Effect, Stepped]] = {}
         self._publish_at = clock.now()
-        self._stirred = True
-        self._possible: tuple[Action, ...] = ()
-        self._next_at: datetime | None = None
+        #: What could happen here now, and when something could by time alone; to be looked up where it is `stirred`.
+        self.possible: tuple[Action, ...] = ()
+        self.wake_at: datetime | None = None
+        self.stirred = True
         named = process.service, worker.partition
         self._handling = Action(*named, "handle", do=self._handle, process=process)
         self._publishing = Action(*named, "publish", do=self._publish, process=process)
@@ -90,23 +91,15 @@ class Lane:
     # --- what could happen --------------------------------------------------------------------------------------------
 
     def stir(self) -> None:
-        """Something has changed here: what could happen is to be found out anew."""
-        self._stirred = True
+        """Something has changed here: what could happen is to be looked up anew."""
+        self.stirred = True
 
-    def actions(self) -> tuple[Action, ...]:
-        """What could happen here now."""
+    def look(self) -> None:
+        """Look up what could happen here now, and when something could by time alone."""
+        self.stirred = False
         if self.asleep:
-            return ()
-        if self._stirred or (self._next_at is not None and self._next_at <= self._clock.now()):
-            self._look()
-        return self._possible
-
-    def next_at(self) -> datetime | None:
-        """When something could happen here by time alone, later than now."""
-        self.actions()
-        return None if self.asleep else self._next_at
-
-    def _look(self) -> None:
+            self.possible, self.wake_at = (), None
+            return
         worker, now = self.worker, self._clock.now()
         moments, due = [], bool(self._outcomes or worker.lanes.free or len(worker.buffers))
         if worker.next_due is not None:
@@ -122,9 +115,8 @@ class Lane:
             moments.append(call.wake_at)
             if call.wake_at <= now:
                 possible.append(self._calling(effect))
-        self._possible = tuple(possible)
-        self._next_at = min((at for at in moments if at > now), default=None)
-        self._stirred = False
+        self.possible = tuple(possible)
+        self.wake_at = min((at for at in moments if at > now), default=None)
 
     def _calling(self, effect: Effect) -> Action:
         partition, process = self.worker.partition, self._process
