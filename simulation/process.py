@@ -22,6 +22,8 @@ from simulation.schedule import Action, Scheduler
 JUST_AFTER: Final = timedelta(microseconds=1)
 #: As in production: published rows of the outbox are kept so long.
 OUTBOX_GRACE_S: Final = 30.0
+#: A timer that is due and could not fire is tried again after this.
+PATIENCE: Final = timedelta(milliseconds=20)
 #: Where it is not known whether a publish worked, it is done again after this.
 PUBLISH_AGAIN: Final = timedelta(milliseconds=100)
 
@@ -60,7 +62,7 @@ class Lane:
         self._scheduler = scheduler
         self._outcomes: list[Message] = []
         self._calls: dict[str, tuple[Effect, Stepped]] = {}
-        self._publish_at = clock.now()
+        self._publish_at = self._patient_until = clock.now()
         #: What could happen here now, and when something could by time alone; to be looked up where it is `stirred`.
         self.possible: tuple[Action, ...] = ()
         self.wake_at: datetime | None = None
@@ -103,7 +105,7 @@ class Lane:
         worker, now = self.worker, self._clock.now()
         moments, due = [], bool(self._outcomes or worker.lanes.free or len(worker.buffers))
         if worker.next_due is not None:
-            at = worker.next_due + JUST_AFTER - self._process.ahead
+            at = max(worker.next_due + JUST_AFTER - self._process.ahead, self._patient_until)
             due = due or at <= now
             moments.append(at)
         possible = [self._handling] if due or self._any_unread() else []
@@ -146,13 +148,15 @@ class Lane:
         ends = {topic: self._broker.end(topic, worker.partition) for topic in self._topics}
         outcomes = list(self._outcomes)
         try:
-            finish(worker.step(now, Barrier(now, ends), outcomes))
+            handled = finish(worker.step(now, Barrier(now, ends), outcomes))
         except (TransientStoreError, StaleRowError):
             self._reload()
             return
         except FenceLostError:
             self.lose()
             return
+        # A timer that could not fire yet is tried again in a moment, as in production.
+        self._patient_until = self._clock.now() + (timedelta() if handled else PATIENCE)
         self._outcomes = self._outcomes[len(outcomes) :]
         for effect in worker.launch:
             self._launch(effect, resumed=False)
