@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ from simulation.campaign.many import Campaign, OtherCampaignError, work
 from simulation.campaign.run import play
 from simulation.campaign.script import Script, dump, parse, read
 from simulation.campaign.shrink import shrink
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """The command silences all logs of its process, which here is everybody's."""
+    yield
+    logging.disable(logging.NOTSET)
+
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.json"))
 
