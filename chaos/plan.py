@@ -30,8 +30,8 @@ KAFKA: Final = "kafka"
 POSTGRES: Final = "postgres"
 BACKENDS: Final = (POSTGRES, KAFKA)
 PROCESSES: Final = (*(service.name for service in SERVICES), *BACKENDS)
-#: These answer queries alone; no record reaches them.
-_WITHOUT_BROKER: Final = frozenset({"orders-api"})
+#: These answer people's questions alone; without people nothing passes to or from them.
+_WITHOUT_BROKER: Final = frozenset({"orders-api", "console"})
 
 
 @dataclass(frozen=True, slots=True)
