@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers chaos proof-fast proof audit lock format clean
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -55,6 +55,12 @@ check: setup ## format, lint, types, import rules, unit and contract tests, publ
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/unit tests/contract
+
+sim: setup ## 25,000 simulated orders with everything going wrong, on all cores (SEEDS=A:B, ORDERS=n; docs/simulation.md)
+	@$(BIN)/python -m simulation run --seeds $(or $(SEEDS),0:625) --orders $(or $(ORDERS),40) --jobs $$(nproc) --verify $(or $(VERIFY),100) --json .simulation/gate.json --fresh
+
+mutants: setup ## every hand-made bug against the tests that have to find it (MUTANTS="--only NAME", docs/guarantees.md)
+	@PYTHONPATH=tests $(BIN)/python -m mutants --json .proof/mutants.json $(MUTANTS)
 
 schemas: setup ## make the JSON Schemas and the AsyncAPI document anew from the models (`check` tells when they are not current)
 	@$(BIN)/python -m contracts.publish write

@@ -8,7 +8,7 @@ from enum import StrEnum
 from random import Random
 from typing import Final, TypeVar
 
-from devstack.processes import SERVICES
+from devstack.processes import SERVICES as ALL_SERVICES
 
 T = TypeVar("T")
 
@@ -26,12 +26,14 @@ class Kind(StrEnum):
     SWALLOW_COMMIT = "swallow-commit"
 
 
+#: The console looks on: no order waits for it.
+SERVICES: Final = tuple(service for service in ALL_SERVICES if service.name != "console")
 KAFKA: Final = "kafka"
 POSTGRES: Final = "postgres"
 BACKENDS: Final = (POSTGRES, KAFKA)
 PROCESSES: Final = (*(service.name for service in SERVICES), *BACKENDS)
-#: These answer people's questions alone; without people nothing passes to or from them.
-_WITHOUT_BROKER: Final = frozenset({"orders-api", "console"})
+#: These answer queries alone; no record reaches them.
+_WITHOUT_BROKER: Final = frozenset({"orders-api"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from chaos.errors import ChaosError
-from chaos.plan import KAFKA, LINKS, Link
+from chaos.plan import KAFKA, LINKS, SERVICES, Link
 from chaos.proxy import LOOPBACK, Proxy
 from chaos.wire import CommitWatch, ProduceWatch
 from devstack.control import ProcessStatus, StackStatus
@@ -119,7 +119,7 @@ class Room:
     def _bring_up(self) -> None:
         self.stack.down(wipe=True, report=self._report)
         self.stack.up(only_backends=True, report=self._report, timeout_s=_READY_S)
-        specs = tuple(map(self._through_proxies, service_processes(self.stack.settings)))
+        specs = tuple(map(self._through_proxies, service_processes(self.stack.settings, SERVICES)))
         self.stack.extend((*specs, *(_second(spec) for spec in specs if spec.name in self._standbys)), self._report)
         self.stack.wait_until_ready(_READY_S)
 

@@ -42,7 +42,8 @@ GC_YOUNG: Final = 50_000
 @dataclass(frozen=True)
 class Service:
     """A service, wired: what the runtime needs to run it. `patient`: the topics for whose records nobody waits, so that they may
-    be read in gulps. `ready`: whether what it needs beside the runtime is there."""
+    be read in gulps. `ready`: whether what it needs beside the runtime is there. `begin`: what it does once its database is there,
+    before it reads anything."""
 
     name: str
     topics: tuple[str, ...]
@@ -54,6 +55,7 @@ class Service:
     routes: Sequence[web.RouteDef] = ()
     close: Callable[[], Awaitable[None]] | None = None
     ready: Callable[[], bool] = lambda: True
+    begin: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     try:
         if not await _migrated(settings, service.migrations, stopped, told):
             return 0
+        if service.begin is not None:
+            await service.begin()
         host = Host(
             settings,
             service.handler,

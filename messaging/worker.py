@@ -86,8 +86,9 @@ class PartitionWorker:
         self.launch.clear()
         self._ownership = ownership
         self.epoch = ownership.epoch
-        self.offsets = dict(ownership.offsets)
-        self._stored = dict(ownership.offsets)
+        # A release that reads more topics may have owned the partition before: what it read further is none of our business.
+        self.offsets = {topic: ownership.offsets[topic] for topic in self._handler.topics}
+        self._stored = dict(self.offsets)
         self._next_seq = ownership.next_seq
         self.next_due = ownership.next_due
         if restart:
