@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
+
+#: What every verb's help ends with; which of them a verb uses stands in docs/orderctl.md.
+IN_WORDS: Final = (
+    "Exit codes: 0 done, 1 error, 2 usage, 3 cancelled, 4 failed, 5 rejected, 6 not in time, 7 not found, 8 something does not "
+    "move, 130 interrupted."
+)
 
 
 class Exit(IntEnum):

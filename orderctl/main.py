@@ -29,12 +29,12 @@ from orderctl.commands import (
 )
 from orderctl.commands.verbs import order_verb
 from orderctl.errors import OrderctlError
-from orderctl.exits import Exit
+from orderctl.exits import IN_WORDS, Exit
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.callback()
+@app.callback(epilog=IN_WORDS)
 def root(
     context: typer.Context,
     bootstrap_servers: Annotated[
@@ -48,8 +48,7 @@ def root(
     ] = 10.0,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The libraries' logs on stderr.")] = False,
 ) -> None:
-    """Start, steer, watch and load-test orders. Exit codes: 0 done, 1 error, 2 usage, 3 cancelled, 4 failed, 5 rejected,
-    6 not in time, 7 not found, 8 something does not move."""
+    """Start, steer, watch and load-test orders."""
     cli.quiet_libraries(verbose)
     context.obj = settings.Settings(
         bootstrap_servers,
@@ -91,6 +90,8 @@ app.command("import")(import_.import_orders)
 app.command("load")(load.load)
 app.command("audit")(audit.audit)
 app.add_typer(dlq.app, name="dlq")
+for verb in (*app.registered_commands, *bulk.app.registered_commands, *dlq.app.registered_commands):
+    verb.epilog = IN_WORDS
 
 
 def main() -> None:

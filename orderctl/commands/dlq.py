@@ -225,7 +225,7 @@ async def _settle(
             render.out().print(showing.result_line(result))
 
     try:
-        letters = _chosen(book.read_letters(await transport.read_all(book.TOPICS)), wanted)
+        letters = _chosen(book.read_letters(await transport.read_all(book.topics_for(wanted))), wanted)
         # Those that were settled long ago are of no interest, unless somebody names them.
         letters = [one for one in letters if wanted.names or one.state in (State.OPEN, State.ASKED)]
         sent = []
@@ -256,7 +256,7 @@ def _exit(results: Sequence[Result]) -> Exit:
 async def _read(settings: Settings, wanted: Wanted) -> list[DeadLetter]:
     transport = cli.transport_for(settings)
     try:
-        return _chosen(book.read_letters(await transport.read_all(book.TOPICS)), wanted)
+        return _chosen(book.read_letters(await transport.read_all(book.topics_for(wanted))), wanted)
     finally:
         await transport.close()
 

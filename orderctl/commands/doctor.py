@@ -32,12 +32,8 @@ def doctor(context: typer.Context, order_id: cli.OrderArgument, json: cli.JsonFl
     settings = cli.settings_of(context)
 
     async def work() -> Exit:
-        async with asking.session() as web:
-            (order, unasked), world = await asyncio.gather(
-                asking.ask_order(web, settings, order_id), asking.ask_world(web, settings, order_id)
-            )
-        found = diagnose(order, world)
-        told, code = (*unasked, *world.unasked), _exit_of(found)
+        found, told = await examine(settings, order_id)
+        code = _exit_of(found)
         if json:
             render.print_json(showing.diagnosis_json(found, told, code))
         else:
@@ -45,6 +41,15 @@ def doctor(context: typer.Context, order_id: cli.OrderArgument, json: cli.JsonFl
         return code
 
     cli.run(work)
+
+
+async def examine(settings: Settings, order_id: str) -> tuple[Diagnosis, tuple[str, ...]]:
+    """What there is to say about the order, and whom it could not ask."""
+    async with asking.session() as web:
+        (order, unasked), world = await asyncio.gather(
+            asking.ask_order(web, settings, order_id), asking.ask_world(web, settings, order_id)
+        )
+    return diagnose(order, world), (*unasked, *world.unasked)
 
 
 def _exit_of(found: Diagnosis) -> Exit:

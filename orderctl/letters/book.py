@@ -10,13 +10,11 @@ from typing import Any, Final
 
 from contracts.envelope import TYPE_HEADER, Unreadable, decode_event, event_type, header
 from contracts.letters import DEAD_PREFIX, Letter, LetterAnswered, LetterAsked
-from contracts.topics import LETTERS_EVENTS, SUBSCRIPTIONS, dead_letter_topics
+from contracts.topics import LETTERS_EVENTS, SUBSCRIPTIONS, dead_letter_topic, dead_letter_topics
 from orderctl.events import RawRecord
 
 _SERVICE_OF: Final = dict(dead_letter_topics())
 _FIRST_FACT: Final = f"{DEAD_PREFIX}reason"
-#: Every topic that has to be read to know the letters.
-TOPICS: Final = (*_SERVICE_OF, LETTERS_EVENTS)
 
 
 class State(StrEnum):
@@ -99,6 +97,20 @@ class Wanted:
             and self.key in {None, letter.key_text}
             and (self.since is None or at is None or at >= self.since)
         )
+
+
+def topics_for(wanted: Wanted) -> tuple[str, ...]:
+    """The topics that have to be read to know the letters that are meant: each takes what one service could not handle of one
+    topic, so that nobody reads all letters there ever were for the sake of one."""
+    named = {dead_letter_topic(one.topic, one.service) for one in wanted.names}
+    dead = (
+        topic
+        for topic, service in _SERVICE_OF.items()
+        if (not named or topic in named)
+        and wanted.service in {None, service}
+        and (wanted.topic is None or topic == dead_letter_topic(wanted.topic, service))
+    )
+    return (*dead, LETTERS_EVENTS)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,9 @@
-"""Every conversation is held with both versions of the workflow, with everything in turn and in an order that a seed decides."""
+"""Every conversation is held with both versions of the workflow, with everything in turn and in an order that a seed decides; with
+LONG_TESTS=1 in many orders."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from simulation import System
 from simulation.kit import Shop
 
-HELD = [(2, None), (2, 1), (2, 2), (1, None), (1, 1)]
+HELD = [(2, None), (2, 1), (1, None)]
+if os.environ.get("LONG_TESTS"):
+    HELD += [(2, 2), (1, 1), *((version, seed) for seed in range(3, 8) for version in (1, 2))]
 
 
 @pytest.fixture(

@@ -9,9 +9,10 @@ import pytest
 from letters_service import DEAD, Service
 
 from contracts.letters import Letter
-from contracts.topics import LETTERS_EVENTS, RECOMMENDATION_COMMANDS
+from contracts.topics import LETTERS_EVENTS, ORDERS_EVENTS, RECOMMENDATION_COMMANDS
 from orderctl import cli, main
 from orderctl.commands import dlq
+from orderctl.letters.book import Wanted, topics_for
 from orderctl.letters.lanes import Lanes
 
 ME = ("--operator", "m.brown", "--reason", "ticket 4711")
@@ -244,3 +245,14 @@ def test_a_letter_that_was_cut_can_only_be_discarded(service: Service, orderctl:
     code, out, _ = orderctl("dlq", "replay", name, *ME, "--json")
     assert (code, lines(out)[0]["outcome"]) == (5, "skipped")
     assert orderctl("dlq", "discard", name, *ME)[0] == 0
+
+
+def test_only_the_topics_on_which_a_letter_can_stand_are_read() -> None:
+    assert len(topics_for(Wanted())) > 10
+    one = Letter("recommendation", RECOMMENDATION_COMMANDS, 2, 7)
+    assert topics_for(Wanted(names=frozenset({one}))) == (DEAD, LETTERS_EVENTS)
+    assert topics_for(Wanted(service="recommendation", topic=RECOMMENDATION_COMMANDS)) == (DEAD, LETTERS_EVENTS)
+    from_events = topics_for(Wanted(topic=ORDERS_EVENTS))[:-1]
+    assert {topic.split(".")[3] for topic in from_events} >= {"inventory", "customer", "notification"}
+    assert all(topic.startswith(f"{ORDERS_EVENTS}.") for topic in from_events)
+    assert topics_for(Wanted(service="nobody")) == (LETTERS_EVENTS,)
