@@ -82,17 +82,19 @@ class Steps:
 
     def _time(self, world: World, busy: bool) -> list[Step]:
         """Time passes by itself where nobody has anything to do, and in haste where somebody has. Where an order waits for a
-        person, one comes; only a call that is under way is still waited for."""
+        person, one comes, but not before every call has ended: who tried again for ever while it lasts would never be done."""
         hasty = self._less(world[0], "hastes")
         if busy and hasty is None:
             return []
         parts = self.parts(world)
-        helps = [] if busy else list(self._helps(world, parts))
+        alone = not busy and not self.groups.timing.calls_under_way(parts)
+        found = list(self._helps(world, parts)) if alone else []
         passed = self.groups.timing.next(parts)
         if passed is None:
-            return helps
-        free = not busy and (not helps or self.groups.timing.calls_under_way(parts))
-        found = [*helps, self._passes("time passes:", passed, world)] if free else helps
+            return found
+        free = not busy and not found
+        if free:
+            found.append(self._passes("time passes:", passed, world))
         if hasty is not None:
             for sent, names in self._unread((hasty, *world[1:])):
                 if names:
