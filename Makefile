@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench audit lock format clean
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -64,13 +64,25 @@ format: setup ## format the code
 	@$(BIN)/ruff check --quiet --fix .
 
 bench: setup ## load and cost per order on a stack of its own (see benchmarks/)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks run
+
+bench-peers: setup .venv-dbos/.ready ## the same order here, the usual way and on DBOS Transact, in turns
+	@$(BIN)/python -m benchmarks peers
+
+bench-check: setup ## has an order become dearer than the committed baseline? (about three minutes)
+	@$(BIN)/python -m benchmarks check
+
+.venv-dbos/.ready: requirements/dbos.txt
+	@test -x .venv-dbos/bin/python || $(PYTHON) -m venv .venv-dbos
+	@echo "installing DBOS Transact into .venv-dbos"
+	@.venv-dbos/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dbos.txt
+	@touch $@
 
 audit: setup ## check every promise against databases, gateway and topics of the running stack
 	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit
 
 lock: setup ## resolve requirements/*.in anew, with hashes
-	@for name in base dev java; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
+	@for name in base console dev java dbos; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
 	  --python-version 3.11 --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: setup ## stop the stack and remove its data

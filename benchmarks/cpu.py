@@ -42,5 +42,5 @@ def usages(pids: Mapping[str, int]) -> dict[str, Usage]:
 
 
 def spent(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str, float]:
-    """Seconds of CPU between two looks, by name."""
-    return {name: after[name].cpu_s - before[name].cpu_s for name in before}
+    """Seconds of CPU between two looks, by name. Who began in between began with nothing."""
+    return {name: usage.cpu_s - (before[name].cpu_s if name in before else 0.0) for name, usage in after.items()}

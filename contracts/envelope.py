@@ -98,7 +98,7 @@ def encode(
 ) -> bytes:
     """The message as structured JSON. Attributes that are None are left out, and so is what a command does not say: its reader
     knows the defaults, and some of them depend on more than the command."""
-    envelope: dict[str, object] = {
+    attributes: dict[str, object] = {
         "specversion": "1.0",
         "id": id,
         "source": source,
@@ -106,11 +106,13 @@ def encode(
         "subject": subject,
         "time": time,
         "correlationid": correlationid,
-        "causationid": causationid,
-        "sequence": sequence,
-        "traceparent": traceparent,
     }
-    attributes = {name: value for name, value in envelope.items() if value is not None}
+    if causationid is not None:
+        attributes["causationid"] = causationid
+    if sequence is not None:
+        attributes["sequence"] = sequence
+    if traceparent is not None:
+        attributes["traceparent"] = traceparent
     attributes["datacontenttype"] = "application/json"
     # What a command does not say is left out: a default spelled out would read as a wish.
     silent = isinstance(data, CommandData) and len(data.model_fields_set) < len(data.__class__.model_fields)

@@ -34,6 +34,8 @@ log = get_logger(__name__)
 
 STOP_DEADLINE_S: Final = 9.0
 EXIT_BAD_SETTINGS: Final = 2
+#: So many more objects are made than freed before the collector looks at the young ones.
+GC_YOUNG: Final = 50_000
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,7 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
             service.patient,
         )
         state.append(host)
-        gc.collect()
-        gc.freeze()
+        _spare_garbage_collection()
         return await _until_stopped(host, stopped)
     finally:
         await http.cleanup()
@@ -218,13 +219,20 @@ async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitab
         about = {"service": settings.service, "identity": settings.identity}
         app = make_app(service.routes, meters.registry, service.ready, lambda: True, about)
         http = await serve(app, settings.http_host, settings.http_port)
-        gc.collect()
-        gc.freeze()
+        _spare_garbage_collection()
         await stopped.wait()
         await http.cleanup()
         return 0
     finally:
         await service.close()
+
+
+def _spare_garbage_collection() -> None:
+    """Nearly everything here is freed by its reference count; what the collector would look through again and again are the orders
+    in memory. At its default threshold it took a tenth of the process, in pauses of up to half a second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNG, 20, 100)
 
 
 def _on_signals() -> asyncio.Event:

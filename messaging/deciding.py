@@ -60,7 +60,6 @@ class Deciding:
         """Do with one item what is to be done with it. `condemned`: the database refuses what it would write."""
         if isinstance(item, Record):
             self.commit.offsets[item.topic] = item.offset + 1
-            self._meters.consumed(item.topic)
         if self._plain:
             self._handle(batch, item, found, condemned)
         else:

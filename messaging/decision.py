@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from contracts.values import CommandData, EventData
 
 S = TypeVar("S")
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One thing that happened: a record from a topic, a timer that is due, or the outcome of an effect.
 
     `data` is the validated body: a model of the contracts, an `InvalidCommand`, a `TimerFired` or an `EffectDone`.

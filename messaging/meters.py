@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -44,12 +42,12 @@ class Meters:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, ["service", *labels], registry=self.registry)
 
-    def consumed(self, topic: str) -> None:
-        """A record was settled: decided, forwarded, set aside or passed over."""
+    def consumed(self, topic: str, count: int) -> None:
+        """So many records were settled: decided, forwarded, set aside or passed over."""
         counter = self._by_topic.get(topic)
         if counter is None:
             counter = self._by_topic[topic] = self._consumed.labels(self._service, topic)
-        counter.inc()
+        counter.inc(count)
 
     def dead_lettered(self, topic: str, reason: str) -> None:
         """A record went to the dead letters."""
@@ -71,14 +69,25 @@ class Meters:
         """One of: outbox-waiting, lag, parked-keys, buffered, owned."""
         self._gauges.labels(self._service, str(partition), what).set(value)
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def phase(self, name: str) -> Timed:
         """Time one of: decode, load, decide, commit, publish."""
         histogram = self._phases.get(name)
         if histogram is None:
             histogram = self._phases[name] = self._phase.labels(self._service, name)
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            histogram.observe(perf_counter() - started)
+        return Timed(histogram)
+
+
+class Timed:
+    """Times what stands in its `with`, however that ends."""
+
+    __slots__ = ("_histogram", "_started")
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._started = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._histogram.observe(perf_counter() - self._started)

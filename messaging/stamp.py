@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from contracts.envelope import encode
 from contracts.registry import TYPE_OF
@@ -17,8 +16,7 @@ from messaging.ports import Wire
 _TRACEPARENT: Final = re.compile(r"^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$")
 
 
-@dataclass(frozen=True, slots=True)
-class Stamped:
+class Stamped(NamedTuple):
     """An entry of the history: an event that is being published (`wire`), a command to a participant, or a note. `caused_by` is the
     message whose decision said it; `cause` is that message's id."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from contracts.letters import FEWEST_HEADERS, Word, word_of
@@ -27,6 +27,9 @@ from messaging.schedule import Barrier, Buffers, take
 log = get_logger(__name__)
 
 MAX_BATCH: Final = 500
+#: How often published rows that are old enough are deleted, and at most how many at once.
+FORGET_EVERY: Final = timedelta(seconds=5)
+FORGET_LIMIT: Final = 5_000
 
 
 class PartitionWorker:
@@ -60,6 +63,9 @@ class PartitionWorker:
         # Where what was published since the last time it was recorded stands.
         self._placed: list[Placed] = []
         self._next_seq = 1
+        # When published rows are next looked for that are old enough to be deleted; None: there are none at all.
+        self._forget_at: datetime | None = None
+        self._recorded_at: datetime | None = None
 
     # --- ownership ----------------------------------------------------------------------------------------------------
 
@@ -84,6 +90,7 @@ class PartitionWorker:
         self._next_seq = ownership.next_seq
         self.next_due = ownership.next_due
         if restart:
+            self._forget_at = datetime.min.replace(tzinfo=UTC)  # what a predecessor left may be old
             self.acked = dict(ownership.acked)
             self._placed = []
             self.published_seq = self._recorded_seq = ownership.published_seq
@@ -200,8 +207,8 @@ class PartitionWorker:
         that dies before it reads them again, and passes them over again."""
         for item in items:
             if isinstance(item, Record):
+                self._meters.consumed(item.topic, item.offset + 1 - self.offsets[item.topic])
                 self.offsets[item.topic] = item.offset + 1
-                self._meters.consumed(item.topic)
 
     def _read(self, item: Item, words: dict[int, Word]) -> Found:
         if isinstance(item, Message):
@@ -243,6 +250,9 @@ class PartitionWorker:
     def _advance(self, work: Deciding) -> None:
         commit = work.commit
         self._failures = work.failures
+        for topic, offset in commit.offsets.items():
+            if offset > self.offsets[topic]:
+                self._meters.consumed(topic, offset - self.offsets[topic])
         self._touched.update(commit.timers)
         self.offsets.update(commit.offsets)
         self._stored.update(commit.offsets)
@@ -290,5 +300,14 @@ class PartitionWorker:
             seq, placed = self.published_seq, tuple(self._placed)
             await self._store.mark_published(self.partition, self._ownership.epoch, seq, self.acked, placed)
             # Meanwhile more may have been published.
-            self._recorded_seq, self._placed = seq, self._placed[len(placed) :]
-        await self._store.forget_published(self.partition, now - timedelta(seconds=grace_s), 5000)
+            self._recorded_seq, self._placed, self._recorded_at = seq, self._placed[len(placed) :], now
+            self._forget_at = self._forget_at or now + timedelta(seconds=grace_s)
+        if self._forget_at is not None and self._forget_at <= now:
+            await self._forget(now, timedelta(seconds=grace_s))
+
+    async def _forget(self, now: datetime, grace: timedelta) -> None:
+        found = await self._store.forget_published(self.partition, now - grace, FORGET_LIMIT)
+        # What a predecessor published may be as young as this process.
+        self._recorded_at = self._recorded_at or now
+        if found < FORGET_LIMIT:
+            self._forget_at = None if self._recorded_at < now - grace else now + FORGET_EVERY

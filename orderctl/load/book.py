@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orderctl.events import ENDS
+from orderctl.events import ENDS, short_name
 from orderctl.load.plan import OrderScript
 from orderctl.load.result import LoadResult, Progress
 from orderctl.load.statistics import Histogram
@@ -25,6 +25,7 @@ class _Open:
     intended_at: float
     waiting: set[str]
     outcome: str | None = None
+    reached: set[bytes] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Book:
         self._reasons: Counter[str] = Counter()
         self._refusals: Counter[str] = Counter()
         self._latency = Histogram()
+        self._phases: defaultdict[bytes, Histogram] = defaultdict(Histogram)
         self._sent = self._commands = self._accepted = self._duplicates = 0
         #: Orders that had begun before this run and whose end may never be told again: somebody has to ask.
         self.unclear: dict[str, None] = {}
@@ -79,6 +81,13 @@ class Book:
     def knows(self, key: bytes | None) -> bool:
         """Whether a record of this key is about an open order of ours."""
         return key in self._open
+
+    def reach(self, key: bytes, event_type: bytes, now: float) -> None:
+        """An event of this type came for an open order; told again, it counts once."""
+        order = self._open[key]
+        if event_type not in order.reached:
+            order.reached.add(event_type)
+            self._phases[event_type].add(now - order.intended_at)
 
     def hear(
         self, key: bytes, event_type: str, data: Mapping[str, Any], now: float
@@ -176,4 +185,5 @@ class Book:
             latency=self._latency.summary(),
             unfinished=tuple(order.order_id for order in self._open.values()),
             lookup_error=lookup_error,
+            phases={short_name(name.decode()): phase.summary() for name, phase in self._phases.items()},
         )

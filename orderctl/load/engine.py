@@ -21,6 +21,8 @@ from orderctl.load.result import LoadResult, Progress
 from orderctl.transport import Transport
 
 OnProgress = Callable[[Progress], None]
+#: Awaited when everything has been sent; the run's time begins anew after it.
+AllSent = Callable[[], Awaitable[None]]
 #: Asks the query API for an order.
 LookUp = Callable[[str], Awaitable[dict[str, Any]]]
 
@@ -54,12 +56,14 @@ class Engine:
         recorder: Recorder,
         on_progress: OnProgress | None = None,
         look_up: LookUp | None = None,
+        all_sent: AllSent | None = None,
     ) -> None:
         self._transport = transport
         self._pace = pace
         self._recorder = recorder
         self._on_progress = on_progress
         self._look_up = look_up
+        self._all_sent = all_sent
         self._book = Book(total)
         self._room = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -109,6 +113,9 @@ class Engine:
             else:
                 self._room.clear()
                 await self._room.wait()
+        if self._all_sent is not None:
+            await self._all_sent()
+            self._began = self._last_change = self._loop.time()
 
     async def _send(self, commands: list[Command]) -> None:
         now = utc_now()
@@ -142,6 +149,9 @@ class Engine:
         if key is None or value is None or not self._book.knows(key):
             return
         event_type = type_of(raw)
+        if event_type is None:
+            return
+        self._book.reach(key, event_type, now)
         if event_type not in RELEVANT:
             return
         facts = self._book.hear(key, event_type.decode(), from_json(value)["data"], now)

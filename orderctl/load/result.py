@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orderctl.load.statistics import LatencySummary
 
@@ -49,6 +49,8 @@ class LoadResult:
     latency: LatencySummary
     unfinished: tuple[str, ...]
     lookup_error: str | None = None
+    #: The same latency for each type of event that the orders had (its first one), completed or not.
+    phases: Mapping[str, LatencySummary] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

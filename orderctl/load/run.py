@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from orderctl.errors import UsageError
 from orderctl.http import Apis
-from orderctl.load.engine import Engine, Pace
+from orderctl.load.engine import AllSent, Engine, Pace
 from orderctl.load.plan import LoadPlan, Target, scripts, setup_commands
 from orderctl.load.record import Recorder
 from orderctl.load.result import LoadResult, Progress
@@ -28,11 +28,14 @@ async def run_load(
     on_progress: Callable[[Progress], None] | None = None,
     on_setup: OnAnswers | None = None,
     transport: Transport | None = None,
+    all_sent: AllSent | None = None,
 ) -> LoadResult:
     """Do what the plan says and count every order to its end.
 
-    Orders that do not end in time are named in the result, not raised. Raises `BrokerUnreachableError` where the broker was away
-    for longer than `plan.retry_s`, `NoAnswersError` where the shop did not answer the setup, `UsageError` where it refused it.
+    `all_sent` is awaited when the last order was sent, and the run's time counts from there: for a burst that nobody handles before
+    it is complete. Orders that do not end in time are named in the result, not raised. Raises `BrokerUnreachableError` where the
+    broker was away for longer than `plan.retry_s`, `NoAnswersError` where the shop did not answer the setup, `UsageError` where it
+    refused it.
     """
     way = transport if transport is not None else kafka_transport(plan.target)
     settings = Settings(plan.target.bootstrap_servers, plan.target.orders_api_url)
@@ -42,7 +45,7 @@ async def run_load(
                 if plan.setup:
                     await _set_up(plan, way, recorder, on_setup)
                 pace = Pace(plan.rate_per_s > 0, plan.max_open, plan.timeout_s, plan.retry_s)
-                engine = Engine(way, plan.orders, pace, recorder, on_progress, apis.order)
+                engine = Engine(way, plan.orders, pace, recorder, on_progress, apis.order, all_sent)
                 return await engine.run(scripts(plan))
     finally:
         await way.close()

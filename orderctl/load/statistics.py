@@ -20,6 +20,7 @@ class LatencySummary:
     mean_s: float | None
     p50_s: float | None
     p90_s: float | None
+    p95_s: float | None
     p99_s: float | None
     max_s: float | None
 
@@ -56,12 +57,13 @@ class Histogram:
     def summary(self) -> LatencySummary:
         """What there is to say."""
         if not self.count:
-            return LatencySummary(0, None, None, None, None, None)
+            return LatencySummary(0, None, None, None, None, None, None)
         return LatencySummary(
             self.count,
             self._sum_s / self.count,
             self.percentile(50),
             self.percentile(90),
+            self.percentile(95),
             self.percentile(99),
             self._max_s,
         )

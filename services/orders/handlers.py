@@ -32,8 +32,8 @@ REPLIES: Final = frozenset(
     }
 )
 
-#: How many orders of a partition stay in memory between batches.
-CACHED_ORDERS: Final = 20_000
+#: How many open orders of a partition stay in memory between batches. Who has ended is rarely asked for anything again.
+CACHED_ORDERS: Final = 10_000
 
 Cache = OrderedDict[str, tuple[View, int]]
 
@@ -118,7 +118,11 @@ class OrdersBatch:
     def committed(self) -> None:
         """See `Batch.committed`."""
         for key, row in self._rows.items():
-            self._cache[key] = row
-            self._cache.move_to_end(key)
+            order = row[0].order
+            if order is not None and order.ended:
+                self._cache.pop(key, None)
+            else:
+                self._cache[key] = row
+                self._cache.move_to_end(key)
         while len(self._cache) > CACHED_ORDERS:
             self._cache.popitem(last=False)

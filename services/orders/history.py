@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from messaging.stamp import Stamped
@@ -32,5 +32,5 @@ def entries(said: Iterable[Stamped]) -> list[Entry]:
         elif found and found[-1].said.caused_by is one.caused_by:
             found[-1].sent.append(one)
         else:
-            found.append(Entry(replace(one, type=ASKED, data={}, event_id=None, wire=None), [one]))
+            found.append(Entry(one._replace(type=ASKED, data={}, event_id=None, wire=None), [one]))
     return found

@@ -155,10 +155,9 @@ async def test_the_same_holds_where_a_poisonous_neighbour_makes_every_item_a_tra
 def _age(process: Process) -> None:
     """Have the buffered records appended before the timers were due."""
     from collections import deque
-    from dataclasses import replace
 
     for topic, queue in process.worker.buffers.topics.items():
-        aged = (replace(record, timestamp=LONG_AGO - timedelta(seconds=1)) for record in queue)
+        aged = (record._replace(timestamp=LONG_AGO - timedelta(seconds=1)) for record in queue)
         process.worker.buffers.topics[topic] = deque(aged)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from dataclasses import replace
@@ -131,6 +132,14 @@ def test_an_order_stays_open_until_its_end_and_all_verdicts_are_heard() -> None:
     assert book.result(1.0).finished
 
 
+def test_each_type_of_event_has_its_latency_and_repeats_do_not_count() -> None:
+    book, _, key = one_order()
+    for now in (10.1, 10.4):
+        book.reach(key, b"orders.stock-reserved.v1", now)
+    reached = book.result(1.0).phases["stock-reserved"]
+    assert (reached.count, reached.max_s) == (1, pytest.approx(0.1))
+
+
 def test_an_event_delivered_twice_counts_once() -> None:
     book, script, key = one_order()
     for _ in range(2):
@@ -175,6 +184,23 @@ async def test_a_run_counts_every_order_and_records_what_it_sent_and_heard(tmp_p
     assert sent == acknowledged == set(verdicts)
     assert len(verdicts) == len(sent) == len(shop.commands)
     assert Counter(line["outcome"] for line in lines if line["kind"] == "outcome") == result.outcomes
+
+
+async def test_the_time_of_a_burst_counts_from_when_it_was_complete() -> None:
+    shop, all_ended = Shop(), asyncio.Event()
+
+    def on_progress(progress: Progress) -> None:
+        if progress.ended == 50:
+            all_ended.set()
+
+    async def all_sent() -> None:
+        assert len(shop.status) == 50
+        await all_ended.wait()
+
+    plan = replace(PLAN, orders=50, rate_per_s=0.0, cancel_rate=0.0)
+    result = await run_load(plan, on_progress, transport=shop.transport, all_sent=all_sent)
+    assert result.finished
+    assert result.elapsed_s == 0.0
 
 
 async def test_orders_that_do_not_end_in_time_are_named() -> None:

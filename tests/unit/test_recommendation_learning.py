@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import combinations
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -103,6 +104,33 @@ def test_only_what_is_settled_without_a_hole_may_be_committed(offsets: list[int]
         progress.done(P, offset)
     open_ones = set(offsets) - set(offsets[:ended])
     assert progress.committable() == {P: min(open_ones, default=12)}
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_what_is_passed_over_is_settled_in_its_turn_and_never_taken(passed: list[bool], random: Random) -> None:
+    progress = Progress()
+    progress.begin({P: 0})
+    offsets = list(range(len(passed)))
+    progress.pass_over(P, [offset for offset in offsets if passed[offset]])
+    taken = [offset for offset in offsets if progress.take(P, offset)]
+    assert taken == [offset for offset in offsets if not passed[offset]]
+    random.shuffle(taken)
+    for number, offset in enumerate(taken):
+        open_ones = taken[number:]
+        assert progress.committable() == {P: min(open_ones)}
+        progress.done(P, offset)
+    assert progress.committable() == {P: len(passed)}
+
+
+def test_what_was_passed_over_before_the_partitions_were_given_out_anew_is_forgotten() -> None:
+    progress = Progress()
+    progress.pass_over(P, [5])
+    progress.begin({P: 5})
+    progress.pass_over(P, [6])
+    assert progress.take(P, 5)
+    progress.pass_over(P, [5])  # it came again, and is under way
+    progress.done(P, 5)
+    assert progress.committable() == {P: 7}
 
 
 def test_reading_that_begins_again_stays_where_it_was_until_the_partitions_are_given_out_anew() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -10,6 +9,7 @@ from contracts import inventory, orders, payment
 from contracts.orders import EndReason
 from contracts.values import PricedItem
 from messaging.decision import Note, Outgoing
+from services.orders.domain.evolve import replace
 from services.orders.domain.move import (
     Move,
     Situation,

@@ -10,7 +10,6 @@ A cell that is missing does not exist: `decide` looks every pair up, and a test 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from contracts.envelope import InvalidCommand
 from contracts.values import CommandData, Item
 from messaging.decision import CancelTimer, Decision, Message, SetTimer, TimerFired
 from services.orders.domain import compensation, enrichment, holds, operations, replies, signals
+from services.orders.domain.evolve import replace, same
 from services.orders.domain.greet import greet
 from services.orders.domain.move import Move, Situation, awaited, verdict_event
 from services.orders.domain.policies import DEFAULTS, Policies
@@ -131,7 +131,7 @@ def _decision(
         return Decision(View(None, verdicts, fresh), move.says)
     order, timers = _arm(move.order, isinstance(message.data, TimerFired), policies)
     # The very same object says that there is nothing to write: a reply that was overtaken costs no row.
-    order = before if before is not None and order == before else replace(order, updated_at=now)
+    order = before if before is not None and same(order, before) else replace(order, updated_at=now)
     return Decision(View(order, verdicts, fresh), move.says, timers)
 
 
@@ -158,12 +158,16 @@ def _arm(order: Order, fired: bool, policies: Policies) -> tuple[Order, tuple[Se
     standing = None if fired else order.timer_at
     if order.ended or order.paused_at is not None:
         cancel = () if standing is None else (CancelTimer(order.order_id, TIMER),)
-        return replace(order, timer_at=None), cancel
+        return _timed(order, None), cancel
     deadlines = (order.deadline, order.retry_at, patience_over_at(order, policies), order.recommend_by)
     needed = min((at for at in deadlines if at is not None), default=None)
     if needed is None or (standing is not None and standing <= needed):
-        return replace(order, timer_at=standing), ()
-    return replace(order, timer_at=needed), (SetTimer(order.order_id, TIMER, 0, needed),)
+        return _timed(order, standing), ()
+    return _timed(order, needed), (SetTimer(order.order_id, TIMER, 0, needed),)
+
+
+def _timed(order: Order, at: datetime | None) -> Order:
+    return order if order.timer_at == at else replace(order, timer_at=at)
 
 
 def _nobody(key: str, now: datetime) -> Order:

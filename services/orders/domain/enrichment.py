@@ -6,12 +6,12 @@ Customer and stock have to be answered. A recommendation is waited for two secon
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from contracts import customer, inventory, orders, recommendation
 from messaging.decision import Outgoing
 from services.orders.domain.compensation import compensate
+from services.orders.domain.evolve import replace
 from services.orders.domain.move import Move, Situation, answered, ask, attention_over
 from services.orders.domain.policies import RetryPolicy
 from services.orders.domain.retries import Failure, Next, noted

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from contracts.orders import Greeted, StartGreet
 from messaging.decision import Outgoing
+from services.orders.domain.evolve import replace
 from services.orders.domain.move import Move, Situation, accept
 from services.orders.domain.state import Phase
 

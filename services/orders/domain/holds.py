@@ -14,7 +14,6 @@ What is approved or being paid for is never given up because a hold is over.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -22,6 +21,7 @@ from contracts.inventory import ExtendReservation, ReleaseStock, ReservationExpi
 from messaging.decision import Note, Outgoing
 from services.orders.domain.compensation import compensate
 from services.orders.domain.deadlines import extended_until
+from services.orders.domain.evolve import replace
 from services.orders.domain.move import Move, Situation
 from services.orders.domain.state import Order, Phase, business_id
 

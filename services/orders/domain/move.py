@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from contracts.customer import LookUpCustomer
@@ -14,6 +14,7 @@ from contracts.payment import Refund, VoidCharge
 from contracts.values import Item
 from messaging.decision import Message, Note, Outgoing
 from services.orders.domain.deadlines import held_until
+from services.orders.domain.evolve import replace
 from services.orders.domain.policies import Policies
 from services.orders.domain.state import Attention, Command, Order, Phase, Verdict, business_id
 

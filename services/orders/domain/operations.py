@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from contracts.orders import (
@@ -16,6 +15,7 @@ from contracts.orders import (
 )
 from messaging.decision import Note, Outgoing
 from services.orders.domain.compensation import give_up_step
+from services.orders.domain.evolve import replace
 from services.orders.domain.move import Move, Situation, accept, ask, awaited, reject
 from services.orders.domain.replies import payment_settled
 from services.orders.domain.retries import can_be_retried, retry

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from contracts import customer, inventory, payment, recommendation
 from contracts.orders import StartOrder
 from contracts.values import DEFAULT_CURRENCY, CommandData, EventData, Item, PricedItem
+from services.orders.domain.evolve import replace
 from services.orders.domain.state import Order, business_id
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,6 +12,7 @@ from messaging.decision import Outgoing, TimerFired
 from services.orders.domain.compensation import compensate
 from services.orders.domain.deadlines import approval_timeout_s
 from services.orders.domain.enrichment import recommendation_missing
+from services.orders.domain.evolve import replace
 from services.orders.domain.move import (
     Move,
     Situation,

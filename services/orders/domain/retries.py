@@ -3,13 +3,14 @@ one comes. How often and how fast is the policies' matter."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from contracts import payment
 from contracts.values import FailureKind
 from messaging.decision import Note
+from services.orders.domain.evolve import replace
 from services.orders.domain.move import Move, ask, awaited, need_attention
 from services.orders.domain.policies import ATTENTION_AFTER, Policies, RetryPolicy, Step
 from services.orders.domain.state import Order, Phase

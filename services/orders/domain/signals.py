@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +16,7 @@ from services.orders.domain.deadlines import (
     hold_expired_before_approval,
 )
 from services.orders.domain.enrichment import enrich
+from services.orders.domain.evolve import replace
 from services.orders.domain.holds import reservation_timed_out
 from services.orders.domain.move import Move, Situation, accept, ask, awaited, reject
 from services.orders.domain.state import Charge, Order, PendingLine, Phase, business_id

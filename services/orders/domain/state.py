@@ -113,12 +113,13 @@ class Attention:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
-    """One order. `asked_at`: since when an answer is awaited; `retry_at`: when the next attempt is due; `timer_at`: for when the
-    order's one timer is set (never later than the earliest deadline; it may be earlier, then it changes nothing).
-    `approval_timeout_s` None: the customer's tier decides. `paused_at`: since when the order stands still; deadlines are kept as
-    they were then. `hold_expired_at`: when it was told that its hold is over, while it waited for approval past its time."""
+    """One order (without slots: see `evolve`). `asked_at`: since when an answer is awaited; `retry_at`: when the next attempt is
+    due; `timer_at`: for when the order's one timer is set (never later than the earliest deadline; it may be earlier, then it
+    changes nothing). `approval_timeout_s` None: the customer's tier decides. `paused_at`: since when the order stands still;
+    deadlines are kept as they were then. `hold_expired_at`: when it was told that its hold is over, while it waited for approval
+    past its time."""
 
     order_id: str
     workflow: str

@@ -82,7 +82,7 @@ class Learner:
         self.app.producer_transport = CarefulTransport(self.app.conf.broker_producer, self.app)
         consumer = self.app.consumer
         assert isinstance(consumer, CarefulConsumer)
-        consumer.progress = self._progress
+        consumer.progress, consumer.concerns, consumer.passed_over = self._progress, _concerns, meters.passed_over
         self._consumer = consumer
         self._table = self.app.Table(
             "baskets",
@@ -171,11 +171,8 @@ class Learner:
     # --- step 1 -------------------------------------------------------------------------------------------------------
 
     async def _take_apart(self, event: EventT[bytes]) -> None:
-        """An order that completed becomes a basket for each of its SKUs; all else is passed over by its header, unparsed."""
+        """An order that completed becomes a basket for each of its SKUs."""
         message: Any = event.message
-        if header(message.headers or (), TYPE_HEADER) != COMPLETED:
-            self._meters.settled(ORDERS_EVENTS, "passed-over")
-            return
         try:
             envelope = decode_event(COMPLETED, message.value)
         except Unreadable as unreadable:
@@ -280,6 +277,11 @@ class Learner:
 
     def _partition_of(self, key: bytes) -> int:
         return partition_of(key.decode(), self._partitions)
+
+
+def _concerns(topic: str, record: Any) -> bool:
+    """Of the orders' events only those of orders that completed; all else is passed over by its header, unparsed."""
+    return topic != ORDERS_EVENTS or header(record.headers, TYPE_HEADER) == COMPLETED
 
 
 def topics_of_learner() -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,12 +25,13 @@ class Progress:
     _next: dict[Partition, int] = field(default_factory=dict)
     _take: dict[Partition, int] = field(default_factory=dict)
     _ended: defaultdict[Partition, set[int]] = field(default_factory=lambda: defaultdict(set))
+    _passed: defaultdict[Partition, set[int]] = field(default_factory=lambda: defaultdict(set))
     _seen: dict[Partition, int] = field(default_factory=dict)
     _looks: dict[Partition, int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """The partitions are being given out anew."""
-        for book in (self._next, self._take, self._ended, self._seen, self._looks):
+        for book in (self._next, self._take, self._ended, self._passed, self._seen, self._looks):
             book.clear()
 
     def begin(self, starts: Mapping[Partition, int]) -> None:
@@ -44,14 +45,29 @@ class Progress:
         if self._take.get(partition) != offset:
             return False
         self._take[partition] = offset + 1
+        self._go_on(partition)
         return True
+
+    def pass_over(self, partition: Partition, offsets: Iterable[int]) -> None:
+        """These records are of no concern and never will be: each is settled without being taken, as soon as it is its turn."""
+        if (take := self._take.get(partition)) is not None:
+            self._passed[partition].update(offset for offset in offsets if offset >= take)
+            self._go_on(partition)
 
     def done(self, partition: Partition, offset: int) -> None:
         """This record is handled; it is settled as soon as all before it are."""
         if offset < self._next.get(partition, offset + 1):
             return  # handled twice, or not ours any longer
-        ended = self._ended[partition]
-        ended.add(offset)
+        self._ended[partition].add(offset)
+        self._go_on(partition)
+
+    def _go_on(self, partition: Partition) -> None:
+        """Past everything that is settled, in order."""
+        passed, ended = self._passed[partition], self._ended[partition]
+        while self._take[partition] in passed:
+            passed.remove(self._take[partition])
+            ended.add(self._take[partition])
+            self._take[partition] += 1
         while self._next[partition] in ended:
             ended.remove(self._next[partition])
             self._next[partition] += 1
