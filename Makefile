@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit check-model lock format clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -80,6 +80,9 @@ bench-check: setup ## has an order become dearer than the committed baseline? (a
 
 audit: setup ## check every promise against databases, gateway and topics of the running stack
 	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit
+
+check-model: setup ## search every world of the model checker's scenarios, small and large (results in .proof/checker; goes on where it was)
+	@$(BIN)/python -m simulation.checker --long
 
 lock: setup ## resolve requirements/*.in anew, with hashes
 	@for name in base console dev java dbos; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
