@@ -53,7 +53,8 @@ SMALL: Final = (
         odd=("resolve-retry", "resolve-settled", "retry-now"),
         policies=IMPATIENT,
     ),
-    Scenario("a pause", Budget(odd=2, duplicates=1), version=2, odd=("pause", "cancel-by-operator")),
+    Scenario("a pause that outlasts the hold", Budget(hastes=1, odd=1, duplicates=1), odd=("pause",)),
+    Scenario("a pause", Budget(odd=2, crashes=1), version=2, odd=("pause", "cancel-by-operator")),
 )
 
 _LINE: Final = replace(_CANCEL, lines=1)

@@ -126,7 +126,7 @@ class Steps:
             record = clients.helped(self._values[part.desk.known])
             if record is not None:
                 at, moves = 2 + order * WIDTH, list[Move]()
-                self._orders_read(moves, (*world[:2], *world[at : at + WIDTH]), self._numbers(record), plain=True)
+                self._orders_read(moves, (*world[:2], *world[at : at + WIDTH]), self._numbers(record))
                 yield from self._steps(moves, world, order)
 
     def _less(self, left: int, name: str) -> int | None:
