@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -96,6 +96,9 @@ proof: setup ## every long run there is (chaos/proof.list); hours, goes on where
 
 audit: setup ## check every promise against databases, gateway and topics of the running stack
 	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit
+
+check-model: setup ## search every world of the model checker's scenarios, small and large (results in .proof/checker; goes on where it was)
+	@$(BIN)/python -m simulation.checker --long
 
 lock: setup ## resolve requirements/*.in anew, with hashes
 	@for name in base console dev java dbos; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \

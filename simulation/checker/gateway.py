@@ -47,13 +47,15 @@ class UnderWay:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What may happen next. `faults`: how many it takes; `broken`: the gateway does not keep a promise."""
+    """What may happen next. `faults`: how many it takes; `broken`: the gateway does not keep a promise; `late`: it may as well
+    happen at any later time."""
 
     name: str
     gate: Gate
     under_way: UnderWay
     faults: int = 0
     broken: bool = False
+    late: bool = False
 
 
 def begun(under_way: UnderWay, effects: tuple[Effect, ...], now: datetime) -> UnderWay:
@@ -81,7 +83,7 @@ def turns(gate: Gate, under_way: UnderWay, now: datetime, faulty: bool) -> Itera
             yield from _turns_of(gate, under_way, call, now, faulty)
     for asked in under_way.delayed:
         later = replace(under_way, delayed=tuple(a for a in under_way.delayed if a is not asked))
-        yield Turn(f"{asked.operation} arrives late", _reach(gate, asked, now)[0], later)
+        yield Turn(f"{asked.operation} arrives late", _reach(gate, asked, now)[0], later, late=True)
 
 
 def money(gate: Gate, now: datetime) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, NamedTuple
 
+from simulation.checker.gateway import Turn
 from simulation.checker.parties import Parties, Records
 from simulation.checker.timing import Timing
 from simulation.checker.values import Numbers
@@ -41,7 +42,7 @@ class Groups:
         self._filled_tills: dict[tuple[int, Records], int] = {}
         self._echoes: dict[tuple[int, int, int], int] = {}
         self._heads: dict[tuple[str, int], tuple[Head, ...]] = {}
-        self._turns: dict[tuple[int, bool], tuple[tuple[str, int, int, bool], ...]] = {}
+        self._turns: dict[tuple[int, bool], tuple[tuple[Turn, int], ...]] = {}
         self._due: dict[tuple[str, int], bool] = {}
         self._later: dict[tuple[str, int, timedelta], int] = {}
 
@@ -187,15 +188,13 @@ class Groups:
             self._heads["outcomes", till] = found
         return found
 
-    def turns(self, till: int, faulty: bool) -> tuple[tuple[str, int, int, bool], ...]:
-        """What may happen between payment's calls and the gateway: name, till, faults that it takes, broken."""
+    def turns(self, till: int, faulty: bool) -> tuple[tuple[Turn, int], ...]:
+        """What may happen between payment's calls and the gateway, and the till then. What may happen late comes last."""
         found = self._turns.get((till, faulty))
         if found is None:
             before: Till = self.tills.values[till]
-            found = tuple(
-                (name, self.tills(before._replace(gate=gate, under_way=under_way)), faults, broken)
-                for name, gate, under_way, faults, broken in self.parties.turns(before.gate, before.under_way, faulty)
-            )
+            turns = sorted(self.parties.turns(before.gate, before.under_way, faulty), key=lambda turn: turn[0].late)
+            found = tuple((turn, self.tills(before._replace(gate=g, under_way=calls))) for turn, g, calls in turns)
             self._turns[till, faulty] = found
         return found
 

@@ -32,7 +32,7 @@ from services.payment.domain import decide as payment_decides
 from services.recommendation.domain import decide as recommendation_decides
 from simulation.checker import canon
 from simulation.checker.cells import Cells
-from simulation.checker.gateway import Gate, UnderWay, begun, crashed, recorded, turns
+from simulation.checker.gateway import Gate, Turn, UnderWay, begun, crashed, recorded, turns
 from simulation.checker.values import NOW, Numbers
 from simulation.checker.world import CUSTOMER, KEY, Buyers, Known, Payments, Record, Room, Scenario, Told
 
@@ -184,12 +184,12 @@ class Parties:
             found = self._memo["begun", under_way, effects] = self.numbers(going)
         return int(found)
 
-    def turns(self, gate: int, under_way: int, faulty: bool) -> tuple[tuple[str, int, int, int, bool], ...]:
-        """What may happen between the calls under way and the gateway: name, gateway, what is under way then, faults, broken."""
+    def turns(self, gate: int, under_way: int, faulty: bool) -> tuple[tuple[Turn, int, int], ...]:
+        """What may happen between the calls under way and the gateway; the gateway and what is under way then."""
         found = self._memo.get(("turns", gate, under_way, faulty))
         if found is None:
             found = tuple(
-                (turn.name, self.numbers(canon.gate(turn.gate)), self.numbers(turn.under_way), turn.faults, turn.broken)
+                (turn, self.numbers(canon.gate(turn.gate)), self.numbers(turn.under_way))
                 for turn in turns(self.values[gate], self.values[under_way], NOW, faulty)
             )
             self._memo["turns", gate, under_way, faulty] = found

@@ -14,37 +14,47 @@ from simulation.checker.world import Budget, Scenario
 
 _ODD: Final = tuple(ODD)
 _CANCEL: Final = Budget(cancels=1)
-#: As little patience as can be: what does not work is soon left to a person.
-IMPATIENT: Final = replace(DEFAULTS, void=RetryPolicy(1, 1, 1, 1), refund=RetryPolicy(1, 1, 1, 2))
+#: As little patience as can be: what does not work once is soon left to a void, or to a person.
+IMPATIENT: Final = replace(
+    DEFAULTS, charge=RetryPolicy(1, 1, 1, 1), void=RetryPolicy(1, 1, 1, 2), refund=RetryPolicy(1, 1, 1, 2)
+)
+_DECLINED, _TIMEOUT, _REFUND_FAILS = (method.value for method in (Method.DECLINED, Method.TIMEOUT, Method.REFUND_FAILS))
 
-#: Small ones: every kind of trouble, every payment method, every command that nobody needs. All of them reach every cell there is.
+#: Small ones: every kind of trouble, every payment method, every command that nobody needs. Together they reach every cell.
 SMALL: Final = (
     Scenario("a cancellation and an added line", replace(_CANCEL, lines=1), version=2, pieces=1),
-    Scenario("two messages come again", replace(_CANCEL, duplicates=2)),
-    Scenario("a message comes again, for an order that asks around", replace(_CANCEL, duplicates=1), version=2),
-    Scenario("a crash, and a message comes again", replace(_CANCEL, crashes=1, duplicates=1)),
+    Scenario("a message comes again", replace(_CANCEL, duplicates=1), version=2),
+    Scenario("a crash", replace(_CANCEL, crashes=1)),
     Scenario("two orders want one piece", _CANCEL, orders=2, pieces=1),
     Scenario("time runs away", replace(_CANCEL, hastes=1)),
     Scenario("time runs away, for an order that asks around", Budget(hastes=1), version=2),
+    Scenario("time runs away, and a message comes again", Budget(hastes=1, duplicates=1)),
     Scenario("the customer is not known", replace(_CANCEL, duplicates=1), version=2, known_customer=False),
-    Scenario("there is nothing in stock", replace(_CANCEL, lines=1, duplicates=1), pieces=0),
+    Scenario("there is nothing in stock", replace(_CANCEL, lines=1, duplicates=1), version=2, pieces=0),
+    Scenario("an added line is refused", Budget(lines=1, duplicates=1), pieces=1),
     Scenario("the total is too large", replace(_CANCEL, lines=1), price_minor=10**15, quantity=2),
+    Scenario("an added line makes the total too large", Budget(lines=1, duplicates=1), price_minor=10**15),
     *(
-        Scenario(f"the gateway fails, {method.value}", replace(_CANCEL, faults=1, crashes=1), method=method.value)
+        Scenario(f"the gateway fails, {method.value}", replace(_CANCEL, faults=1), method=method.value)
         for method in Method
     ),
-    *(
-        Scenario(f"any command, {method.value}", replace(_CANCEL, odd=1, faults=1), method=method.value, odd=_ODD)
-        for method in (Method.VISA, Method.REFUND_FAILS)
-    ),
-    Scenario("operators", Budget(odd=2), version=2, odd=_ODD),
+    Scenario("the gateway fails, and a message comes again", replace(_CANCEL, faults=1, duplicates=1)),
+    Scenario("the gateway fails twice", replace(_CANCEL, faults=2)),
+    Scenario("the card is declined, and a message comes again", Budget(duplicates=1), method=_DECLINED),
+    Scenario("no patience", Budget(faults=2, duplicates=1), policies=IMPATIENT),
+    Scenario("no patience, and lost answers", Budget(faults=1, duplicates=1), method=_TIMEOUT, policies=IMPATIENT),
+    Scenario("any command", replace(_CANCEL, odd=1), odd=_ODD),
+    Scenario("any command, to an order that asks around", Budget(odd=1), version=2, odd=_ODD),
+    Scenario("any command, to an order that fails", Budget(odd=1), version=2, known_customer=False, odd=_ODD),
     Scenario(
-        "a person is soon needed",
-        replace(_CANCEL, faults=2, odd=1),
-        method=Method.REFUND_FAILS.value,
-        odd=("resolve-retry", "resolve-settled", "retry-now", "pause"),
+        "a person is needed",
+        replace(_CANCEL, odd=1),
+        method=_REFUND_FAILS,
+        odd=("resolve-retry", "resolve-settled", "retry-now"),
         policies=IMPATIENT,
     ),
+    Scenario("a pause that outlasts the hold", Budget(hastes=1, odd=1, duplicates=1), odd=("pause",)),
+    Scenario("a pause", Budget(odd=2, crashes=1), version=2, odd=("pause", "cancel-by-operator")),
 )
 
 _LINE: Final = replace(_CANCEL, lines=1)
@@ -57,6 +67,23 @@ LARGE: Final = (
     Scenario("time runs away once, two messages come again", replace(_CANCEL, hastes=1, duplicates=2)),
     Scenario("an order that asks around", replace(_LINE, duplicates=1, crashes=1), version=2, pieces=1),
     Scenario("two orders want one piece, messages come again", replace(_LINE, duplicates=1), orders=2, pieces=1),
+    Scenario("operators", Budget(odd=2, cancels=1), version=2, odd=_ODD),
+    Scenario(
+        "a person is soon needed",
+        replace(_CANCEL, faults=2, odd=1),
+        method=_REFUND_FAILS,
+        odd=("resolve-retry", "resolve-settled", "retry-now", "pause"),
+        policies=IMPATIENT,
+    ),
+    *(
+        Scenario(
+            f"the gateway fails, and a crash, {method.value}",
+            replace(_CANCEL, faults=1, crashes=1),
+            method=method.value,
+        )
+        for method in Method
+    ),
+    Scenario("any command, and the gateway fails", replace(_CANCEL, odd=1, faults=1), method=_REFUND_FAILS, odd=_ODD),
     Scenario("two orders want one piece, and more", _LINE, orders=2, pieces=1),
     Scenario("two orders want one piece, time runs away", replace(_CANCEL, hastes=1), orders=2, pieces=1),
 )

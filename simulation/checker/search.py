@@ -6,6 +6,7 @@ a world that was seen is one integer, from which world it was first reached, and
 
 from __future__ import annotations
 
+import gc
 import time
 from array import array
 from collections.abc import Callable
@@ -89,7 +90,17 @@ class Search:
         self.cpu_started = time.process_time()
 
     def run(self) -> Found:
-        """See `search`."""
+        """See `search`. Nothing here goes round in circles, so the collector of circles would look through millions of worlds in
+        vain: it rests meanwhile."""
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return self._run()
+        finally:
+            if collects:
+                gc.enable()
+
+    def _run(self) -> Found:
         begin = self.steps.begin()
         self._is_new(begin, 0, 0)
         level, depth = [begin], 0

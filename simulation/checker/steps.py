@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from simulation.checker import clients
 from simulation.checker.groups import Groups
@@ -26,6 +26,16 @@ World = tuple[int, ...]
 Move = tuple[str, int, World]
 #: The same, and to which order (below 0: to both).
 Step = tuple[str, int, World, int]
+
+
+class Moves(NamedTuple):
+    """What may happen to one order. `busy`: something does, before time passes; `waits`: something is still on its way, and comes
+    at any later time."""
+
+    busy: bool
+    waits: bool
+    moves: list[Move]
+
 
 #: How many numbers an order has in a world.
 WIDTH: Final = 4
@@ -45,7 +55,7 @@ class Steps:
         self._nothing = parties.nothing
         self._fewer: dict[tuple[int, str], int | None] = {}
         self._offered: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-        self._moves: dict[World, tuple[bool, list[Move]]] = {}
+        self._moves: dict[World, Moves] = {}
 
     def begin(self) -> World:
         """Nobody has asked for anything yet; the shop has its stock."""
@@ -60,39 +70,45 @@ class Steps:
 
     def of(self, world: World) -> tuple[list[Step], bool]:
         """Every next step; and whether all is at rest, so that only a client or a crash could make one."""
-        if self.scenario.orders == 1:
-            busy, moves = self._find_moves(world)
-            steps = [(*move, 0) for move in moves]
-        else:
-            busy, steps = self._of_each(world)
-        time = self._time(world, busy)
-        return steps + time, not busy and not time
-
-    def _of_each(self, world: World) -> tuple[bool, list[Step]]:
-        busy, steps = False, []
+        busy, waits, steps = False, False, list[Step]()
         for order, at in enumerate(range(2, len(world), WIDTH)):
             alone = (*world[:2], *world[at : at + WIDTH])
-            found = self._moves.get(alone)
-            if found is None:
-                found = self._moves[alone] = self._find_moves(alone)
-            busy = busy or found[0]
-            before, behind = world[2:at], world[at + WIDTH :]
-            steps += [(what, n, (*after[:2], *before, *after[2:], *behind), order) for what, n, after in found[1]]
-        return busy, steps
+            moves = self._moves_of(alone)
+            busy, waits = busy or moves.busy, waits or moves.waits
+            steps += self._steps(moves.moves, world, order)
+        time = self._time(world, busy)
+        return steps + time, not busy and not waits and not time
+
+    def _steps(self, moves: list[Move], world: World, order: int) -> Iterator[Step]:
+        at = 2 + order * WIDTH
+        before, behind = world[2:at], world[at + WIDTH :]
+        for what, number, after in moves:
+            yield what, number, (*after[:2], *before, *after[2:], *behind), order
+
+    def _moves_of(self, alone: World) -> Moves:
+        """What may happen to one order; where there are two, many worlds have the same one in them."""
+        if self.scenario.orders == 1:
+            return self._find_moves(alone)
+        found = self._moves.get(alone)
+        if found is None:
+            found = self._moves[alone] = self._find_moves(alone)
+        return found
 
     def _time(self, world: World, busy: bool) -> list[Step]:
         """Time passes by itself where nobody has anything to do, and in haste where somebody has. Where an order waits for a
-        person, one comes; only a call that is under way is still waited for."""
+        person, one comes, but not before every call has ended: who tried again for ever while it lasts would never be done."""
         hasty = self._less(world[0], "hastes")
         if busy and hasty is None:
             return []
         parts = self.parts(world)
-        helps = [] if busy else list(self._helps(world, parts))
+        alone = not busy and not self.groups.timing.calls_under_way(parts)
+        found = list(self._helps(world, parts)) if alone else []
         passed = self.groups.timing.next(parts)
         if passed is None:
-            return helps
-        free = not busy and (not helps or self.groups.timing.calls_under_way(parts))
-        found = [*helps, self._passes("time passes:", passed, world)] if free else helps
+            return found
+        free = not busy and not found
+        if free:
+            found.append(self._passes("time passes:", passed, world))
         if hasty is not None:
             for sent, names in self._unread((hasty, *world[1:])):
                 if names:
@@ -110,10 +126,8 @@ class Steps:
             record = clients.helped(self._values[part.desk.known])
             if record is not None:
                 at, moves = 2 + order * WIDTH, list[Move]()
-                alone = (*world[:2], *world[at : at + WIDTH])
-                self._orders_read(moves, alone, self._numbers(record), plain=True)
-                what, number, after = moves[0]
-                yield what, number, (*after[:2], *world[2:at], *after[2:], *world[at + WIDTH :]), order
+                self._orders_read(moves, (*world[:2], *world[at : at + WIDTH]), self._numbers(record))
+                yield from self._steps(moves, world, order)
 
     def _less(self, left: int, name: str) -> int | None:
         """What is left when one of these has been used; None where there is none."""
@@ -126,7 +140,7 @@ class Steps:
 
     # --- one order ----------------------------------------------------------------------------------------------------
 
-    def _find_moves(self, world: World) -> tuple[bool, list[Move]]:
+    def _find_moves(self, world: World) -> Moves:
         left, stock, desk, store, till, echoes = world
         groups, moves = self.groups, list[Move]()
         for record, rest in groups.desk_heads(desk):
@@ -141,14 +155,15 @@ class Steps:
             self._payment_reads(moves, (left, stock, desk, store, rest, echoes), record)
         for record, rest in groups.outcomes(till):
             self._payment_reads(moves, (left, stock, desk, store, rest, echoes), record, plain=True)
-        self._turns(moves, world)
         self._timers(moves, world)
+        late = self._turns(moves, world)
+        busy, waits = bool(moves), bool(late) or echoes != self._nothing
+        moves += late
         if echoes != self._nothing:
             self._repeats(moves, world)
-        busy = bool(moves)
         self._crashes(moves, world)
         self._clients(moves, world)
-        return busy, moves
+        return Moves(busy, waits, moves)
 
     def _orders_read(self, moves: list[Move], base: World, record: int, plain: bool = False) -> None:
         """The orchestrator reads a record. Unless it is `plain`, it may come again later, and the reader may die before it is on
@@ -205,15 +220,16 @@ class Steps:
 
     # --- what else may happen to it -----------------------------------------------------------------------------------
 
-    def _turns(self, moves: list[Move], world: World) -> None:
-        """What happens between payment's calls and the gateway."""
+    def _turns(self, moves: list[Move], world: World) -> list[Move]:
+        """What happens between payment's calls and the gateway. Returned is what may as well happen later."""
         left, stock, desk, store, till, echoes = world
-        fewer = self._less(left, "faults")
-        for name, till_after, faults, broken in self.groups.turns(till, fewer is not None):
-            after = fewer if faults and fewer is not None else left
-            if broken:  # nothing else goes wrong
+        fewer, late = self._less(left, "faults"), list[Move]()
+        for turn, till_after in self.groups.turns(till, fewer is not None):
+            after = fewer if turn.faults and fewer is not None else left
+            if turn.broken:  # nothing else goes wrong
                 after = self._numbers(replace(self._values[after], duplicates=0, crashes=0, faults=0))
-            moves.append((name, -1, (after, stock, desk, store, till_after, echoes)))
+            (late if turn.late else moves).append((turn.name, -1, (after, stock, desk, store, till_after, echoes)))
+        return late
 
     def _timers(self, moves: list[Move], world: World) -> None:
         """Timers that are due, after everything that was appended before they were due."""
