@@ -36,7 +36,7 @@ def limit_of(request: web.Request) -> int:
     raw = request.query.get("limit")
     if raw is None:
         return DEFAULT_LIMIT
-    if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw[:9]) <= MAX_LIMIT:
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 9) or not 1 <= int(raw) <= MAX_LIMIT:
         raise Problem(400, "Bad limit", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
     return int(raw)
 

@@ -70,6 +70,10 @@ class Room:
     admin: asyncpg.Connection[asyncpg.Record]
     stores: dict[int, PostgresStore] = field(default_factory=dict)
     now: datetime | None = None
+    meters: Meters = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.meters = Meters(self.service)
 
     def store(self, partition: int) -> PostgresStore:
         """The store of a partition."""
@@ -118,7 +122,7 @@ async def replay(world: World, room: Room) -> int:
     handlers: dict[int, Handler] = {}
     workers: dict[int, PartitionWorker] = {}
     calls = 0
-    for call in filter(None, world.tape.calls):
+    for call in world.tape.calls:
         life = world.tape.lives[call.worker]
         if life.service != room.service:
             continue
@@ -141,7 +145,7 @@ async def replay(world: World, room: Room) -> int:
 
 def _worker(life: Life, handler: Handler, room: Room) -> PartitionWorker:
     store: Any = Unsure(room.store(life.partition), _fates(life))
-    return PartitionWorker(handler, store, life.partition, life.partitions, "replay", Meters(life.service))
+    return PartitionWorker(handler, store, life.partition, life.partitions, "replay", room.meters)
 
 
 def _fates(life: Life) -> Iterator[Fate]:

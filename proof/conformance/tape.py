@@ -82,32 +82,26 @@ class Tape:
     """All calls of one simulation, in order, and the workers that were called."""
 
     lives: list[Life] = field(default_factory=list)
-    calls: list[Call | None] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     now: datetime = START
-    _last: dict[int, int] = field(default_factory=dict)
-
-    def add(self, call: Call) -> None:
-        """One more call. Of tidyings that nothing came between only the last one is kept: it does what the others did."""
-        last = self._last.get(call.worker)
-        before = None if last is None else self.calls[last]
-        if last is not None and before is not None and before.name == call.name == "tidy" and before.error is None:
-            self.calls[last] = None
-        self._last[call.worker] = len(self.calls)
-        self.calls.append(call)
 
 
 class Unsure:
     """A store some of whose commits are lost, or are made and not heard of: their fates come one by one."""
 
     def __init__(self, store: Any, fates: Iterator[Fate]) -> None:
+        #: How often anything was asked of the store.
+        self.asked = 0
         self._store = store
         self._fates = fates
 
     def __getattr__(self, name: str) -> Any:
+        self.asked += 1
         return getattr(self._store, name)
 
     async def begin(self) -> Any:
         """See `Store.begin`."""
+        self.asked += 1
         return _UnsureTransaction(await self._store.begin(), self._fates)
 
     async def rollback(self, transaction: Any) -> None:
@@ -166,8 +160,8 @@ def recorded(random: Random, unsure_rate: float, brittle: Callable[[Handler], Ha
             self._life = Life(handler.name, partition, partitions, owner, process)
             self._number = len(tape.lives)
             tape.lives.append(self._life)
-            unsure: Any = Unsure(store, self._fates())
-            super().__init__(handlers[process][1], unsure, partition, partitions, owner, meters)
+            self._unsure: Any = Unsure(store, self._fates())
+            super().__init__(handlers[process][1], self._unsure, partition, partitions, owner, meters)
 
         def _fates(self) -> Iterator[Fate]:
             while True:
@@ -179,13 +173,15 @@ def recorded(random: Random, unsure_rate: float, brittle: Callable[[Handler], Ha
             if told and isinstance(told[0], datetime):
                 tape.now = told[0]
             buffered = {topic: tuple(queue) for topic, queue in self.buffers.topics.items()}
-            result, failed = None, None
+            result, failed, asked = None, None, self._unsure.asked
             try:
                 result = await getattr(PartitionWorker, name)(self, *arguments)
             except EXPECTED as error:
                 failed = error
+            if name == "tidy" and self._unsure.asked == asked:
+                return None  # there was nothing to do, as nearly always
             kind = None if failed is None else type(failed).__name__
-            tape.add(Call(self._number, name, tape.now, told, buffered, result, kind, State.of(self)))
+            tape.calls.append(Call(self._number, name, tape.now, told, buffered, result, kind, State.of(self)))
             if failed is not None:
                 raise failed
             return result

@@ -29,10 +29,12 @@ SELECT {RESERVATION_COLUMNS}
 FROM unnest($1::text[], $2::text[]) AS w (order_id, reservation_id) JOIN reservation r USING (order_id, reservation_id)
 """
 
-# What is over, the earliest first. The partial index holds nothing else than what is held.
+# What is over, the earliest first, and of equals always the same one: what is told of it has its id from its place in the order.
+# The partial index holds nothing else than what is held.
 HOLDS_DUE: Final = f"""
 SELECT {RESERVATION_COLUMNS}
-FROM reservation WHERE partition = $1 AND state = 'held' AND announce_at <= $2 ORDER BY announce_at LIMIT $3
+FROM reservation WHERE partition = $1 AND state = 'held' AND announce_at <= $2
+ORDER BY announce_at, order_id, reservation_id LIMIT $3
 """
 
 NEXT_ANNOUNCEMENT: Final = """

@@ -13,8 +13,8 @@ from proof.conformance.replay import DifferentError, Room, replay
 from proof.conformance.worlds import live
 
 #: Each world holds about five orders, and each order's life is a history.
-WORLDS = 30
-FEWEST_HISTORIES = 120
+WORLDS = 20
+FEWEST_HISTORIES = 80
 
 
 @pytest.fixture
