@@ -85,7 +85,7 @@ audit: setup ## check every promise against databases, gateway and topics of the
 	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit
 
 lock: setup ## resolve requirements/*.in anew, with hashes
-	@for name in base dev java dbos; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
+	@for name in base console dev java dbos; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
 	  --python-version 3.11 --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: setup ## stop the stack and remove its data

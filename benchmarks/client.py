@@ -143,17 +143,17 @@ async def import_speed(target: Target, file: Path, rows: int) -> Speed:
 
 
 def repeated(source: Path, rows: int, target: Path) -> Path:
-    """A file of so many rows: the source again and again, with other invoice numbers each time."""
-    with source.open(newline="") as file:
-        header, *lines = csv.reader(file)
-    place = header.index("InvoiceNo")
+    """A file of so many rows: the source's good ones again and again, with other invoice numbers each time."""
+    names, *lines = csv.reader(source.read_text(encoding="utf-8-sig").splitlines())
+    place = names.index("InvoiceNo")
+    good = [cells for cells in lines if len(cells) == len(names)]
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("w", newline="") as file:
+    with target.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(header)
+        writer.writerow(names)
         for number in range(rows):
-            turn, line = divmod(number, len(lines))
-            cells = list(lines[line])
+            turn, line = divmod(number, len(good))
+            cells = list(good[line])
             cells[place] = f"{cells[place]}-{turn}"
             writer.writerow(cells)
     return target

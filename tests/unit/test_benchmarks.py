@@ -8,10 +8,12 @@ from pathlib import Path
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from benchmarks.check import compare
+from benchmarks.client import repeated
 from benchmarks.counters import Counters, stored_batches, work_between
 from benchmarks.instructions import count_in
 from benchmarks.plots import chart
 from benchmarks.statements import executed
+from orderctl.importer import SAMPLE, make_plan, read_rows
 
 
 def record_batch(records: int) -> bytes:
@@ -97,3 +99,10 @@ def test_a_figure_within_the_tolerance_is_fine() -> None:
 def test_a_machine_that_does_not_count_instructions_says_so() -> None:
     assert count_in("123456,,instructions:u,1000,100.00,,\n") == 123456
     assert count_in("<not supported>,,instructions:u,0,100.00,,\n") is None
+
+
+def test_a_file_of_invoice_lines_is_repeated_as_other_invoices(tmp_path: Path) -> None:
+    report = make_plan(read_rows(repeated(SAMPLE, 500, tmp_path / "rows.csv"))).report
+    assert report.rows == 500
+    assert report.adds_up
+    assert report.invoices > make_plan(read_rows(SAMPLE)).report.invoices
