@@ -71,6 +71,7 @@ def test_after_a_transient_failure_the_next_attempt_charges_at_once(it: Conversa
         currency="GBP",
         payment_method="pm_card_visa",
         ask_first=False,
+        asked_by="id",
     )
     assert it.asks(charge(1)) == ["charge-unknown 1"], "never silence, and never a promise"
     assert it.ends("charge", 2, End.CAPTURED) == ["charge-captured 2"]

@@ -111,7 +111,7 @@ REFUNDS: Final = (
     ),
     Mutant(
         "return-timer-without-step",
-        "a timer of an attempt that is over begins another one",
+        "a charge's timer of an attempt that is over begins another attempt",
         f"{_D}refunds.py",
         "own is None or own.line.attempt != fired.step or own.line.under_way",
         "own is None or own.line.under_way",
