@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
 from inventory_bench import (
+    PARTITIONS,
     Bench,
     MemoryBackend,
     PostgresBackend,
@@ -35,6 +37,9 @@ from contracts.inventory import (
 from contracts.orders import OrderCancelled
 from contracts.topics import INVENTORY_COMMANDS, ORDERS_EVENTS, dead_letter_topic
 from contracts.values import Item, PricedItem
+from messaging.errors import StaleRowError
+from messaging.partitioner import partition_of
+from services.inventory.store import Writes
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -141,6 +146,20 @@ async def test_what_should_never_happen_is_kept_for_the_audit_once(bench: Bench)
         ("o1", "r1", "release-after-shipping", "shipped"),
     }
     assert await bench.backend.stock() == {"A": pieces(5, shipped=1)}
+
+
+async def test_what_is_not_held_any_more_is_not_moved_once_more(bench: Bench) -> None:
+    await bench.ask("A", receive("A", 5))
+    await bench.ask("o1", reserve("r1", ("A", 2)))
+    await bench.ask("o1", release("r1"))
+    partition, inventory = partition_of("o1", PARTITIONS), bench.backend.inventory()
+    transaction = await bench.stores[partition].begin()
+    (row,) = (await inventory.reservations(transaction, {("o1", "r1")})).values()
+    inventory.stage(transaction, Writes(moved_reservations=[replace(row, state="shipped")]))
+    with pytest.raises(StaleRowError):
+        await transaction.commit(bench.workers[partition]._new_commit())
+    await bench.stores[partition].rollback(transaction)
+    assert await bench.backend.states() == {("o1", "r1"): "released"}
 
 
 async def test_adjustments_add_up(bench: Bench) -> None:

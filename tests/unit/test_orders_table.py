@@ -231,6 +231,17 @@ def test_every_reservation_is_released_in_one_go() -> None:
     assert [data.reason for data in said if isinstance(data, CommandRejected)] == ["too-late"]
 
 
+@pytest.mark.parametrize("signal", [CANCEL, APPROVE])
+@pytest.mark.parametrize("phase", list(Phase))
+def test_the_same_command_again_gets_its_verdict_again_and_changes_nothing(phase: Phase, signal: Any) -> None:
+    talk = in_phase(phase)
+    told = verdict(talk.tell(signal, id="c"))
+    assert told is not None
+    before = talk.view.order
+    assert [verdict([data]) for data in talk.tell(signal, id="c")] == [f"{told.removesuffix(' again')} again"]
+    assert talk.view.order == before
+
+
 def test_stock_that_is_told_to_be_free_again_is_told_so_once() -> None:
     talk = in_phase(Phase.AWAITING_APPROVAL)
     talk.tell(ADD, held(EXTRA, "mug", 1, 799), CANCEL)

@@ -55,7 +55,7 @@ NOTIFICATION: Final = (
     ),
     Mutant(
         "mail-timer-without-step",
-        "a timer of an attempt that is over begins another one",
+        "a timer of a mail's attempt that is over begins another one",
         f"{_N}domain.py",
         'mail.status not in {"waiting", "retrying"} or step != mail.step:',
         'mail.status not in {"waiting", "retrying"}:',

@@ -15,7 +15,7 @@ WORKFLOW: Final = (
         f"{_D}decide.py",
         "view.verdicts.get((message.source, message.id))",
         "view.verdicts.get((message.id, message.source))",
-        likely="system/test_repeats.py::test_the_same_command_twice_has_one_effect -k v2-in-turn",
+        likely="unit/test_orders_table.py::test_the_same_command_again_gets_its_verdict_again_and_changes_nothing",
     ),
     Mutant(
         "repeat-is-not-called-duplicate",
@@ -23,7 +23,7 @@ WORKFLOW: Final = (
         f"{_D}decide.py",
         "verdict_event(message.key, known, duplicate=True)",
         "verdict_event(message.key, known, duplicate=False)",
-        likely="system/test_repeats.py::test_the_same_command_twice_has_one_effect -k v2-in-turn",
+        likely="unit/test_orders_table.py::test_the_same_command_again_gets_its_verdict_again_and_changes_nothing",
     ),
     Mutant(
         "late-success-ignored",
@@ -121,14 +121,6 @@ FORWARD: Final = (
         "or order.phase is not Phase.AWAITING_APPROVAL or order.pending or order.total_minor is None:",
         "or order.phase is not Phase.AWAITING_APPROVAL or order.total_minor is None:",
         likely="system/test_approval.py::test_an_approval_while_a_line_is_undecided_waits_for_the_line_and_pays_for_it -k v2-in-turn",
-    ),
-    Mutant(
-        "line-added-after-approval",
-        "a line is taken that is added between the approval and the payment",
-        f"{_D}signals.py",
-        "if order.approved_by is not None:\n        return not_allowed(situation)",
-        "if order.phase is Phase.PAYING:\n        return not_allowed(situation)",
-        likely="system/test_signals.py::test_a_signal_in_a_state_gets_its_verdict -k v2-in-turn-approved",
     ),
     Mutant(
         "timely-approval-rejected",

@@ -118,6 +118,14 @@ SERVICES: Final = (
         likely="integration/test_inventory_concurrency.py",
     ),
     Mutant(
+        "released-reservation-moves-again",
+        "a reservation that is not held any more is moved once more",
+        "services/inventory/store.py",
+        'AND reservation.state = \'held\'\nRETURNING 1\n"""\n\n# An expiry',
+        'RETURNING 1\n"""\n\n# An expiry',
+        likely="integration/test_inventory_store.py::test_what_is_not_held_any_more_is_not_moved_once_more -k postgres",
+    ),
+    Mutant(
         "charge-overwritten",
         "a charge is written over whatever somebody else has made of it meanwhile",
         "services/payment/store.py",
