@@ -95,7 +95,6 @@ def crash_points_command(
     async def one(number: int, say: Say) -> dict[str, Any]:
         wanted = plan[number - 1]
         folder, hits = kept.folder / f"round-{number:02d}", list[crashing.Hit]()
-        folder.mkdir(parents=True, exist_ok=True)
         frozen = tuple(dict.fromkeys(cell.service for cell in wanted if cell.kind == cells.FREEZE))
         setup = Setup(HOME, folder, Mix(rate), number, _RUN_S, _RUN_S, env={VARIABLE: str(folder)}, standbys=frozen)
         say(f"round {number} of {len(plan)}: {len(wanted)} cells")

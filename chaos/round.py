@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Scene:
 
 async def play(setup: Setup, act: Callable[[Scene], Awaitable[None]], say: Say) -> dict[str, Any]:
     """The round's result. Raises `ChaosError` or `DevstackError` where it could not even begin."""
-    setup.folder.mkdir(parents=True, exist_ok=True)
+    _empty(setup.folder)
     began, verdict, acted_s = time.monotonic(), Verdict(), 0.0
     env = {"PAYMENT_FAILURE_RATE": str(setup.payment_failure_rate), **setup.env}
     async with Room(setup.home, env, setup.standbys, say) as room:
@@ -85,6 +86,12 @@ async def play(setup: Setup, act: Callable[[Scene], Awaitable[None]], say: Say) 
         "audit": verdict.audit,
         "exit": int(verdict.exit),
     }
+
+
+def _empty(folder: Path) -> None:
+    """What an attempt that was interrupted has left there is not this round's: neither its records nor what it armed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 async def _warm(sender: Sender, sending: asyncio.Task[None]) -> None:
