@@ -11,4 +11,5 @@ HTTP_PORTS: Final[dict[str, int]] = {
     "recommendation": 8006,
     "orders": 8011,
     "recommendation-learner": 8016,
+    "console": 8080,
 }

@@ -84,7 +84,8 @@ async def serve(port: int, folder: Path) -> None:
 def main() -> None:
     """The command line."""
     port, folder = sys.argv[1:]
-    configure(load_log_settings(), "smtp-sink", f"smtp-sink-{os.getpid()}")
+    # The library tells every word of every dialogue: a third of all that a mail costs here.
+    configure(load_log_settings(), "smtp-sink", f"smtp-sink-{os.getpid()}", levels={"mail.log": "WARNING"})
     asyncio.run(serve(int(port), Path(folder)))
 
 

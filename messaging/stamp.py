@@ -53,7 +53,7 @@ def stamp(
         data=said.data,
         time=now,
         correlationid=said.key,
-        causationid=cause.id,
+        causationid=said.answers or cause.id,
         sequence=seq,
         traceparent=_trace(cause, said.key, event_id),
     )

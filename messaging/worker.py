@@ -6,12 +6,13 @@ ports. The same object runs in production, in the tests and in the simulation.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from contracts.letters import FEWEST_HEADERS, Word, word_of
+from messaging.crash_points import reached
 from messaging.deciding import Deciding, Found, Item
 from messaging.decision import Effect, EffectDone, Message, SetTimer, TimerFired
 from messaging.decoding import decode
@@ -71,9 +72,9 @@ class PartitionWorker:
 
     async def take_over(self) -> list[PendingEffect]:
         """Become the owner. Returns the effects that a predecessor left under way; what it left unpublished is queued."""
-        return await self._adopt(
-            await self._store.take_over(self.partition, self._owner, self._handler.topics), restart=True
-        )
+        ownership = await self._store.take_over(self.partition, self._owner, self._handler.topics)
+        reached("after-take-over")
+        return await self._adopt(ownership, restart=True)
 
     async def reload(self) -> list[PendingEffect]:
         """Go on from what the database holds, after an error. Raises `FenceLostError` where the partition is another's."""
@@ -139,7 +140,9 @@ class PartitionWorker:
         self._touched.clear()
         if self.next_due is not None and self.next_due <= now:
             timers = await self._store.due_timers(self.partition, now, MAX_BATCH, self.lanes.keys)
-            if not timers:
+            if timers:
+                reached("after-timer-claim")
+            else:
                 self.next_due = await self._store.next_due(self.partition, self.lanes.keys)
         # What waits in a lane is older than what comes now.
         turn = await self._store.parked(self.partition, self.lanes.free, MAX_BATCH) if self.lanes.free else ()
@@ -184,16 +187,20 @@ class PartitionWorker:
         pairs = zip(items, read, strict=True)
         messages = [found for item, found in pairs if isinstance(found, Message) and id(item) not in condemned]
         work = self._deciding(words, now)
+        reached("before-begin")
         transaction = await self._store.begin()
         try:
             with self._meters.phase("load"):
                 batch = await self._handler.load(transaction, self.partition, messages)
+            reached("after-load")
             with self._meters.phase("decide"):
                 for item, found in zip(items, read, strict=True):
                     work.settle(batch, item, found, id(item) in condemned)
             batch.stage(transaction, work.stamped)
+            reached("before-commit")
             with self._meters.phase("commit"):
                 await transaction.commit(work.commit)
+            reached("after-commit")
         except BaseException:
             self._handler.forget(self.partition)
             raise
@@ -202,19 +209,14 @@ class PartitionWorker:
         batch.committed()
         self._advance(work)
         self._meters.batch(len(items))
-        self._count(items)
 
     def _pass_over(self, items: Sequence[Item]) -> None:
         """Nothing among these concerns the service. That they were read goes into the database with the next commit; a process
         that dies before it reads them again, and passes them over again."""
         for item in items:
             if isinstance(item, Record):
+                self._meters.consumed(item.topic, item.offset + 1 - self.offsets[item.topic])
                 self.offsets[item.topic] = item.offset + 1
-        self._count(items)
-
-    def _count(self, items: Sequence[Item]) -> None:
-        for topic, count in Counter(item.topic for item in items if isinstance(item, Record)).items():
-            self._meters.consumed(topic, count)
 
     def _read(self, item: Item, words: dict[int, Word]) -> Found:
         if isinstance(item, Message):
@@ -256,6 +258,9 @@ class PartitionWorker:
     def _advance(self, work: Deciding) -> None:
         commit = work.commit
         self._failures = work.failures
+        for topic, offset in commit.offsets.items():
+            if offset > self.offsets[topic]:
+                self._meters.consumed(topic, offset - self.offsets[topic])
         self._touched.update(commit.timers)
         self.offsets.update(commit.offsets)
         self._stored.update(commit.offsets)
@@ -276,8 +281,10 @@ class PartitionWorker:
         wires = [self.unpublished[index] for index in range(min(limit, len(self.unpublished)))]
         if not wires:
             return 0
+        reached("before-publish")
         with self._meters.phase("publish"):
             offsets = await publisher.publish(wires)
+        reached("after-publish")
         while self.unpublished and self.unpublished[0].seq <= wires[-1].seq:
             self.unpublished.popleft()
         self.published_seq = max(self.published_seq, wires[-1].seq)
@@ -302,6 +309,7 @@ class PartitionWorker:
         if self.published_seq > self._recorded_seq or self._placed:
             seq, placed = self.published_seq, tuple(self._placed)
             await self._store.mark_published(self.partition, self._ownership.epoch, seq, self.acked, placed)
+            reached("after-mark")
             # Meanwhile more may have been published.
             self._recorded_seq, self._placed, self._recorded_at = seq, self._placed[len(placed) :], now
             self._forget_at = self._forget_at or now + timedelta(seconds=grace_s)

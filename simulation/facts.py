@@ -61,7 +61,7 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
     sent, published = _sent(broker), _published(broker)
     reservations: dict[str, list[Reservation]] = defaultdict(list)
     for (order_id, _), found in parts.inventory.reservations.items():
-        lines = _lines(found.lines)
+        lines = lines_of(found.lines)
         late_s = None if found.expires_at is None else (clock.now() - found.expires_at).total_seconds()
         over_for_s = late_s if late_s is not None and late_s > 0 else None
         reservations[order_id].append(Reservation(found.reservation_id, found.state, lines, found.currency, over_for_s))
@@ -97,29 +97,30 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
         stock=_stock(parts),
         irregularities=tuple(_irregularities(parts)),
         partitions=tuple(_partitions(parts, clock, broker.partitions)),
-        money=_money(orders) if at_rest else None,
+        money=money_of(orders) if at_rest else None,
     )
     return Books(orders, common)
 
 
-def _lines(items: Iterable[PricedItem]) -> tuple[Line, ...]:
+def lines_of(items: Iterable[PricedItem]) -> tuple[Line, ...]:
+    """Lines of an order or a reservation."""
     return tuple(Line(item.sku, item.quantity, item.unit_price_minor) for item in items)
 
 
 def row_of(parts: Parts, order_id: str) -> OrderRow | None:
     """The orchestrator's row of an order."""
     found = parts.orders.states.get(order_id)
-    return None if found is None else row_as_told(parse_order(found[0]))
+    return None if found is None else order_row(parse_order(found[0]))
 
 
-def row_as_told(order: Order) -> OrderRow:
+def order_row(order: Order) -> OrderRow:
     """The row that an order becomes."""
     return OrderRow(
         status=order.status,
         workflow=order.workflow,
         workflow_version=order.workflow_version,
         customer_id=order.customer_id,
-        items=_lines(order.items),
+        items=lines_of(order.items),
         currency=order.currency,
         total_minor=order.total_minor,
         reason=order.reason,
@@ -167,10 +168,11 @@ def timers_of(parts: Parts, order_id: str, partitions: int) -> tuple[datetime, .
 
 def charges_of(parts: Parts, order_id: str) -> tuple[Charge, ...]:
     """Payment's rows of an order."""
-    return tuple(_charge(charge) for charge in parts.charges.of_order(order_id))
+    return tuple(charge_of(charge) for charge in parts.charges.of_order(order_id))
 
 
-def _charge(charge: PaymentCharge) -> Charge:
+def charge_of(charge: PaymentCharge) -> Charge:
+    """Payment's row of a charge."""
     refunds = tuple(
         Refund(refund.refund_id, refund.amount_minor, refund.currency, refund.line.end is End.REFUNDED)
         for refund in charge.refunds
@@ -293,7 +295,7 @@ def parked_keys(database: MemoryDatabase, partition: int) -> tuple[ParkedKey, ..
     )
 
 
-def _money(orders: Iterable[OrderFacts]) -> tuple[MoneyFacts, ...]:
+def money_of(orders: Iterable[OrderFacts]) -> tuple[MoneyFacts, ...]:
     """Each party's own sums over all orders that are not open and were not settled by hand."""
     sums: dict[str, Counter[str]] = defaultdict(Counter)
     for order in orders:

@@ -69,7 +69,7 @@ class Judge:
         latest = parts.orders.latest.get(order_id)
         return OrderFacts(
             order_id,
-            row=None if latest is None else read.row_as_told(latest),
+            row=None if latest is None else read.order_row(latest),
             history=tuple(history),
             commands=read.commands_of(parts, order_id),
             timers=read.timers_of(parts, order_id, self._system.broker.partitions),
