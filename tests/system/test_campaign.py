@@ -22,6 +22,7 @@ from simulation.campaign.run import play
 from simulation.campaign.script import Script, dump, parse, read
 from simulation.campaign.shrink import shrink
 
+
 @pytest.fixture(autouse=True)
 def logs_as_they_were() -> Iterator[None]:
     """The command silences all logs of its process, which here is everybody's."""
