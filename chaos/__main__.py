@@ -135,6 +135,10 @@ def _play_all(kept: Rounds, rounds: int, one: Round) -> None:
             except (ChaosError, DevstackError) as error:
                 console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
                 raise typer.Exit(Exit.COULD_NOT_RUN) from None
+            except Exception as error:
+                # Python's own exit code would say that a promise was broken.
+                console.print_exception()
+                raise typer.Exit(Exit.COULD_NOT_RUN) from error
         results.append(played)
     print_summary(console, results)
     console.print(f"results: {kept.folder}")

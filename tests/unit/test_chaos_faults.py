@@ -15,14 +15,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import typer
 from rich.console import Console
 from test_chaos_proxy import Bench, Client
 
 from chaos import faults
+from chaos.__main__ import _play_all
 from chaos.acts import one_by_one, together
 from chaos.cells import Cell
 from chaos.crashing import Hit, crash
-from chaos.errors import DidNotHappenError, Exit
+from chaos.errors import ChaosError, DidNotHappenError, Exit
 from chaos.faults import Done, Saboteur
 from chaos.plan import Fault, Kind
 from chaos.results import Rounds, print_summary, worst
@@ -229,6 +231,20 @@ def test_recovery_is_the_first_completed_order_that_was_sent_after_the_fault(tmp
     assert recovery.recovered_s is not None
     assert recovery.recovered_s >= 0
     assert (follower.sent, dict(follower.outcomes)) == (3, {"completed": 2, "cancelled": 1})
+
+
+@pytest.mark.parametrize("error", [ChaosError("no"), ValueError("nobody foresaw")])
+def test_a_run_that_could_not_be_made_says_nothing_about_the_promises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("chaos.results.PROOF", tmp_path)
+
+    async def one(number: int, say: Any) -> dict[str, Any]:
+        raise error
+
+    with pytest.raises(typer.Exit) as ended:
+        _play_all(Rounds("kill-run", "one", {}), 1, one)
+    assert ended.value.exit_code == Exit.COULD_NOT_RUN
 
 
 def test_a_round_is_kept_unless_it_was_invalid_and_the_worst_one_decides(
