@@ -17,6 +17,7 @@ import asyncpg
 import uvloop
 from aiohttp import web
 
+from messaging import crash_points
 from messaging.errors import MessagingError, SettingsError, TopicMismatchError
 from messaging.handler import Handler, NoEffects, Performer
 from messaging.host import Host
@@ -114,6 +115,7 @@ def _print_for_people(line: str) -> None:
 async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Service]]) -> int:
     stopped = _on_signals()
     announce(settings)
+    crash_points.arm(settings.service, settings.session_timeout_ms)
     meters = Meters(settings.service)
     service = await build(settings)
     state: list[Host] = []

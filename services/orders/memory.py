@@ -38,6 +38,10 @@ class MemoryOrders:
             found = self.states.get(order.order_id, (None, 0))[1]
             if found != version - 1:
                 raise StaleRowError(f"order row has version {found}, not {version - 1}")
+        for key, verdict, _ in changes.verdicts:
+            known = self.verdicts.get(key, {}).get((verdict.command.source, verdict.command.id))
+            if known is not None and known.accepted is not None:
+                raise StaleRowError(f"the verdict on {verdict.command.id} is settled")
         for order, version in changes.orders:
             self.states[order.order_id] = (dump_order(order), version)
         for key, verdict, asked in changes.verdicts:
