@@ -30,9 +30,9 @@ KEYS = st.none() | st.binary(max_size=70) | st.just(b"ORD-1")
 
 
 def quickly(value: bytes | None, key: bytes | None, headers: list[Any]) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     ask(value, key, headers)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @st.composite
