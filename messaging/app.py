@@ -17,6 +17,7 @@ import asyncpg
 import uvloop
 from aiohttp import web
 
+from messaging import crash_points
 from messaging.errors import MessagingError, SettingsError, TopicMismatchError
 from messaging.handler import Handler, NoEffects, Performer
 from messaging.host import Host
@@ -41,7 +42,8 @@ GC_YOUNG: Final = 50_000
 @dataclass(frozen=True)
 class Service:
     """A service, wired: what the runtime needs to run it. `patient`: the topics for whose records nobody waits, so that they may
-    be read in gulps. `ready`: whether what it needs beside the runtime is there."""
+    be read in gulps. `ready`: whether what it needs beside the runtime is there. `begin`: what it does once its database is there,
+    before it reads anything."""
 
     name: str
     topics: tuple[str, ...]
@@ -53,6 +55,7 @@ class Service:
     routes: Sequence[web.RouteDef] = ()
     close: Callable[[], Awaitable[None]] | None = None
     ready: Callable[[], bool] = lambda: True
+    begin: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def _print_for_people(line: str) -> None:
 async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Service]]) -> int:
     stopped = _on_signals()
     announce(settings)
+    crash_points.arm(settings.service, settings.session_timeout_ms)
     meters = Meters(settings.service)
     service = await build(settings)
     state: list[Host] = []
@@ -131,6 +135,8 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     try:
         if not await _migrated(settings, service.migrations, stopped, told):
             return 0
+        if service.begin is not None:
+            await service.begin()
         host = Host(
             settings,
             service.handler,
