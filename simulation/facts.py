@@ -135,19 +135,16 @@ class _Plain(Mapping[str, Any]):
         self._data = data
         self._plain: dict[str, Any] | None = None
 
-    def _made(self) -> dict[str, Any]:
+    def __getitem__(self, name: str) -> Any:
         if self._plain is None:
             self._plain = self._data.model_dump(mode="json")
-        return self._plain
-
-    def __getitem__(self, name: str) -> Any:
-        return self._made()[name]
+        return self._plain[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._made())
+        return iter(type(self._data).model_fields)
 
     def __len__(self) -> int:
-        return len(self._made())
+        return len(type(self._data).model_fields)
 
 
 def entry_of(entry: Entry) -> HistoryEntry:

@@ -22,6 +22,8 @@ from simulation.schedule import Action, Scheduler
 JUST_AFTER: Final = timedelta(microseconds=1)
 #: As in production: published rows of the outbox are kept so long.
 OUTBOX_GRACE_S: Final = 30.0
+#: A timer that is due and could not fire is tried again after this.
+PATIENCE: Final = timedelta(milliseconds=20)
 #: Where it is not known whether a publish worked, it is done again after this.
 PUBLISH_AGAIN: Final = timedelta(milliseconds=100)
 
@@ -60,10 +62,11 @@ class Lane:
         self._scheduler = scheduler
         self._outcomes: list[Message] = []
         self._calls: dict[str, tuple[Effect, Stepped]] = {}
-        self._publish_at = clock.now()
-        self._stirred = True
-        self._possible: tuple[Action, ...] = ()
-        self._next_at: datetime | None = None
+        self._publish_at = self._patient_until = clock.now()
+        #: What could happen here now, and when something could by time alone; to be looked up where it is `stirred`.
+        self.possible: tuple[Action, ...] = ()
+        self.wake_at: datetime | None = None
+        self.stirred = True
         named = process.service, worker.partition
         self._handling = Action(*named, "handle", do=self._handle, process=process)
         self._publishing = Action(*named, "publish", do=self._publish, process=process)
@@ -90,27 +93,19 @@ class Lane:
     # --- what could happen --------------------------------------------------------------------------------------------
 
     def stir(self) -> None:
-        """Something has changed here: what could happen is to be found out anew."""
-        self._stirred = True
+        """Something has changed here: what could happen is to be looked up anew."""
+        self.stirred = True
 
-    def actions(self) -> tuple[Action, ...]:
-        """What could happen here now."""
+    def look(self) -> None:
+        """Look up what could happen here now, and when something could by time alone."""
+        self.stirred = False
         if self.asleep:
-            return ()
-        if self._stirred or (self._next_at is not None and self._next_at <= self._clock.now()):
-            self._look()
-        return self._possible
-
-    def next_at(self) -> datetime | None:
-        """When something could happen here by time alone, later than now."""
-        self.actions()
-        return None if self.asleep else self._next_at
-
-    def _look(self) -> None:
+            self.possible, self.wake_at = (), None
+            return
         worker, now = self.worker, self._clock.now()
         moments, due = [], bool(self._outcomes or worker.lanes.free or len(worker.buffers))
         if worker.next_due is not None:
-            at = worker.next_due + JUST_AFTER - self._process.ahead
+            at = max(worker.next_due + JUST_AFTER - self._process.ahead, self._patient_until)
             due = due or at <= now
             moments.append(at)
         possible = [self._handling] if due or self._any_unread() else []
@@ -122,9 +117,8 @@ class Lane:
             moments.append(call.wake_at)
             if call.wake_at <= now:
                 possible.append(self._calling(effect))
-        self._possible = tuple(possible)
-        self._next_at = min((at for at in moments if at > now), default=None)
-        self._stirred = False
+        self.possible = tuple(possible)
+        self.wake_at = min((at for at in moments if at > now), default=None)
 
     def _calling(self, effect: Effect) -> Action:
         partition, process = self.worker.partition, self._process
@@ -154,13 +148,15 @@ class Lane:
         ends = {topic: self._broker.end(topic, worker.partition) for topic in self._topics}
         outcomes = list(self._outcomes)
         try:
-            finish(worker.step(now, Barrier(now, ends), outcomes))
+            handled = finish(worker.step(now, Barrier(now, ends), outcomes))
         except (TransientStoreError, StaleRowError):
             self._reload()
             return
         except FenceLostError:
             self.lose()
             return
+        # A timer that could not fire yet is tried again in a moment, as in production.
+        self._patient_until = self._clock.now() + (timedelta() if handled else PATIENCE)
         self._outcomes = self._outcomes[len(outcomes) :]
         for effect in worker.launch:
             self._launch(effect, resumed=False)

@@ -132,7 +132,12 @@ class System:
 
     def step(self) -> bool:
         """Let one thing happen, if anything can without time passing. Returns whether it did."""
-        actions = [action for lane in self._lanes for action in lane.actions()]
+        now = self.clock.now()
+        actions: list[Action] = []
+        for lane in self._lanes:
+            if lane.stirred or (lane.wake_at is not None and lane.wake_at <= now):
+                lane.look()
+            actions += lane.possible
         if not actions:
             return False
         self.do(self._scheduler.choose(actions))
@@ -185,7 +190,10 @@ class System:
 
     def next_at(self) -> datetime | None:
         """When something happens next by time alone; None: never."""
-        return min((at for lane in self._lanes if (at := lane.next_at()) is not None), default=None)
+        for lane in self._lanes:
+            if lane.stirred or (lane.wake_at is not None and lane.wake_at <= self.now):
+                lane.look()
+        return min((lane.wake_at for lane in self._lanes if lane.wake_at is not None), default=None)
 
     def tidy(self) -> None:
         """Every process records what it does now and then: how far it has read and published."""

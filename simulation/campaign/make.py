@@ -132,7 +132,10 @@ class _Maker:
             entries.append(self._signal(order))
         if random.random() < 0.75:
             entries.append(self._say(order, "orders.approve-payment.v1", {"approved_by": "boss"}))
-        if random.random() < 0.2:
+        if random.random() < 0.12:
+            # While the money is being taken, so that some of it has to be given back.
+            entries.append(self._say(order, "orders.cancel-order.v1", {"reason": "changed my mind"}))
+        elif random.random() < 0.2:
             entries.append(self._signal(order))
         return entries
 

@@ -200,9 +200,11 @@ class Run:
                 raise BrokenPromiseError([f"everything-comes-to-rest: it goes on with {self.system.trace[-1]}"])
             self.system.tidy()
             at = self.next_at()
-            if at is None or at > end:
-                return at is None
-            self.move_to(at)
+            if at is None:
+                return True
+            self.move_to(min(at, end))
+            if at > end:
+                return False
 
     def _help(self) -> bool:
         """What people do about orders and letters that wait for them. Returns whether there was anything to do."""

@@ -130,11 +130,12 @@ def stall(run: Run, service: str, steps: int) -> None:
 
 def _put_to_sleep(run: Run, lane: Lane, steps: int) -> None:
     lane.asleep = True
+    lane.stir()
 
     def wake() -> None:
         lane.asleep = False
-        lane.stir()
-        if lane.actions():
+        lane.look()
+        if lane.possible:
             run.faults.happened("delay")
 
     run.after(steps, wake)
