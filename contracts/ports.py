@@ -12,3 +12,6 @@ HTTP_PORTS: Final[dict[str, int]] = {
     "orders": 8011,
     "recommendation-learner": 8016,
 }
+
+#: The watcher (`python -m audit.watcher`): `/metrics` about what the databases and the broker say.
+WATCHER_PORT: Final = 8021

@@ -16,6 +16,7 @@ from typing import Any, Final
 import asyncpg
 import uvloop
 from aiohttp import web
+from prometheus_client.registry import Collector
 
 from messaging.errors import MessagingError, SettingsError, TopicMismatchError
 from messaging.handler import Handler, NoEffects, Performer
@@ -41,7 +42,7 @@ GC_YOUNG: Final = 50_000
 @dataclass(frozen=True)
 class Service:
     """A service, wired: what the runtime needs to run it. `patient`: the topics for whose records nobody waits, so that they may
-    be read in gulps. `ready`: whether what it needs beside the runtime is there."""
+    be read in gulps. `ready`: whether what it needs beside the runtime is there. `metrics`: its own."""
 
     name: str
     topics: tuple[str, ...]
@@ -53,6 +54,7 @@ class Service:
     routes: Sequence[web.RouteDef] = ()
     close: Callable[[], Awaitable[None]] | None = None
     ready: Callable[[], bool] = lambda: True
+    metrics: Collector | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     announce(settings)
     meters = Meters(settings.service)
     service = await build(settings)
+    if service.metrics is not None:
+        meters.registry.register(service.metrics)
     state: list[Host] = []
 
     async def ready() -> bool:

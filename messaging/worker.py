@@ -201,6 +201,7 @@ class PartitionWorker:
         batch.committed()
         self._advance(work)
         self._meters.batch(len(items))
+        self._meters.published(work.commit.outbox)
         self._count(items)
 
     def _pass_over(self, items: Sequence[Item]) -> None:
