@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import signal
 import sys
@@ -85,6 +86,8 @@ def main() -> None:
     """The command line."""
     port, folder, *host = sys.argv[1:]
     configure(load_log_settings(), "smtp-sink", f"smtp-sink-{os.getpid()}")
+    # The library tells every word of every dialogue: a third of all that a mail costs here.
+    logging.getLogger("mail.log").setLevel(logging.WARNING)
     asyncio.run(serve(int(port), Path(folder), *host))
 
 

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from messaging.assignor import CoPartitionAssignor
-from messaging.records import read_any_header_name
+from messaging.records import read_with_care
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
@@ -31,7 +31,7 @@ def producer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
 
 def consumer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
     """A consumer that skips nothing: where it has no position it begins at the beginning, and it never commits by itself."""
-    read_any_header_name()
+    read_with_care()
     return {
         "bootstrap_servers": bootstrap_servers,
         "client_id": client_id,

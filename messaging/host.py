@@ -134,7 +134,10 @@ class Host:
         self._session_over.clear()
         self._why = ""
         self._standing.clear()
-        reader = GroupReader(self._settings, self._handler.topics, self._assigned, self._revoked, self._patient)
+        handler = self._handler
+        reader = GroupReader(
+            self._settings, handler.topics, self._assigned, self._revoked, self._patient, handler.interests
+        )
         self._reader = reader
         pump: asyncio.Task[None] | None = None
         try:

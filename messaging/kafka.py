@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from messaging.clients import make_admin, make_group_consumer, make_producer
 from messaging.errors import PublishUnknownError, TopicMismatchError
 from messaging.logs import get_logger
 from messaging.ports import Record, Wire, size_of, wire_headers
+from messaging.records import INTERESTS
 from messaging.settings import Settings
 
 log = get_logger(__name__)
@@ -162,7 +163,8 @@ Deliver = Callable[[int, list[Record]], None]
 class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
     """This process's membership in the service's group, and its reading. `on_assigned` and `on_revoked` get partition numbers;
     an assigned partition stays paused until `seek` says where to read. `patient` are the topics for whose records nobody waits:
-    a partition of theirs that gave some is let rest, so that the next fetch brings many (see `pump`)."""
+    a partition of theirs that gave some is let rest, so that the next fetch brings many (see `pump`). Of the topics in `interests`
+    only events of these types are read (see `messaging.records`)."""
 
     def __init__(
         self,
@@ -171,9 +173,13 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         on_assigned: Changed,
         on_revoked: Changed,
         patient: frozenset[str] = frozenset(),
+        interests: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self._settings = settings
         self._topics = tuple(topics)
+        self._interests = {
+            topic: frozenset(name.encode() for name in named) for topic, named in (interests or {}).items()
+        }
         self._patient = patient
         self._resting: set[TopicPartition] = set()
         self._rested_at = 0.0
@@ -191,7 +197,11 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
     async def start(self) -> None:
         """Join the group. Raises `TopicMismatchError` where the topics are not as the contract says."""
         await check_topics(self._settings, self._topics)
-        await self._consumer.start()
+        interests = INTERESTS.set(self._interests)
+        try:
+            await self._consumer.start()
+        finally:
+            INTERESTS.reset(interests)
         self._consumer.subscribe(list(self._topics), listener=self)
 
     async def stop(self) -> None:

@@ -6,7 +6,7 @@ ports. The same object runs in production, in the tests and in the simulation.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -202,19 +202,14 @@ class PartitionWorker:
         self._advance(work)
         self._meters.batch(len(items))
         self._meters.published(work.commit.outbox)
-        self._count(items)
 
     def _pass_over(self, items: Sequence[Item]) -> None:
         """Nothing among these concerns the service. That they were read goes into the database with the next commit; a process
         that dies before it reads them again, and passes them over again."""
         for item in items:
             if isinstance(item, Record):
+                self._meters.consumed(item.topic, item.offset + 1 - self.offsets[item.topic])
                 self.offsets[item.topic] = item.offset + 1
-        self._count(items)
-
-    def _count(self, items: Sequence[Item]) -> None:
-        for topic, count in Counter(item.topic for item in items if isinstance(item, Record)).items():
-            self._meters.consumed(topic, count)
 
     def _read(self, item: Item, words: dict[int, Word]) -> Found:
         if isinstance(item, Message):
@@ -256,6 +251,9 @@ class PartitionWorker:
     def _advance(self, work: Deciding) -> None:
         commit = work.commit
         self._failures = work.failures
+        for topic, offset in commit.offsets.items():
+            if offset > self.offsets[topic]:
+                self._meters.consumed(topic, offset - self.offsets[topic])
         self._touched.update(commit.timers)
         self.offsets.update(commit.offsets)
         self._stored.update(commit.offsets)

@@ -111,9 +111,7 @@ def test_what_is_passed_over_is_settled_in_its_turn_and_never_taken(passed: list
     progress = Progress()
     progress.begin({P: 0})
     offsets = list(range(len(passed)))
-    for offset in offsets:
-        if passed[offset]:
-            progress.pass_over(P, offset)
+    progress.pass_over(P, [offset for offset in offsets if passed[offset]])
     taken = [offset for offset in offsets if progress.take(P, offset)]
     assert taken == [offset for offset in offsets if not passed[offset]]
     random.shuffle(taken)
@@ -126,11 +124,11 @@ def test_what_is_passed_over_is_settled_in_its_turn_and_never_taken(passed: list
 
 def test_what_was_passed_over_before_the_partitions_were_given_out_anew_is_forgotten() -> None:
     progress = Progress()
-    progress.pass_over(P, 5)
+    progress.pass_over(P, [5])
     progress.begin({P: 5})
-    progress.pass_over(P, 6)
+    progress.pass_over(P, [6])
     assert progress.take(P, 5)
-    progress.pass_over(P, 5)  # it came again, and is under way
+    progress.pass_over(P, [5])  # it came again, and is under way
     progress.done(P, 5)
     assert progress.committable() == {P: 7}
 

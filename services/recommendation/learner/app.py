@@ -82,7 +82,7 @@ class Learner:
         self.app.producer_transport = CarefulTransport(self.app.conf.broker_producer, self.app)
         consumer = self.app.consumer
         assert isinstance(consumer, CarefulConsumer)
-        consumer.progress, consumer.concerns = self._progress, self._concerns
+        consumer.progress, consumer.concerns, consumer.passed_over = self._progress, _concerns, meters.passed_over
         self._consumer = consumer
         self._table = self.app.Table(
             "baskets",
@@ -169,13 +169,6 @@ class Learner:
             self._meters.fetched_again(len(again))
 
     # --- step 1 -------------------------------------------------------------------------------------------------------
-
-    def _concerns(self, topic: str, record: Any) -> bool:
-        """Of the orders' events only those of orders that completed; all else is passed over by its header, unparsed."""
-        if topic != ORDERS_EVENTS or header(record.headers or (), TYPE_HEADER) == COMPLETED:
-            return True
-        self._meters.settled(ORDERS_EVENTS, "passed-over")
-        return False
 
     async def _take_apart(self, event: EventT[bytes]) -> None:
         """An order that completed becomes a basket for each of its SKUs."""
@@ -284,6 +277,11 @@ class Learner:
 
     def _partition_of(self, key: bytes) -> int:
         return partition_of(key.decode(), self._partitions)
+
+
+def _concerns(topic: str, record: Any) -> bool:
+    """Of the orders' events only those of orders that completed; all else is passed over by its header, unparsed."""
+    return topic != ORDERS_EVENTS or header(record.headers, TYPE_HEADER) == COMPLETED
 
 
 def topics_of_learner() -> Sequence[str]:

@@ -31,6 +31,10 @@ class LearnerMeters:
         """A record is done with."""
         self._records.labels(topic, outcome).inc()
 
+    def passed_over(self, topic: str, count: int) -> None:
+        """So many records were of no concern."""
+        self._records.labels(topic, "passed-over").inc(count)
+
     def dead_lettered(self, topic: str, reason: str) -> None:
         """A record went to the dead letters."""
         self.settled(topic, "dead-letter")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,10 +48,10 @@ class Progress:
         self._go_on(partition)
         return True
 
-    def pass_over(self, partition: Partition, offset: int) -> None:
-        """This record is of no concern and never will be: it is settled without being taken, as soon as it is its turn."""
-        if offset >= self._take.get(partition, offset + 1):
-            self._passed[partition].add(offset)
+    def pass_over(self, partition: Partition, offsets: Iterable[int]) -> None:
+        """These records are of no concern and never will be: each is settled without being taken, as soon as it is its turn."""
+        if (take := self._take.get(partition)) is not None:
+            self._passed[partition].update(offset for offset in offsets if offset >= take)
             self._go_on(partition)
 
     def done(self, partition: Partition, offset: int) -> None:
