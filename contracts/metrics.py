@@ -1,6 +1,6 @@
-"""Every metric that any process of the system exports: a closed vocabulary. Dashboards, alerts and the code use these and no others.
+"""Every metric that any process of the system exports: a closed vocabulary. Dashboards, alerts and the code use no others.
 
-Names and units are by Prometheus' conventions: base units, `_total` for counters and for nothing else, `_timestamp_seconds` for moments.
+Names and units are by Prometheus' conventions: base units, `_total` for counters alone, `_timestamp_seconds` for moments.
 A label's values are known beforehand (`LABELS`): never an order, a SKU, a customer, a text.
 """
 
@@ -146,7 +146,7 @@ HELD_IMBALANCE: Final = Metric(
     "invariant_reserved_imbalance_units", "gauge", "Sum of |held and shipped - what reservations say|: must read 0"
 )
 
-#: Every value that a label may have; None: a number or a code of a short list that is no one's identity (docs/metrics.md says how many).
+#: Every value that a label may have; None: a number, or a code of a short list that is no one's identity.
 LABELS: Final[dict[str, frozenset[str] | None]] = {
     "service": frozenset({*SUBSCRIPTIONS, RECOMMENDATION_LEARNER}),
     "topic": frozenset(spec.name for spec in all_topics()),

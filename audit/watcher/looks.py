@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -12,7 +12,7 @@ from audit.watcher import sql
 from audit.watcher.book import Sample
 from contracts import metrics
 
-Connection = asyncpg.Connection[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 #: The next offset to be written, by topic and partition.
 Ends = Mapping[tuple[str, int], int]
 
@@ -57,7 +57,10 @@ async def orders(db: Connection) -> list[Sample]:
         Sample(metrics.ORDERS_ATTENTION, sum(row["attention"] for row in open_)),
         Sample(metrics.ORDERS_OVERDUE, sum(row["overdue"] for row in open_)),
         Sample(metrics.ORDERS_PAUSED, sum(row["paused"] for row in open_)),
-        *(Sample(metrics.COMMANDS, row["count"], (row["verdict"], row["reason"])) for row in await db.fetch(sql.VERDICTS)),
+        *(
+            Sample(metrics.COMMANDS, row["count"], (row["verdict"], row["reason"]))
+            for row in await db.fetch(sql.VERDICTS)
+        ),
     ]
 
 

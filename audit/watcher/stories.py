@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Final
 
 import asyncpg
@@ -43,7 +43,7 @@ class Stories:
         self._retries.inc(sum(1 for row in story if row["type"] == RETRY))
         # Verdicts and notes are no steps of the order.
         steps = [row for row in story if step_of(row["type"]) is not None]
-        for before, row in zip(steps, steps[1:], strict=False):
+        for before, row in pairwise(steps):
             seconds = (row["at"] - before["at"]).total_seconds()
             self._steps.labels(step_of(row["type"]), status).observe(max(0.0, seconds))
 

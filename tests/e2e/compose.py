@@ -1,4 +1,4 @@
-"""The stack in containers, behind the same few verbs as devstack's: what `docker-compose.yml` describes, as a project of its own."""
+"""The stack in containers, behind the verbs of devstack's: what `docker-compose.yml` describes, as a project of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from devstack.settings import DATABASES, KAFKA_PORT, LOOPBACK, SMTP_PORT, databa
 from e2e.stack import CLONE, Place, StackError, place_of
 
 POSTGRES_PORT: Final = 5432
-PASSWORD: Final = "order-processing"  # noqa: S105 - the compose file's own, for a database on loopback
+PASSWORD: Final = "order-processing"
 READY_S: Final = 180.0
 UP_S: Final = 580
 

@@ -41,7 +41,9 @@ async def typed(document: str, stack: Stack | ComposeStack | None, shop: Shop) -
 @pytest.mark.parametrize(
     "document", [pytest.param("README.md", marks=pytest.mark.slow), "docs/orderctl.md", "docs/operations.md"]
 )
-async def test_every_command_of_the_document_works(document: str, stack: Stack | ComposeStack | None, shop: Shop) -> None:
+async def test_every_command_of_the_document_works(
+    document: str, stack: Stack | ComposeStack | None, shop: Shop
+) -> None:
     await typed(document, stack, shop)
 
 
