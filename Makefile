@@ -6,10 +6,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 # The files in requirements/images: what the services' images hold, and what some of them hold more.
-IMAGES := service notification recommendation-learner operator smtp-sink
+IMAGES := service notification recommendation-learner operator console smtp-sink
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: help setup up status down compose-up compose-down demo test test-e2e test-integration test-others e2e check schemas bench bench-peers audit lock format clean
+.PHONY: help setup up status down compose-up compose-down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -79,6 +79,9 @@ bench: setup ## load and cost per order on a stack of its own (see benchmarks/)
 bench-peers: setup .venv-dbos/.ready ## the same order here, the usual way and on DBOS Transact, in turns
 	@$(BIN)/python -m benchmarks peers
 
+bench-check: setup ## has an order become dearer than the committed baseline? (about three minutes)
+	@$(BIN)/python -m benchmarks check
+
 .venv-dbos/.ready: requirements/dbos.txt
 	@test -x .venv-dbos/bin/python || $(PYTHON) -m venv .venv-dbos
 	@echo "installing DBOS Transact into .venv-dbos"
@@ -89,7 +92,7 @@ audit: setup ## check every promise against databases, gateway and topics of the
 	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit
 
 lock: setup ## resolve requirements/*.in anew, with hashes; each image's are versions of dev.txt
-	@for name in base dev java dbos $(IMAGES:%=images/%); do case $$name in images/*) of=--constraints=requirements/dev.txt ;; *) of= ;; esac; \
+	@for name in base console dev java dbos $(IMAGES:%=images/%); do case $$name in images/*) of=--constraints=requirements/dev.txt ;; *) of= ;; esac; \
 	  uv pip compile --quiet --generate-hashes --no-emit-index-url --universal $$of \
 	  --python-version 3.11 --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import typer
 
+from benchmarks.check import check
+from benchmarks.client import client
+from benchmarks.listing import listing
 from benchmarks.rounds import peers
 from benchmarks.run import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 app.command()(run)
 app.command()(peers)
+app.command()(check)
+app.command()(client)
+app.command()(listing)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ _BATCH_SIZE: Final = "messaging_batch_size"
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Totals since each account was opened. `batches`: by service, (transactions, items in them)."""
+    """Totals since each account was opened. `batches`: by service, (transactions, items in them). `broker_calls`: the broker's
+    reads and writes, of sockets and files: every request is read and answered, so that they rise with the requests."""
 
     wal_bytes: int
     write_transactions: int
@@ -30,6 +31,7 @@ class Counters:
     record_batches: int
     log_bytes: int
     batches: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    broker_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Work:
     messages: float
     record_batches: float
     log_bytes: float
+    broker_calls: float
     batch_size: Mapping[str, float]
 
     @property
@@ -49,7 +52,7 @@ class Work:
         return self.messages / self.record_batches if self.record_batches else 0.0
 
 
-async def read_counters(superuser_dsn: str, kafka_data: Path, urls: Mapping[str, str]) -> Counters:
+async def read_counters(superuser_dsn: str, kafka_pid: int, kafka_data: Path, urls: Mapping[str, str]) -> Counters:
     """The accounts as they stand now; everything should be at rest."""
     connection = await asyncpg.connect(superuser_dsn, timeout=10)
     try:
@@ -59,7 +62,16 @@ async def read_counters(superuser_dsn: str, kafka_data: Path, urls: Mapping[str,
     finally:
         await connection.close()
     records, batches, size = _stored(kafka_data)
-    return Counters(wal, transactions, records, batches, size, {name: _batch_sizes(url) for name, url in urls.items()})
+    sizes = {name: _batch_sizes(url) for name, url in urls.items()}
+    return Counters(wal, transactions, records, batches, size, sizes, _calls_of(kafka_pid))
+
+
+def _calls_of(pid: int) -> int:
+    """Reads and writes of a process since it began; 0 where the system does not tell."""
+    account = Path(f"/proc/{pid}/io")
+    lines = account.read_text().splitlines() if account.exists() else []
+    told = dict(line.split(": ") for line in lines)
+    return int(told.get("syscr", 0)) + int(told.get("syscw", 0))
 
 
 def _stored(kafka_data: Path) -> tuple[int, int, int]:
@@ -106,5 +118,6 @@ def work_between(before: Counters, after: Counters, orders: int) -> Work:
         (after.records - before.records) / orders,
         (after.record_batches - before.record_batches) / orders,
         (after.log_bytes - before.log_bytes) / orders,
+        (after.broker_calls - before.broker_calls) / orders,
         sizes,
     )

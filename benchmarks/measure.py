@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from benchmarks.counters import Work, read_counters, work_between
 from benchmarks.cpu import Usage, spent, usages
 from benchmarks.fleet import Fleet
+from benchmarks.instructions import counted_instructions
 from benchmarks.place import Place
 from benchmarks.statements import counted_statements, per_order
 from orderctl.load.statistics import LatencySummary
@@ -83,6 +85,7 @@ class Measurement:
     rss_mb: Mapping[str, float]
     work: Work
     statements: Mapping[str, float]
+    instructions: float | None
 
 
 async def usages_at_rest(pids: Callable[[], Mapping[str, int]]) -> dict[str, Usage]:
@@ -110,17 +113,16 @@ async def measure(run: Run, contender: Contender, at: Place) -> Measurement:
     # Shipping, tiers, mails and recommendations follow when the orders are complete: what is left of the run before would slow this
     # one down, and what this one leaves is its own cost.
     before = await usages_at_rest(everyone)
-    counted_before = await read_counters(at.superuser_dsn, at.kafka_data, fleet.urls)
-    statements: dict[str, float] = {}
-    if run.statements:
-        async with counted_statements(at.superuser_dsn, at.postgres_log) as found:
-            outcome = await contender.drive(run, None)
-            after = await usages_at_rest(everyone)
-        statements = per_order(found, run.orders)
-    else:
-        outcome = await contender.drive(run, (lambda: fleet.start("orders")) if run.burst else None)
+    counted_before = await read_counters(at.superuser_dsn, at.backends["kafka"], at.kafka_data, fleet.urls)
+    release = (lambda: fleet.start("orders")) if run.burst else None
+    async with AsyncExitStack() as counting:
+        statements: Mapping[str, int] = {}
+        if run.statements:
+            statements = await counting.enter_async_context(counted_statements(at.superuser_dsn, at.postgres_log))
+        instructions = await counting.enter_async_context(counted_instructions(list(everyone().values())))
+        outcome = await contender.drive(run, release)
         after = await usages_at_rest(everyone)
-    counted_after = await read_counters(at.superuser_dsn, at.kafka_data, fleet.urls)
+    counted_after = await read_counters(at.superuser_dsn, at.backends["kafka"], at.kafka_data, fleet.urls)
     if outcome.completed != run.orders or outcome.problem:
         raise RuntimeError(f"{run.name}: {outcome.completed} of {run.orders} completed; {outcome.problem}")
     cpu_ms = {name: seconds * 1000 / run.orders for name, seconds in spent(before, after).items()}
@@ -134,5 +136,6 @@ async def measure(run: Run, contender: Contender, at: Place) -> Measurement:
         cpu_ms=cpu_ms,
         rss_mb={name: usage.rss_mb for name, usage in after.items()},
         work=work_between(counted_before, counted_after, run.orders),
-        statements=statements,
+        statements=per_order(statements, run.orders),
+        instructions=instructions[0] / run.orders if instructions else None,
     )

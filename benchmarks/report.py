@@ -118,9 +118,11 @@ def _counted(m: Measurement) -> dict[str, float]:
         "record batches": work.record_batches,
         "messages per record batch": work.messages_per_batch,
         "bytes on topics": work.log_bytes,
+        "the broker's reads and writes": work.broker_calls,
         "WAL bytes": work.wal_bytes,
         "writing transactions": work.write_transactions,
         **statements,
+        **({} if m.instructions is None else {"instructions": m.instructions}),
     }
 
 

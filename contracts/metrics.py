@@ -80,6 +80,11 @@ LEARNER_FETCHED_AGAIN: Final = Metric(
 )
 LEARNER_STATE: Final = Metric("recommendation_learner_state", "gauge", "How many there are now", ("what",))
 
+# --- the web console -------------------------------------------------------------------------------------------------------
+
+CONSOLE_VIEWERS: Final = Metric("console_viewers", "gauge", "Pages that listen to the stream")
+CONSOLE_CONNECTED: Final = Metric("console_stream_connected", "gauge", "1: events come from the broker")
+
 # --- the watcher: what the databases and the broker say, whatever processes run ---------------------------------------------
 
 WATCH_UP: Final = Metric("watch_up", "gauge", "1: it was looked at; 0: it does not answer", ("source",))

@@ -11,6 +11,7 @@ HTTP_PORTS: Final[dict[str, int]] = {
     "recommendation": 8006,
     "orders": 8011,
     "recommendation-learner": 8016,
+    "console": 8080,
 }
 
 #: The watcher (`python -m audit.watcher`): `/metrics` about what the databases and the broker say.

@@ -31,7 +31,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
     found |= {database_variable(name): settings.dsn(name) for name in DATABASES}
     found |= api_addresses(settings)
-    found |= {f"{name.upper()}_PROCESS_URLS": settings.http_url(name) for name in SUBSCRIPTIONS}
+    found |= process_addresses(settings)
     found["MAIL_SINK_DIR"] = str(settings.mails)
     return found
 
@@ -39,6 +39,11 @@ def environment_of(settings: Settings) -> dict[str, str]:
 def api_addresses(settings: Settings) -> dict[str, str]:
     """Where the queries of this stack are answered."""
     return {variable: settings.http_url(name) for variable, name in _API_VARIABLES.items()}
+
+
+def process_addresses(settings: Settings) -> dict[str, str]:
+    """Where each service's process of this stack tells its progress."""
+    return {f"{name.upper()}_PROCESS_URLS": settings.http_url(name) for name in SUBSCRIPTIONS}
 
 
 def export_lines(variables: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from devstack.environment import api_addresses
+from devstack.environment import api_addresses, process_addresses
 from devstack.settings import LOOPBACK, Settings, database_variable
 
 
@@ -78,6 +78,7 @@ SERVICES: Final = (
     Service("notification", "services.notification", ("notification",), sends_mail=True),
     Service("recommendation", "services.recommendation", ("recommendation",)),
     Service("recommendation-learner", "services.recommendation.learner", ()),
+    Service("console", "services.console", ("console",), asks_others=True),
 )
 
 
@@ -95,7 +96,7 @@ def _service_process(settings: Settings, service: Service) -> ProcessSpec:
         # id holds the stack's home: two stacks on one broker are two members.
         "KAFKA_GROUP_INSTANCE_ID": f"{service.name}-{hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]}",
         **{database_variable(name): settings.dsn(name) for name in service.databases},
-        **(api_addresses(settings) if service.asks_others else {}),
+        **(api_addresses(settings) | process_addresses(settings) if service.asks_others else {}),
     }
     if service.sends_mail:
         env |= {"SMTP_HOST": LOOPBACK, "SMTP_PORT": str(settings.smtp_port)}

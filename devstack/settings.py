@@ -23,7 +23,16 @@ SMTP_PORT: Final = 1025
 POSTGRES_PORT: Final = 5432  # names the socket file; nothing listens on TCP
 
 #: One database and one role of the same name each.
-DATABASES: Final = ("orders", "inventory", "payment", "gateway", "customer", "notification", "recommendation")
+DATABASES: Final = (
+    "orders",
+    "inventory",
+    "payment",
+    "gateway",
+    "customer",
+    "notification",
+    "recommendation",
+    "console",
+)
 
 #: Unix sockets have room for about 104 bytes on some systems; `.s.PGSQL.5432` and a margin have to fit too.
 _LONGEST_SOCKET_FOLDER: Final = 80

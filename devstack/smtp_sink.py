@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import os
 import signal
 import sys
@@ -85,9 +84,8 @@ async def serve(port: int, folder: Path, host: str = LOOPBACK) -> None:
 def main() -> None:
     """The command line."""
     port, folder, *host = sys.argv[1:]
-    configure(load_log_settings(), "smtp-sink", f"smtp-sink-{os.getpid()}")
     # The library tells every word of every dialogue: a third of all that a mail costs here.
-    logging.getLogger("mail.log").setLevel(logging.WARNING)
+    configure(load_log_settings(), "smtp-sink", f"smtp-sink-{os.getpid()}", levels={"mail.log": "WARNING"})
     asyncio.run(serve(int(port), Path(folder), *host))
 
 

@@ -17,7 +17,7 @@ from services.payment.gateway.migrate import migrate as migrate_gateway
 
 GATEWAY: Final = "gateway"
 #: The services with a database of their own.
-SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification", "recommendation")
+SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification", "recommendation", "console")
 
 _SERVICES_FOLDER: Final = Path(services.__path__[0])
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -86,6 +87,7 @@ def _catalogue_facts(rows: Iterable[Row | Refused]) -> tuple[dict[str, int], dic
     )
 
 
+@lru_cache(maxsize=65536)
 def _printable(text: str) -> str:
     """The text on one line: what does not print becomes a space, several spaces become one."""
     if not text.isprintable():
@@ -126,10 +128,15 @@ def _excess(quantities: Mapping[str, int], prices: Mapping[str, int]) -> str | N
         return f"the invoice has {len(quantities)} lines; an order has at most {MAX_LINES}"
     if sum(prices[sku] * quantity for sku, quantity in quantities.items()) > MAX_TOTAL_MINOR:
         return f"the invoice comes to more than {MAX_TOTAL_MINOR} pence at catalogue prices"
-    size = _ENVELOPE_BYTES + sum(_LINE_BYTES + len(json.dumps(sku, ensure_ascii=False).encode()) for sku in quantities)
+    size = _ENVELOPE_BYTES + sum(map(_line_bytes, quantities))
     if size > MAX_RECORD_BYTES:
         return f"the invoice's codes are so long that its record would be above {MAX_RECORD_BYTES} bytes"
     return None
+
+
+@lru_cache(maxsize=65536)
+def _line_bytes(sku: str) -> int:
+    return _LINE_BYTES + len(json.dumps(sku, ensure_ascii=False).encode())
 
 
 def _refused(row: Row, reason: Reason, detail: str) -> RowFate:

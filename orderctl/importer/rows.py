@@ -213,6 +213,7 @@ def _bad_numbers(quantity: int, price_flaw: _Problem | None) -> _Problem | None:
     return None
 
 
+@lru_cache(maxsize=8192)
 def _quantity(text: str) -> int | None:
     """The number, or None where it is none; one with very many digits is read as some number beyond the limits."""
     if not _WHOLE_NUMBER.fullmatch(text):

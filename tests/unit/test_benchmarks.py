@@ -7,9 +7,13 @@ from pathlib import Path
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from benchmarks.check import compare
+from benchmarks.client import repeated
 from benchmarks.counters import Counters, stored_batches, work_between
+from benchmarks.instructions import count_in
 from benchmarks.plots import chart
 from benchmarks.statements import executed
+from orderctl.importer import SAMPLE, make_plan, read_rows
 
 
 def record_batch(records: int) -> bytes:
@@ -70,3 +74,35 @@ def test_a_chart_has_a_line_for_each_series_within_its_frame() -> None:
         assert 60 <= x <= 490
         assert 40 <= y <= 310
     assert "y &lt;ms&gt;" in svg
+
+
+def test_a_loss_is_seen_in_either_direction_and_a_gain_never_is() -> None:
+    times, less = "times the orders/s of the usual way", "times less CPU per order than the usual way"
+    baseline = {times: 10.0, less: 10.0, "messages per order": 20.0, "instructions": 5.0}
+    now = {times: 8.0, less: 12.0, "messages per order": 23.5}
+    found = {finding.name: finding for finding in compare(baseline, now)}
+    assert not found[times].fine
+    assert found[less].fine
+    assert found[less].loss < 0
+    assert not found["messages per order"].fine
+    assert "instructions" not in found
+
+
+def test_a_figure_that_is_no_longer_measured_is_a_loss() -> None:
+    assert not compare({"messages per order": 20.0}, {})[0].fine
+
+
+def test_a_figure_within_the_tolerance_is_fine() -> None:
+    assert all(finding.fine for finding in compare({"messages per order": 20.0}, {"messages per order": 22.9}))
+
+
+def test_a_machine_that_does_not_count_instructions_says_so() -> None:
+    assert count_in("123456,,instructions:u,1000,100.00,,\n") == 123456
+    assert count_in("<not supported>,,instructions:u,0,100.00,,\n") is None
+
+
+def test_a_file_of_invoice_lines_is_repeated_as_other_invoices(tmp_path: Path) -> None:
+    report = make_plan(read_rows(repeated(SAMPLE, 500, tmp_path / "rows.csv"))).report
+    assert report.rows == 500
+    assert report.adds_up
+    assert report.invoices > make_plan(read_rows(SAMPLE)).report.invoices

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,13 +22,8 @@ items::text AS items, created_at, updated_at
 
 ONE: Final = f"SELECT {_COLUMNS} FROM orders WHERE order_id = $1"
 
-# Newest first; the cursor is the last row's place.
-LIST: Final = f"""
-SELECT {_COLUMNS} FROM orders
-WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR customer_id = $2) AND ($3::text IS NULL OR waiting_for = $3)
-  AND ($4::timestamptz IS NULL OR (created_at, order_id) < ($4, $5)) AND ($7::timestamptz IS NULL OR created_at < $7)
-ORDER BY created_at DESC, order_id DESC LIMIT $6
-"""
+#: As which word the statuses of orders under way stand in the index of lists (migrations/0002_listed.sql).
+_MOVING: Final = frozenset({"ENRICHING", "RESERVING", "PAYING"})
 
 STATUSES: Final = (
     "ENRICHING",
@@ -50,6 +46,42 @@ WAITS: Final = (
     "refund",
     "operator",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which orders a list is to show; None: any. `after_at` and `after_id`: where the last page ended."""
+
+    status: str | None = None
+    customer: str | None = None
+    waiting_for: str | None = None
+    after_at: datetime | None = None
+    after_id: str | None = None
+    before: datetime | None = None
+
+    def query(self, limit: int) -> tuple[str, list[Any]]:
+        """The page, newest first, with its arguments. Only what is asked for stands in it, so that each has a plan of its own."""
+        conditions: list[str] = []
+        arguments: list[Any] = [limit]
+
+        def where(condition: str, *values: Any) -> None:
+            conditions.append(condition.format(*(f"${len(arguments) + n}" for n in range(1, len(values) + 1))))
+            arguments.extend(values)
+
+        if self.status is not None:
+            where("status = {}", self.status)
+            if self.status != "COMPLETED":
+                where("listed = {}", "MOVING" if self.status in _MOVING else self.status)
+        if self.customer is not None:
+            where("customer_id = {}", self.customer)
+        if self.waiting_for is not None:
+            where("waiting_for = {} AND listed IS NOT NULL", self.waiting_for)
+        if self.after_at is not None:
+            where("(created_at, order_id) < ({}, {})", self.after_at, self.after_id)
+        if self.before is not None:
+            where("created_at < {}", self.before)
+        only = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        return f"SELECT {_COLUMNS} FROM orders {only}ORDER BY created_at DESC, order_id DESC LIMIT $1", arguments
 
 
 class OrderQueries:
@@ -95,7 +127,9 @@ class OrderQueries:
         limit = limit_of(request)
         at, order_id = _cursor(request.query.get("after"))
         before = _moment(request, "created_before")
-        rows = await self.fetch(LIST, status, customer, waiting_for, at, order_id, limit + 1, before)
+        wanted = Wanted(status, customer, waiting_for, at, order_id, before)
+        query, arguments = wanted.query(limit + 1)
+        rows = await self.fetch(query, *arguments)
         items = [_order(row) for row in rows[:limit]]
         following = _cursor_of(rows[limit - 1]) if len(rows) > limit else None
         return json_response({"items": items, "next": following})

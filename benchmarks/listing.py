@@ -1,0 +1,115 @@
+"""`python -m benchmarks listing`: `GET /orders` over a million orders, filter by filter, with the plans that PostgreSQL makes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import median
+from typing import Annotated, Final
+
+import aiohttp
+import asyncpg
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.place import Place, place
+from devstack.errors import DevstackError
+from messaging.migrate import migrate
+from services.orders.api.queries import Wanted
+from services.orders.app import MIGRATIONS
+
+#: Of a million orders most have ended; those that somebody looks for are few, and the worst of them are old.
+_FILL: Final = """
+INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, waiting_for, customer_id, currency, total_minor,
+                    items, created_at, updated_at, state)
+SELECT 'LIST-' || n, 5, 'order', 2, status, status, CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END,
+       'C-' || n % 10000, 'GBP', 1000, '[{"sku": "S-1", "quantity": 1, "unit_price_minor": 1000}]', at, at,
+       json_build_object('about', repeat('x', 700))
+FROM generate_series(1, $1::bigint) n,
+LATERAL (SELECT CASE WHEN n <= 20 THEN 'NEEDS_ATTENTION' WHEN n % 1000 = 7 THEN 'FAILED' WHEN n % 200 = 5 THEN 'CANCELLED'
+                     WHEN n % 10 = 1 THEN 'AWAITING_APPROVAL' WHEN n > $1 - 300 THEN 'PAYING' ELSE 'COMPLETED' END AS status,
+                now() - ($1 - n) * interval '80 ms' AS at) s
+"""
+_QUERIES: Final = (
+    "",
+    "status=COMPLETED",
+    "status=AWAITING_APPROVAL",
+    "status=FAILED",
+    "status=NEEDS_ATTENTION",
+    "status=COMPENSATING",
+    "waiting_for=approval",
+    "waiting_for=release",
+    "customer=C-77",
+    "customer=C-77&status=FAILED",
+)
+_TIMES: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A query, how many orders it found, and how long its answers took."""
+
+    query: str
+    found: int
+    p50_ms: float
+    max_ms: float
+    plan: str
+
+
+def listing(
+    orders: Annotated[int, typer.Option(help="Orders in the table.")] = 1_000_000,
+    limit: Annotated[int, typer.Option(help="Orders per page.")] = 50,
+    plans: Annotated[bool, typer.Option(help="Print the plans.")] = False,
+) -> None:
+    """How long a page of the list takes. The promise is 20 ms."""
+    console = Console(stderr=True)
+    try:
+        with place() as at:
+            found = uvloop.run(_measure(at, orders, limit, console))
+    except DevstackError as error:
+        console.print(f"error: {error}", style="red")
+        raise typer.Exit(1) from None
+    table = Table(title=f"A page of {limit} of {orders:,} orders, over HTTP, {_TIMES} times")
+    for column in ("filter", "found", "p50 ms", "max ms"):
+        table.add_column(column, justify="left" if column == "filter" else "right")
+    for listed in found:
+        table.add_row(listed.query or "(none)", str(listed.found), f"{listed.p50_ms:.1f}", f"{listed.max_ms:.1f}")
+    console.print(table)
+    if plans:
+        for listed in found:
+            console.print(f"\n{listed.query or '(none)'}\n{listed.plan}", highlight=False)
+
+
+async def _measure(at: Place, orders: int, limit: int, console: Console) -> list[Listed]:
+    dsn = at.stack.settings.dsn("orders")
+    await migrate(dsn, MIGRATIONS)
+    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=900)
+    fleet = at.services()
+    try:
+        began = time.monotonic()
+        await connection.execute(_FILL, orders)
+        await connection.execute("VACUUM ANALYZE orders")
+        size = await connection.fetchval("SELECT pg_size_pretty(pg_total_relation_size('orders'))")
+        console.print(f"{orders:,} orders in {time.monotonic() - began:.0f} s, {size}")
+        await fleet.start("orders-api")
+        async with aiohttp.ClientSession(fleet.urls["orders-api"]) as http:
+            return [await _list(http, connection, query, limit) for query in _QUERIES]
+    finally:
+        fleet.stop()
+        await connection.close()
+
+
+async def _list(http: aiohttp.ClientSession, connection: asyncpg.Connection, query: str, limit: int) -> Listed:
+    times = []
+    for _ in range(_TIMES):
+        began = time.perf_counter()
+        async with http.get(f"/orders?limit={limit}&{query}".rstrip("&")) as response:
+            page = await response.json()
+            response.raise_for_status()
+        times.append((time.perf_counter() - began) * 1000)
+    asked = dict(part.split("=") for part in query.split("&") if part)
+    wanted, arguments = Wanted(asked.get("status"), asked.get("customer"), asked.get("waiting_for")).query(limit + 1)
+    lines = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {wanted}", *arguments)
+    return Listed(query, len(page["items"]), median(times), max(times), "\n".join(row[0] for row in lines))

@@ -1,0 +1,145 @@
+"""What the console decides without asking anybody: who may do what, how an order's state reads in words, which way it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+Role = Literal["viewer", "support", "operator"]
+ROLES: Final[tuple[Role, ...]] = ("viewer", "support", "operator")
+
+#: What each action needs at least. A support desk speaks for the customer; stepping into the machinery is an operator's.
+NEEDS: Final[Mapping[str, Role]] = {
+    "start": "support",
+    "approve": "support",
+    "cancel": "support",
+    "add-line": "support",
+    "retry-now": "operator",
+    "pause": "operator",
+    "resume": "operator",
+    "resolve": "operator",
+}
+
+WAITING: Final[Mapping[str, str]] = {
+    "enrichment": "for the customer's profile and what is in stock",
+    "stock": "for inventory to hold the stock",
+    "approval": "for a person to approve the payment",
+    "payment": "for the payment to be taken",
+    "payment-outcome": "to learn what became of the payment: its outcome is unknown and is being asked for",
+    "release": "for the stock to be given back",
+    "refund": "for the money to be given back",
+    "operator": "for a person: it is paused",
+}
+REASONS: Final[Mapping[str, str]] = {
+    "customer-request": "it was cancelled on request",
+    "approval-timeout": "nobody approved it in time",
+    "out-of-stock": "there was not enough stock",
+    "unknown-sku": "a SKU is not in the catalogue",
+    "unknown-customer": "the customer is not registered",
+    "currency-mismatch": "its lines are not of one currency",
+    "total-too-large": "its total is beyond the limit",
+    "payment-declined": "the payment was declined",
+    "payment-failed": "the payment could not be taken",
+    "reservation-timeout": "its hold on the stock ran out",
+}
+ENDED: Final = frozenset({"COMPLETED", "CANCELLED", "FAILED"})
+
+
+def may(role: Role, action: str) -> bool:
+    """Whether the role is enough for the action."""
+    return ROLES.index(role) >= ROLES.index(NEEDS[action])
+
+
+def actions_for(role: Role, order: Mapping[str, Any]) -> tuple[str, ...]:
+    """What this role could do with the order as it stands. What the system makes of it is told by the plan."""
+    if order["status"] in ENDED:
+        return ()
+    found = ["approve", "add-line"] if order["waiting_for"] in {"approval", "stock", "enrichment"} else []
+    found += ["cancel", "resume" if order["paused"] else "pause", "retry-now"]
+    if order["status"] == "NEEDS_ATTENTION":
+        found.append("resolve")
+    return tuple(action for action in found if may(role, action))
+
+
+def in_words(order: Mapping[str, Any]) -> str:
+    """The state of an order as a sentence."""
+    status, reason = str(order["status"]), order.get("reason")
+    if status == "COMPLETED":
+        return "Completed: the money is taken and the goods are on their way."
+    if status in ENDED:
+        return f"{status.capitalize()}, because {REASONS.get(str(reason), str(reason))}."
+    waits = WAITING.get(str(order.get("waiting_for")), str(order.get("waiting_for")))
+    if status == "NEEDS_ATTENTION":
+        return f"Needs a person. It waits {waits}, and that keeps failing."
+    undoing = "What it took is being given back; it waits " if status == "COMPENSATING" else "It waits "
+    return f"{undoing}{waits}."
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A station of the workflow's picture. `state`: passed, here, failed, or ahead."""
+
+    name: str
+    label: str
+    state: Literal["passed", "here", "failed", "ahead"]
+
+
+_ROAD: Final = (
+    ("enriched", "Enrich"),
+    ("reserved", "Hold stock"),
+    ("approved", "Approval"),
+    ("captured", "Payment"),
+    ("completed", "Completed"),
+)
+_MARKS: Final[Mapping[str, str]] = {
+    "orders.order-enriched.v1": "enriched",
+    "orders.stock-reserved.v1": "reserved",
+    "orders.payment-approved.v1": "approved",
+    "orders.payment-captured.v1": "captured",
+    "orders.order-completed.v1": "completed",
+}
+_UNDONE: Final[Mapping[str, tuple[str, str]]] = {
+    "orders.payment-refunded.v1": ("captured", "Refund"),
+    "orders.stock-released.v1": ("reserved", "Release"),
+}
+
+
+def road_of(order: Mapping[str, Any], types: Sequence[str]) -> tuple[Stop, ...]:
+    """The stations of the happy way, and how far the order came on it. `types`: of its history's entries, in order."""
+    seen = {_MARKS[kind] for kind in types if kind in _MARKS}
+    road = _ROAD[1:] if order.get("workflow_version") == 1 else _ROAD
+    stops: list[Stop] = []
+    stuck = False
+    for name, label in road:
+        if name in seen:
+            stops.append(Stop(name, label, "passed"))
+        elif not stuck:
+            failed = order["status"] in {"CANCELLED", "FAILED", "COMPENSATING"}
+            stops.append(Stop(name, label, "failed" if failed else "here"))
+            stuck = True
+        else:
+            stops.append(Stop(name, label, "ahead"))
+    return tuple(stops)
+
+
+def undone_of(types: Sequence[str]) -> dict[str, str]:
+    """What was undone, by the station that it undoes."""
+    return {_UNDONE[kind][0]: _UNDONE[kind][1] for kind in types if kind in _UNDONE}
+
+
+def masked(customer_id: str | None, role: Role) -> str:
+    """A customer's id as the role may see it: who only looks on sees its first letters."""
+    text = customer_id or ""
+    return text if role != "viewer" or len(text) <= 2 else f"{text[:2]}…"
+
+
+def age_limit(wanted: str | None, now: datetime) -> float | None:
+    """The seconds of an age filter such as `15m`, `2h`, `3d`; None where there is none. Raises `ValueError`."""
+    if not wanted:
+        return None
+    units = {"m": 60.0, "h": 3600.0, "d": 86400.0}
+    if wanted[-1] not in units or not wanted[:-1].isdigit():
+        raise ValueError("An age is a number and m, h or d: 15m, 2h, 3d.")
+    return int(wanted[:-1]) * units[wanted[-1]]

@@ -1,0 +1,137 @@
+"""The way to Kafka and back for all pages: one client, which comes back after an outage, and any number of viewers.
+
+A viewer has a small box of the orders that changed since it last looked. Who is slow finds the newest state of each there, never a
+queue that grows; who missed more than the box holds is told to load the page again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Self
+
+from messaging.logs import get_logger
+from orderctl.client import Client, Subscription, connect
+from orderctl.command import Command
+from orderctl.errors import BrokerUnreachableError, OrderctlError
+from orderctl.events import Event, Verdict
+from orderctl.settings import Settings
+from orderctl.transport import KafkaTransport
+
+log = get_logger(__name__)
+
+BOX: Final = 500
+RETRY_S: Final = 1.0
+VERDICT_WITHIN_S: Final = 15.0
+
+
+class Viewer:
+    """What changed since the viewer last looked: the last event of each order."""
+
+    def __init__(self, order_id: str | None = None) -> None:
+        self.order_id = order_id
+        self.missed = False
+        self._changed: OrderedDict[str, Event] = OrderedDict()
+        self._something = asyncio.Event()
+
+    def offer(self, event: Event) -> None:
+        """Take note of an event, if it concerns the viewer."""
+        if self.order_id is not None and event.key != self.order_id:
+            return
+        self._changed[event.key] = event
+        self._changed.move_to_end(event.key)
+        if len(self._changed) > BOX:
+            self._changed.popitem(last=False)
+            self.missed = True
+        self._something.set()
+
+    def wake(self, missed: bool) -> None:
+        """The stream was interrupted (`missed`), or is there again."""
+        self.missed = self.missed or missed
+        self._something.set()
+
+    async def changes(self, timeout_s: float) -> tuple[list[Event], bool]:
+        """What changed, at the latest after the timeout, and whether something was missed."""
+        try:
+            await asyncio.wait_for(self._something.wait(), timeout_s)
+        except TimeoutError:
+            return [], False
+        self._something.clear()
+        found, self._changed = list(self._changed.values()), OrderedDict()
+        missed, self.missed = self.missed, False
+        return found, missed
+
+
+class Hub:
+    """One client for all pages. Use it as `async with`; until the broker is there, `ask` says so."""
+
+    def __init__(self, settings: Settings, identity: str) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._viewers: set[Viewer] = set()
+        self._client: Client | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether events come."""
+        return self._client is not None
+
+    @property
+    def viewers(self) -> int:
+        """How many pages are listening."""
+        return len(self._viewers)
+
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            transport = KafkaTransport(
+                self._settings.bootstrap_servers, self._identity, self._settings.connect_timeout_s
+            )
+            try:
+                async with connect(transport) as client:
+                    self._client = client
+                    log.info("stream-connected")
+                    self._wake(missed=True)
+                    await self._hand_out(client.follow())
+            except (OrderctlError, OSError, TimeoutError) as error:
+                log.warning("stream-lost", error=error, retry_in_s=RETRY_S)
+            finally:
+                self._client = None
+                self._wake(missed=False)
+            await asyncio.sleep(RETRY_S)
+
+    def _wake(self, missed: bool) -> None:
+        for viewer in self._viewers:
+            viewer.wake(missed)
+
+    async def _hand_out(self, events: Subscription) -> None:
+        async for event in events:
+            for viewer in self._viewers:
+                viewer.offer(event)
+
+    @asynccontextmanager
+    async def viewer(self, order_id: str | None = None) -> AsyncIterator[Viewer]:
+        """A page that listens, to all orders or to one."""
+        viewer = Viewer(order_id)
+        self._viewers.add(viewer)
+        try:
+            yield viewer
+        finally:
+            self._viewers.discard(viewer)
+
+    async def ask(self, command: Command) -> Verdict:
+        """Send a command and wait for its verdict. Raises `BrokerUnreachableError`, `NoVerdictError`."""
+        if self._client is None:
+            raise BrokerUnreachableError(self._settings.bootstrap_servers, 0, "the stream is being connected")
+        return await self._client.ask(command, VERDICT_WITHIN_S)

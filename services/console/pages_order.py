@@ -1,0 +1,97 @@
+"""One order: its state in words, its way, its money, its tape; and why it does not move, where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from orderctl.doctor import asking
+from orderctl.doctor.diagnose import diagnose
+from orderctl.errors import NotFoundError, OrderctlError
+from services.console.access import Who
+from services.console.domain import ENDED, Role, actions_for, in_words, masked, road_of, undone_of
+from services.console.pages import page, tell
+from services.console.wiring import console_of
+
+router = APIRouter()
+
+#: Words of a type, or of what became of a mail, that tell of something that did not work.
+_BAD = ("failed", "rejected", "refused", "declined", "unknown", "attention-needed", "undeliverable", "too-late")
+_UNDOING = ("released", "refunded", "voided", "release-stock", "refund")
+
+
+@router.get("/orders/{order_id:path}/why")
+async def why(request: Request, order_id: str, person: Who) -> Response:
+    """The doctor's chain of causes."""
+    client = console_of(request).settings.client
+    async with asking.session() as web:
+        (order, unasked), world = await asyncio.gather(
+            asking.ask_order(web, client, order_id), asking.ask_world(web, client, order_id)
+        )
+    found = diagnose(order, world)
+    return page(request, person, "why.html", found=found, order_id=order_id, unasked=(*unasked, *world.unasked))
+
+
+@router.get("/orders/{order_id:path}")
+async def order(request: Request, order_id: str, person: Who) -> Response:
+    """The order's page."""
+    console = console_of(request)
+    try:
+        found, tape = await asyncio.gather(console.apis.order(order_id), console.apis.tape(order_id))
+    except NotFoundError:
+        return tell(request, person, 404, "No such order", f"There is no order with the id {order_id}.")
+    except OrderctlError as error:
+        return tell(request, person, 502, "The query API does not answer", str(error))
+    charges, problem = await _charges(request, order_id)
+    types = [str(item["type"]) for item in tape["items"] if item.get("kind") in {"event", "verdict"}]
+    return page(
+        request,
+        person,
+        "order.html",
+        order=found,
+        words=in_words(found),
+        ended=found["status"] in ENDED,
+        who=masked(found["customer_id"], person.role),
+        road=road_of(found, types),
+        undone=undone_of(types),
+        tape=[_shown(item, found["customer_id"], person.role) for item in tape["items"]],
+        missing=tape.get("missing", []),
+        charges=charges,
+        owed=_owed(found, charges),
+        trouble=problem,
+        actions=actions_for(person.role, found),
+        acts=await console.store.acts(order_id, 50),
+    )
+
+
+async def _charges(request: Request, order_id: str) -> tuple[list[Any], str]:
+    """The money's side; an order can be looked at without it."""
+    try:
+        return await console_of(request).apis.charges(order_id), ""
+    except OrderctlError as error:
+        return [], str(error)
+
+
+def _owed(order: Mapping[str, Any], charges: list[Any]) -> int:
+    """What was taken of an order that is not completed, or is on its way there, and not given back yet."""
+    if order["status"] == "COMPLETED":
+        return 0
+    return sum(charge["captured_minor"] - charge["refunded_minor"] for charge in charges)
+
+
+def _shown(item: Mapping[str, Any], customer_id: str, role: Role) -> dict[str, Any]:
+    """An entry of the tape with what the page marks. Who only looks on gets no bodies of messages, and no customer's id."""
+    told = f"{item.get('type') or ''} {(item.get('data') or {}).get('status') or ''}"
+    bad = item.get("kind") not in {"command", "request", "attempt"} and any(word in told for word in _BAD)
+    undoing = any(word in told for word in _UNDOING)
+    marked = {**item, "bad": bad, "undoing": undoing and not bad}
+    if role == "viewer":
+        hidden = {
+            name: str(item.get(name) or "").replace(customer_id, masked(customer_id, role))
+            for name in ("title", "text")
+        }
+        marked |= {**hidden, "data": {}}
+    return marked

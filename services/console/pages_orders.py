@@ -1,0 +1,175 @@
+"""The list of orders: filters, paging, export, and what changes while one looks."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
+
+from orderctl.errors import NotFoundError, OrderctlError
+from orderctl.events import Event, short_name
+from services.console.access import Who
+from services.console.domain import age_limit, in_words, masked
+from services.console.pages import page, tell
+from services.console.wiring import Console, console_of
+
+router = APIRouter()
+
+PAGE: Final = 50
+#: An export is a page after another, up to so many orders.
+EXPORT_MOST: Final = 10_000
+STATUSES: Final = (
+    "ENRICHING",
+    "RESERVING",
+    "AWAITING_APPROVAL",
+    "PAYING",
+    "COMPENSATING",
+    "NEEDS_ATTENTION",
+    "COMPLETED",
+    "CANCELLED",
+    "FAILED",
+)
+WAITS: Final = ("enrichment", "stock", "approval", "payment", "payment-outcome", "release", "refund", "operator")
+_COLUMNS: Final = (
+    "order_id",
+    "status",
+    "waiting_for",
+    "reason",
+    "customer_id",
+    "total_minor",
+    "currency",
+    "workflow",
+    "workflow_version",
+    "created_at",
+    "updated_at",
+)
+#: A browser that hears nothing for so long is told that the stream is alive.
+BEAT_S: Final = 15.0
+#: Changes are told together, at most so often.
+TOGETHER_S: Final = 0.3
+
+
+def query_of(asked: dict[str, str], now: datetime, limit: int = PAGE) -> dict[str, str]:
+    """The page's filters as the query API knows them. Raises `ValueError` for an age that is none."""
+    query = {"limit": str(limit)}
+    query |= {name: asked[name] for name in ("status", "customer", "waiting_for", "after") if asked.get(name)}
+    older_s = age_limit(asked.get("older"), now)
+    if older_s is not None:
+        query["created_before"] = (now - timedelta(seconds=older_s)).isoformat()
+    return query
+
+
+@router.get("/")
+async def home() -> Response:
+    """The list is the front page."""
+    return RedirectResponse("/orders", 303)
+
+
+@router.get("/orders")
+async def orders(request: Request, person: Who) -> Response:
+    """A page of orders. A search for an id that there is goes to the order."""
+    console, asked = console_of(request), dict(request.query_params)
+    wanted = asked.get("q", "").strip()
+    if wanted:
+        try:
+            await console.apis.order(wanted)
+        except NotFoundError:
+            return tell(request, person, 404, "No such order", f"There is no order with the id {wanted}.")
+        except OrderctlError as error:
+            return tell(request, person, 502, "The query API does not answer", str(error))
+        return RedirectResponse(f"/orders/{_quoted(wanted)}", 303)
+    trouble, items, following = "", [], None
+    try:
+        found = await console.apis.orders.get("/orders", query_of(asked, console.now()))
+        items, following = found["items"], found["next"]
+    except (OrderctlError, ValueError) as failure:
+        trouble = str(failure)
+    kept = {name: value for name, value in asked.items() if value and name != "after"}
+    rows = [{**order, "words": in_words(order), "who": masked(order["customer_id"], person.role)} for order in items]
+    return page(
+        request,
+        person,
+        "orders.html",
+        rows=rows,
+        error=trouble,
+        asked=asked,
+        statuses=STATUSES,
+        waits=WAITS,
+        newer=f"/orders?{urlencode(kept)}" if asked.get("after") else None,
+        older=None if following is None else f"/orders?{urlencode({**kept, 'after': following})}",
+        export=f"/orders.csv?{urlencode(kept)}",
+        status=502 if trouble else 200,
+    )
+
+
+def _quoted(text: str) -> str:
+    return urlencode({"": text})[1:].replace("+", "%20")
+
+
+@router.get("/orders.csv")
+async def export(request: Request, person: Who) -> Response:
+    """The filtered orders as CSV, page after page while it is sent."""
+    console, asked = console_of(request), dict(request.query_params)
+    query = query_of(asked, console.now(), 500)
+    headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
+    return StreamingResponse(_csv(console, query, person.role == "viewer"), headers=headers, media_type="text/csv")
+
+
+async def _csv(console: Console, query: dict[str, str], masking: bool) -> AsyncIterator[str]:
+    yield _line(_COLUMNS)
+    sent = 0
+    while sent < EXPORT_MOST:
+        found = await console.apis.orders.get("/orders", query)
+        for order in found["items"]:
+            if masking:
+                order["customer_id"] = masked(order["customer_id"], "viewer")
+            yield _line([order[name] for name in _COLUMNS])
+        sent += len(found["items"])
+        if found["next"] is None:
+            return
+        query["after"] = found["next"]
+
+
+def _line(values: Any) -> str:
+    buffer = io.StringIO()
+    # A value that a spreadsheet would take for a formula is made text.
+    told = [f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" else value for value in values]
+    csv.writer(buffer).writerow(told)
+    return buffer.getvalue()
+
+
+@router.get("/live")
+async def live(request: Request, person: Who, order: str | None = None) -> Response:
+    """Server-sent events: which orders changed, and by what. `order`: of one only."""
+    return StreamingResponse(_stream(request, order), media_type="text/event-stream")
+
+
+async def _stream(request: Request, order_id: str | None) -> AsyncIterator[str]:
+    console = console_of(request)
+    async with console.hub.viewer(order_id) as viewer:
+        yield _sent("state", {"connected": console.hub.connected})
+        while not console.stopping.is_set():
+            events, missed = await viewer.changes(BEAT_S)
+            if missed:
+                yield _sent("missed", {})
+            if not events and not missed:
+                yield _sent("state", {"connected": console.hub.connected})
+            for event in events:
+                yield _sent("order", _told(event))
+            await asyncio.sleep(TOGETHER_S)
+
+
+def _told(event: Event) -> dict[str, Any]:
+    return {"id": event.key, "type": short_name(event.type), "at": event.at}
+
+
+def _sent(kind: str, data: dict[str, Any]) -> str:
+    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"

@@ -1,0 +1,111 @@
+"""Logging in and out, passwords, accounts, and the record of what was done."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final, cast
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from contracts.values import is_id
+from services.console.access import COOKIE, Attempts, Form, Who, anybody_known
+from services.console.domain import ROLES
+from services.console.pages import page, tell
+from services.console.store import Person
+from services.console.wiring import console_of
+
+router = APIRouter()
+
+SHORTEST: Final = 10
+Known = Annotated[Person, Depends(anybody_known)]
+
+
+@router.get("/login")
+async def login_form(request: Request) -> Response:
+    """The log-in page."""
+    return page(request, None, "login.html")
+
+
+@router.post("/login")
+async def login(request: Request) -> Response:
+    """Log in. Where it comes from was looked at already; there is no session yet whose token could be asked for."""
+    console, form = console_of(request), await request.form()
+    name, password = str(form.get("name", ""))[:64], str(form.get("password", ""))[:1000]
+    attempts = cast("Attempts", request.app.state.attempts)
+    keys = (f"name {name}", f"address {request.client.host if request.client else ''}")
+    if attempts.too_many(keys, time.monotonic()):
+        return page(request, None, "login.html", 429, error="Too many failed log-ins; wait a minute.")
+    if not await console.store.check(name, password):
+        attempts.failed(keys, time.monotonic())
+        return page(request, None, "login.html", 403, error="Name and password do not match.")
+    token = await console.store.open_session(name, console.now(), console.settings.session_hours)
+    answer = RedirectResponse("/orders", 303)
+    answer.set_cookie(
+        COOKIE,
+        token,
+        max_age=console.settings.session_hours * 3600,
+        httponly=True,
+        samesite="strict",
+        secure=console.settings.secure,
+    )
+    return answer
+
+
+@router.post("/logout")
+async def logout(request: Request, form: Form) -> Response:
+    """End the session."""
+    console = console_of(request)
+    await console.store.end_session(request.cookies.get(COOKIE, ""), console.now())
+    answer = RedirectResponse("/login", 303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+@router.get("/password")
+async def password_form(request: Request, person: Known) -> Response:
+    """The page to choose a password."""
+    return page(request, person, "password.html")
+
+
+@router.post("/password")
+async def password(request: Request, person: Known, form: Form) -> Response:
+    """A password of one's own. All sessions of the account end."""
+    store = console_of(request).store
+    fresh = form.get("fresh", "")
+    if len(fresh) < SHORTEST or fresh != form.get("again"):
+        problem = f"The new password needs at least {SHORTEST} characters, twice the same."
+        return page(request, person, "password.html", 400, error=problem)
+    if not await store.check(person.name, form.get("password", "")):
+        return page(request, person, "password.html", 403, error="That is not your present password.")
+    await store.set_password(person.name, fresh)
+    return RedirectResponse("/login", 303)
+
+
+@router.get("/accounts")
+async def accounts(request: Request, person: Who) -> Response:
+    """Who may log in; operators alone see and change it."""
+    return await _accounts(request, person)
+
+
+@router.post("/accounts")
+async def put_account(request: Request, person: Who, form: Form) -> Response:
+    """A new account, or another role and password for one; its one-time password is shown once."""
+    name, role = form.get("name", "").strip(), form.get("role", "")
+    if person.role != "operator" or not is_id(name) or role not in ROLES:
+        return await _accounts(request, person, error="A name of 1 to 64 characters and a role are needed.")
+    made = await console_of(request).store.put_account(name, role)
+    return await _accounts(request, person, made=(name, made))
+
+
+async def _accounts(request: Request, person: Person, **more: Any) -> Response:
+    if person.role != "operator":
+        return tell(request, person, 403, "Not for your role", "Accounts are the operators'.")
+    known = await console_of(request).store.accounts()
+    return page(request, person, "accounts.html", accounts=known, roles=ROLES, **more)
+
+
+@router.get("/acts")
+async def acts(request: Request, person: Who) -> Response:
+    """What was done through the console, by whom and why."""
+    return page(request, person, "acts.html", acts=await console_of(request).store.acts())

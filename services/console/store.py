@@ -1,0 +1,142 @@
+"""Accounts, sessions and the record of acts, in the console's own database."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+import asyncpg
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+
+from services.console.domain import Role
+
+FIND_ACCOUNT: Final = "SELECT name, role, password_hash, one_time FROM account WHERE name = $1"
+ADD_FIRST: Final = """
+INSERT INTO account (name, role, password_hash, one_time) SELECT $1, 'operator', $2, true
+WHERE NOT EXISTS (SELECT FROM account) ON CONFLICT DO NOTHING RETURNING name
+"""
+PUT_ACCOUNT: Final = """
+INSERT INTO account (name, role, password_hash, one_time) VALUES ($1, $2, $3, true)
+ON CONFLICT (name) DO UPDATE SET role = $2, password_hash = $3, one_time = true
+"""
+SET_HASH: Final = "UPDATE account SET password_hash = $2, one_time = false WHERE name = $1"
+END_SESSIONS_OF: Final = "DELETE FROM session WHERE account = $1"
+LIST_ACCOUNTS: Final = "SELECT name, role, one_time, created_at FROM account ORDER BY name"
+ADD_SESSION: Final = "INSERT INTO session (token_hash, account, csrf, expires_at) VALUES ($1, $2, $3, $4)"
+FIND_SESSION: Final = """
+SELECT a.name, a.role, a.one_time, s.csrf FROM session AS s JOIN account AS a ON a.name = s.account
+WHERE s.token_hash = $1 AND s.expires_at > $2
+"""
+END_SESSION: Final = "DELETE FROM session WHERE token_hash = $1 OR expires_at <= $2"
+ADD_ACT: Final = """
+INSERT INTO act (account, role, action, target, reason, command_id, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+ACTS: Final = """
+SELECT at, account, role, action, target, reason, command_id, outcome FROM act
+WHERE $1::text IS NULL OR target = $1 ORDER BY id DESC LIMIT $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is logged in. `csrf` belongs into every form; `one_time`: the password has to be changed first."""
+
+    name: str
+    role: Role
+    csrf: str
+    one_time: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What somebody did, to what, why, and what came of it."""
+
+    person: Person
+    action: str
+    target: str
+    reason: str
+    command_id: str | None
+    outcome: str
+
+
+class ConsoleStore:
+    """See the module. Hashing a password takes tens of milliseconds on purpose, and so it is done in a thread."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._hasher = PasswordHasher()
+        # Compared with where there is no such account, so that a name that exists does not answer more slowly.
+        self._nobody = self._hasher.hash(secrets.token_hex())
+
+    async def _hashed(self, password: str) -> str:
+        return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def first_password(self) -> str | None:
+        """Make the account `admin` where there is none at all, and return its one-time password."""
+        password = secrets.token_urlsafe(12)
+        made = await self._pool.fetchval(ADD_FIRST, "admin", await self._hashed(password))
+        return password if made is not None else None
+
+    async def put_account(self, name: str, role: Role) -> str:
+        """Make an account, or give it another role; returns its new one-time password. All its sessions end."""
+        password = secrets.token_urlsafe(12)
+        await self._pool.execute(PUT_ACCOUNT, name, role, await self._hashed(password))
+        await self._pool.execute(END_SESSIONS_OF, name)
+        return password
+
+    async def accounts(self) -> list[dict[str, Any]]:
+        """Who may log in."""
+        return [dict(row) for row in await self._pool.fetch(LIST_ACCOUNTS)]
+
+    async def check(self, name: str, password: str) -> bool:
+        """Whether this is the account's password."""
+        row = await self._pool.fetchrow(FIND_ACCOUNT, name)
+        try:
+            known = self._nobody if row is None else row["password_hash"]
+            await asyncio.to_thread(self._hasher.verify, known, password)
+        except (VerifyMismatchError, InvalidHashError):
+            return False
+        return row is not None
+
+    async def set_password(self, name: str, password: str) -> None:
+        """A password of the person's own; every session ends."""
+        await self._pool.execute(SET_HASH, name, await self._hashed(password))
+        await self._pool.execute(END_SESSIONS_OF, name)
+
+    async def open_session(self, name: str, now: datetime, hours: int) -> str:
+        """The token for the cookie; it is told once and kept nowhere."""
+        token = secrets.token_urlsafe(32)
+        until = now + timedelta(hours=hours)
+        await self._pool.execute(ADD_SESSION, _hash(token), name, secrets.token_urlsafe(24), until)
+        return token
+
+    async def person(self, token: str, now: datetime) -> Person | None:
+        """Whose session this is, as long as it lasts."""
+        row = await self._pool.fetchrow(FIND_SESSION, _hash(token), now)
+        if row is None:
+            return None
+        return Person(row["name"], cast("Role", row["role"]), row["csrf"], row["one_time"])
+
+    async def end_session(self, token: str, now: datetime) -> None:
+        """Log out; sessions that are over go with it."""
+        await self._pool.execute(END_SESSION, _hash(token), now)
+
+    async def record(self, act: Act) -> None:
+        """Keep what somebody did."""
+        person = act.person
+        await self._pool.execute(
+            ADD_ACT, person.name, person.role, act.action, act.target, act.reason, act.command_id, act.outcome
+        )
+
+    async def acts(self, target: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """What was done, the newest first."""
+        return [dict(row) for row in await self._pool.fetch(ACTS, target, limit)]
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,41 @@
+"""What every page needs, put together once: `Console`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+from fastapi import Request
+from fastapi.templating import Jinja2Templates
+
+from orderctl.http import Apis
+from services.console.live import Hub
+from services.console.settings import Settings
+from services.console.store import ConsoleStore
+
+
+def utc_now() -> datetime:
+    """The time, UTC-aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The query APIs, the way to Kafka and back, the console's own database, the templates."""
+
+    settings: Settings
+    apis: Apis
+    hub: Hub
+    store: ConsoleStore
+    templates: Jinja2Templates
+    now: Callable[[], datetime] = utc_now
+    #: The process is being stopped: streams end.
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def console_of(request: Request) -> Console:
+    """The console of the running application."""
+    return cast("Console", request.app.state.console)

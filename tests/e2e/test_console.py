@@ -1,0 +1,197 @@
+"""The console, as a browser without scripts uses it: log in, look, step in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from e2e.shop import Shop
+from e2e.stack import Place, Stack
+
+PASSWORD = "correct-horse-battery"
+
+
+class Browser:
+    """Cookies, and forms that are sent from the console's own pages."""
+
+    def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
+        self._session = session
+        self._base = base
+        self.csrf = ""
+
+    async def get(self, path: str, **options: Any) -> tuple[int, str]:
+        async with self._session.get(self._base + path, **options) as answer:
+            text = await answer.text()
+        found = re.search(r'name="csrf" value="([^"]+)"', text)
+        self.csrf = found[1] if found else self.csrf
+        return answer.status, text
+
+    async def post(
+        self, path: str, form: Mapping[str, str], origin: str | None = None, csrf: str | None = None
+    ) -> tuple[int, str]:
+        data = {"csrf": self.csrf if csrf is None else csrf, **form}
+        headers = {"Origin": origin or self._base}
+        async with self._session.post(self._base + path, data=data, headers=headers) as answer:
+            return answer.status, await answer.text()
+
+    async def log_in(self, name: str, password: str) -> tuple[int, str]:
+        return await self.post("/login", {"name": name, "password": password})
+
+    async def choose(self, present: str, fresh: str) -> None:
+        await self.get("/password")
+        await self.post("/password", {"password": present, "fresh": fresh, "again": fresh})
+
+
+def new_browser(place: Place) -> Browser:
+    # Cookies of an IP address are kept only where that is asked for.
+    jar = aiohttp.CookieJar(unsafe=True)
+    return Browser(aiohttp.ClientSession(cookie_jar=jar), place.urls["console"])
+
+
+@pytest.fixture(scope="module")
+def one_time(stack: Stack | None) -> str:
+    """What the console printed at its first start."""
+    if stack is None:
+        pytest.skip("a running stack's one-time password is not ours")
+    printed = (Path(stack.home) / "logs" / "console.log").read_text()
+    found = re.search(r"one-time password (\S+)", printed)
+    assert found, printed
+    return found[1]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def admin(place: Place, one_time: str) -> AsyncIterator[Browser]:
+    browser = new_browser(place)
+    try:
+        await browser.log_in("admin", one_time)
+        await browser.choose(one_time, PASSWORD)
+        assert "Log out" in (await browser.log_in("admin", PASSWORD))[1]
+        yield browser
+    finally:
+        await browser._session.close()
+
+
+async def test_nothing_is_shown_to_who_is_not_logged_in(place: Place, admin: Browser) -> None:
+    stranger = new_browser(place)
+    try:
+        for path in ("/orders", "/orders/O-1", "/system", "/acts", "/accounts", "/live", "/orders.csv", "/start"):
+            status, text = await stranger.get(path)
+            assert (status, "<h1>Log in</h1>" in text) == (200, True), path
+        assert (await stranger.log_in("admin", "wrong"))[0] == 403
+    finally:
+        await stranger._session.close()
+
+
+async def test_an_order_is_seen_with_its_state_in_words_and_approved_after_its_plan(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(5, 99)
+    order_id = await shop.held({sku: 2})
+    status, text = await admin.get("/orders")
+    assert status == 200
+    assert order_id in text
+    status, text = await admin.get(f"/orders/{quote(order_id)}")
+    assert (status, "It waits for a person to approve the payment." in text) == (200, True)
+    assert "1.98 GBP" in text
+    form = {"step": "plan", "reason": "the customer called"}
+    status, text = await admin.post(f"/act/approve/{quote(order_id)}", form)
+    assert (status, "It would be accepted" in text, "charge 1.98 GBP" in text) == (200, True, True)
+    assert (await shop.order(order_id))["status"] == "AWAITING_APPROVAL"
+    found = re.search(r'name="command_id" value="([^"]+)"', text)
+    assert found
+    sent = {"step": "send", "reason": "the customer called", "command_id": found[1]}
+    for _ in range(2):  # pressed twice it is one command
+        status, text = await admin.post(f"/act/approve/{quote(order_id)}", sent)
+        assert (status, "Accepted." in text) == (200, True)
+    await shop.ended(order_id)
+    status, text = await admin.get(f"/orders/{quote(order_id)}")
+    assert "Completed: the money is taken" in text
+    assert "the customer called" in text
+    assert len(await shop.charges(order_id)) == 1
+
+
+async def test_a_plan_that_would_be_refused_says_so_and_a_reason_is_asked_for(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(5)
+    order_id = await shop.held({sku: 1})
+    status, text = await admin.post(f"/act/cancel/{quote(order_id)}", {"step": "plan", "reason": " "})
+    assert (status, "Say why" in text) == (400, True)
+    await shop.approve(order_id)
+    await shop.ended(order_id)
+    status, text = await admin.post(f"/act/cancel/{quote(order_id)}", {"step": "plan", "reason": "late"})
+    assert (status, "It would be rejected (too-late)" in text) == (200, True)
+
+
+async def test_markup_in_an_id_is_shown_as_text(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(5)
+    order_id = f"<b>{sku}</b>\"&'"
+    await shop.start({sku: 1}, order_id=order_id)
+    status, text = await admin.get(f"/orders/{quote(order_id, safe='')}")
+    assert status == 200
+    assert order_id not in text
+    assert order_id in unescape(text)
+
+
+async def test_a_form_from_elsewhere_or_without_its_token_does_nothing(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(5)
+    order_id = await shop.held({sku: 1})
+    form = {"step": "send", "reason": "no", "command_id": "forged"}
+    path = f"/act/cancel/{quote(order_id)}"
+    assert (await admin.post(path, form, origin="http://evil.example"))[0] == 403
+    assert (await admin.post(path, form, csrf="guessed"))[0] == 403
+    assert (await shop.order(order_id))["status"] == "AWAITING_APPROVAL"
+
+
+async def test_a_viewer_sees_less_and_may_do_nothing(place: Place, shop: Shop, admin: Browser) -> None:
+    await admin.get("/accounts")
+    status, text = await admin.post("/accounts", {"name": "looker", "role": "viewer"})
+    found = re.search(r"one-time password of looker is <code>([^<]+)</code>", text)
+    assert (status, bool(found)) == (200, True)
+    assert found
+    sku, customer = await shop.shelf(5), await shop.customer()
+    order_id = await shop.held({sku: 1}, customer_id=customer)
+    looker = new_browser(place)
+    try:
+        await looker.log_in("looker", found[1])
+        await looker.choose(found[1], PASSWORD)
+        await looker.log_in("looker", PASSWORD)
+        status, text = await looker.get(f"/orders/{quote(order_id)}")
+        assert (status, customer in text) == (200, False)
+        assert "/act/" not in text
+        form = {"step": "send", "reason": "no", "command_id": "x"}
+        assert (await looker.post(f"/act/cancel/{quote(order_id)}", form))[0] == 403
+        assert (await looker.get("/accounts"))[0] == 403
+    finally:
+        await looker._session.close()
+    assert (await shop.order(order_id))["status"] == "AWAITING_APPROVAL"
+
+
+async def test_why_and_system_and_export_answer(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(5)
+    order_id = await shop.held({sku: 1})
+    status, text = await admin.get(f"/orders/{quote(order_id)}/why")
+    assert (status, "approval" in text) == (200, True)
+    status, text = await admin.get("/system")
+    assert (status, "notification" in text) == (200, True)
+    status, text = await admin.get("/orders.csv?status=AWAITING_APPROVAL")
+    assert (status, order_id in text) == (200, True)
+    assert (await admin.get("/orders/NO-SUCH-ORDER"))[0] == 404
+
+
+async def test_the_stream_tells_which_order_changed(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(5)
+    order_id = await shop.held({sku: 1})
+    address = admin._base + f"/live?order={quote(order_id)}"
+    async with admin._session.get(address, timeout=aiohttp.ClientTimeout(total=30)) as stream:
+        assert b"state" in await stream.content.readline()
+        await shop.approve(order_id)
+        async for line in stream.content:
+            if line.startswith(b"data:") and order_id.encode() in line:
+                break
+        else:
+            raise AssertionError("the stream ended without a word about the order")

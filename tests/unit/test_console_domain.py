@@ -1,0 +1,119 @@
+"""What the console decides by itself: roles, words, the way of an order, filters, what a viewer is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi import HTTPException
+
+from orderctl.events import Event
+from services.console.access import TRIES, WINDOW_S, Attempts, require
+from services.console.domain import NEEDS, REASONS, ROLES, WAITING, Role, actions_for, in_words, masked, may, road_of
+from services.console.live import BOX, Viewer
+from services.console.pages_actions import FIELDS, MAKE, TITLES
+from services.console.pages_orders import _line, query_of
+from services.console.store import Person
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+def order(status: str, **facts: Any) -> dict[str, Any]:
+    return {"status": status, "waiting_for": None, "reason": None, "paused": False, "workflow_version": 2, **facts}
+
+
+def person(role: Role) -> Person:
+    return Person("ann", role, "token", one_time=False)
+
+
+def test_every_action_has_a_role_a_title_and_a_command() -> None:
+    assert NEEDS.keys() == TITLES.keys() == MAKE.keys()
+    assert FIELDS.keys() <= NEEDS.keys()
+
+
+@pytest.mark.parametrize("action", NEEDS)
+def test_a_viewer_may_do_nothing_and_an_operator_everything(action: str) -> None:
+    assert not may("viewer", action)
+    assert may("operator", action)
+    with pytest.raises(HTTPException):
+        require(person("viewer"), action)
+    require(person("operator"), action)
+
+
+def test_the_support_desk_speaks_for_customers_and_does_not_step_into_the_machinery() -> None:
+    assert {action for action in NEEDS if may("support", action)} == {"start", "approve", "cancel", "add-line"}
+
+
+def test_what_is_offered_follows_from_state_and_role() -> None:
+    waiting = order("AWAITING_APPROVAL", waiting_for="approval")
+    assert actions_for("operator", waiting) == ("approve", "add-line", "cancel", "pause", "retry-now")
+    assert actions_for("support", waiting) == ("approve", "add-line", "cancel")
+    assert actions_for("viewer", waiting) == ()
+    assert actions_for("operator", order("COMPLETED")) == ()
+    stuck = order("NEEDS_ATTENTION", waiting_for="refund", paused=True)
+    assert actions_for("operator", stuck) == ("cancel", "resume", "retry-now", "resolve")
+
+
+@pytest.mark.parametrize("waiting_for", WAITING)
+def test_every_wait_has_words(waiting_for: str) -> None:
+    assert WAITING[waiting_for] in in_words(order("PAYING", waiting_for=waiting_for))
+    assert in_words(order("NEEDS_ATTENTION", waiting_for=waiting_for)).startswith("Needs a person")
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_unhappy_end_says_why(reason: str) -> None:
+    assert in_words(order("FAILED", reason=reason)) == f"Failed, because {REASONS[reason]}."
+
+
+def test_the_way_of_an_order_shows_how_far_it_came_and_where_it_ended() -> None:
+    reserved = ["orders.order-started.v1", "orders.order-enriched.v1", "orders.stock-reserved.v1"]
+    assert [s.state for s in road_of(order("AWAITING_APPROVAL"), reserved)] == [
+        "passed",
+        "passed",
+        "here",
+        "ahead",
+        "ahead",
+    ]
+    assert [s.state for s in road_of(order("CANCELLED"), reserved)][2] == "failed"
+    assert next(s.name for s in road_of(order("RESERVING", workflow_version=1), [])) == "reserved"
+
+
+def test_who_only_looks_on_sees_the_beginning_of_a_customers_id() -> None:
+    assert [masked("customer-7", role) for role in ROLES] == ["cu…", "customer-7", "customer-7"]
+
+
+def test_filters_become_the_query_and_an_age_becomes_a_time() -> None:
+    asked = {"status": "PAYING", "customer": "", "older": "2h", "nonsense": "x"}
+    assert query_of(asked, NOW) == {"limit": "50", "status": "PAYING", "created_before": "2026-11-28T10:00:00+00:00"}
+    with pytest.raises(ValueError, match="15m, 2h, 3d"):
+        query_of({"older": "soon"}, NOW)
+
+
+def test_a_value_that_a_spreadsheet_would_run_is_exported_as_text() -> None:
+    assert _line(["=1+1", "O-1", 5]) == "'=1+1,O-1,5\r\n"
+
+
+def test_too_many_failed_log_ins_have_to_wait_and_only_so_long() -> None:
+    attempts = Attempts()
+    for n in range(TRIES):
+        assert not attempts.too_many(("name ann", "address 1"), n)
+        attempts.failed(("name ann", "address 1"), n)
+    assert attempts.too_many(("name ann", "address 2"), TRIES)
+    assert attempts.too_many(("name bob", "address 1"), TRIES)
+    assert not attempts.too_many(("name bob", "address 2"), TRIES)
+    assert not attempts.too_many(("name ann", "address 1"), WINDOW_S + TRIES)
+
+
+async def test_a_slow_viewer_finds_the_newest_of_each_order_and_is_told_when_that_was_too_much() -> None:
+    viewer, one = Viewer(), Viewer("O-3")
+    for n in range(BOX + 2):
+        for kind in ("started", "completed"):
+            event = Event(f"orders.order-{kind}.v1", f"{n}-{kind}", f"O-{n}", None, n, None, {})
+            viewer.offer(event)
+            one.offer(event)
+    changed, missed = await viewer.changes(0.01)
+    assert (len(changed), missed) == (BOX, True)
+    assert {event.name for event in changed} == {"order-completed"}
+    assert [event.key for event in (await one.changes(0.01))[0]] == ["O-3"]
+    assert await viewer.changes(0.01) == ([], False)
