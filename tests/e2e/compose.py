@@ -27,14 +27,6 @@ READY_S: Final = 180.0
 UP_S: Final = 580
 
 
-def docker_answers() -> bool:
-    """Whether there is an engine to run containers on."""
-    if shutil.which("docker") is None:
-        return False
-    done = subprocess.run(["docker", "version"], capture_output=True, check=False, timeout=30)
-    return done.returncode == 0
-
-
 def compose_command() -> list[str]:
     """`docker compose`, or docker-compose 1.29 where that plugin is not installed; `COMPOSE` chooses."""
     if chosen := os.environ.get("COMPOSE"):

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from e2e.compose import ComposeStack, docker_answers
+from container_backends import docker_answers
+
+from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import Place, Stack, place_of, uses_running_stack
 
