@@ -9,7 +9,7 @@ DATA ?= ../shared/data/online_retail.csv
 IMAGES := service notification recommendation-learner operator console smtp-sink
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: help setup up status down compose-up compose-down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean
+.PHONY: help setup up status down compose-up compose-down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -66,6 +66,12 @@ check: setup ## format, lint, types, import rules, unit and contract tests, publ
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/unit tests/contract
 
+sim: setup ## 25,000 simulated orders with everything going wrong, on all cores (SEEDS=A:B, ORDERS=n; docs/simulation.md)
+	@$(BIN)/python -m simulation run --seeds $(or $(SEEDS),0:625) --orders $(or $(ORDERS),40) --jobs $$(nproc) --verify $(or $(VERIFY),100) --json .simulation/gate.json --fresh
+
+mutants: setup ## every hand-made bug against the tests that have to find it (MUTANTS="--only NAME", docs/guarantees.md)
+	@PYTHONPATH=tests $(BIN)/python -m mutants --json .proof/mutants.json $(MUTANTS)
+
 schemas: setup ## make the JSON Schemas and the AsyncAPI document anew from the models (`check` tells when they are not current)
 	@$(BIN)/python -m contracts.publish write
 
@@ -87,6 +93,16 @@ bench-check: setup ## has an order become dearer than the committed baseline? (a
 	@echo "installing DBOS Transact into .venv-dbos"
 	@.venv-dbos/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dbos.txt
 	@touch $@
+
+chaos: setup ## kill, stop and cut everything under load, then audit: 20 kills in 2 minutes (CHAOS="--kills 50 --rounds 8 ...", docs/guarantees.md)
+	@$(BIN)/python -m chaos kill-run $(CHAOS)
+
+proof-fast: setup ## every crash point of the runtime once, and the kill run; some minutes
+	@$(BIN)/python -m chaos crash-points --fast
+	@$(BIN)/python -m chaos kill-run
+
+proof: setup ## every long run there is (chaos/proof.list); hours, goes on where it was interrupted
+	@$(BIN)/python -m chaos.proof
 
 audit: setup ## check every promise against databases, gateway and topics of the running stack
 	@eval "$$($(BIN)/python -m devstack env)" && $(BIN)/orderctl audit

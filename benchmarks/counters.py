@@ -17,6 +17,7 @@ _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _HEAD: Final = struct.Struct(">qi")
 _COUNT_AT: Final = 57
 _HEAD_AND_COUNT: Final = _COUNT_AT + 4
+_SEGMENTS: Final = "*.v1*/*.log"
 _BATCH_SIZE: Final = "messaging_batch_size"
 
 
@@ -74,9 +75,14 @@ def _calls_of(pid: int) -> int:
     return int(told.get("syscr", 0)) + int(told.get("syscw", 0))
 
 
+def bytes_on_topics(kafka_data: Path) -> int:
+    """What stands on all topics of the contracts now."""
+    return sum(path.stat().st_size for path in kafka_data.glob(_SEGMENTS))
+
+
 def _stored(kafka_data: Path) -> tuple[int, int, int]:
     """Records, record batches and bytes on all topics of the contracts."""
-    found = [batch for path in kafka_data.glob("*.v1*/*.log") for batch in stored_batches(path)]
+    found = [batch for path in kafka_data.glob(_SEGMENTS) for batch in stored_batches(path)]
     return sum(count for count, _ in found), len(found), sum(length for _, length in found)
 
 

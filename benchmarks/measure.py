@@ -7,9 +7,10 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol
 
-from benchmarks.counters import Work, read_counters, work_between
+from benchmarks.counters import Work, bytes_on_topics, read_counters, work_between
 from benchmarks.cpu import Usage, spent, usages
 from benchmarks.fleet import Fleet
 from benchmarks.instructions import counted_instructions
@@ -88,16 +89,17 @@ class Measurement:
     instructions: float | None
 
 
-async def usages_at_rest(pids: Callable[[], Mapping[str, int]]) -> dict[str, Usage]:
-    """The accounts, once those who follow have caught up: together they take less than `AT_REST` of a core. Raises `RuntimeError`
-    where they do not come to rest."""
-    before = usages(pids())
+async def usages_at_rest(pids: Callable[[], Mapping[str, int]], kafka_data: Path) -> dict[str, Usage]:
+    """The accounts, once those who follow have caught up: for a second nothing came onto a topic, and together they took less than
+    `AT_REST` of a core (that alone proves nothing where others want the processors too). Raises `RuntimeError` where they do not
+    come to rest."""
+    before, size_before = usages(pids()), bytes_on_topics(kafka_data)
     for _ in range(REST_WITHIN_S):
         await asyncio.sleep(1)
-        after = usages(pids())
-        if sum(spent(before, after).values()) < AT_REST:
+        after, size = usages(pids()), bytes_on_topics(kafka_data)
+        if sum(spent(before, after).values()) < AT_REST and size == size_before:
             return after
-        before = after
+        before, size_before = after, size
     raise RuntimeError(f"The system does not come to rest within {REST_WITHIN_S} s.")
 
 
@@ -112,7 +114,7 @@ async def measure(run: Run, contender: Contender, at: Place) -> Measurement:
 
     # Shipping, tiers, mails and recommendations follow when the orders are complete: what is left of the run before would slow this
     # one down, and what this one leaves is its own cost.
-    before = await usages_at_rest(everyone)
+    before = await usages_at_rest(everyone, at.kafka_data)
     counted_before = await read_counters(at.superuser_dsn, at.backends["kafka"], at.kafka_data, fleet.urls)
     release = (lambda: fleet.start("orders")) if run.burst else None
     async with AsyncExitStack() as counting:
@@ -121,7 +123,7 @@ async def measure(run: Run, contender: Contender, at: Place) -> Measurement:
             statements = await counting.enter_async_context(counted_statements(at.superuser_dsn, at.postgres_log))
         instructions = await counting.enter_async_context(counted_instructions(list(everyone().values())))
         outcome = await contender.drive(run, release)
-        after = await usages_at_rest(everyone)
+        after = await usages_at_rest(everyone, at.kafka_data)
     counted_after = await read_counters(at.superuser_dsn, at.backends["kafka"], at.kafka_data, fleet.urls)
     if outcome.completed != run.orders or outcome.problem:
         raise RuntimeError(f"{run.name}: {outcome.completed} of {run.orders} completed; {outcome.problem}")

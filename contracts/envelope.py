@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from contracts import jsonguard
 from contracts.registry import COMMANDS, EVENT_MODELS
-from contracts.values import MAX_RECORD_BYTES, CommandData, EventData, Id, is_id
+from contracts.values import MAX_RECORD_BYTES, CommandData, EventData, Id, Time, is_id
 
 CONTENT_TYPE: Final = "content-type"
 STRUCTURED: Final = "application/cloudevents+json"
@@ -28,6 +28,8 @@ TYPE_HEADER: Final = "ce_type"
 Headers = Sequence[tuple[str, bytes | None]]
 D = TypeVar("D")
 
+#: As JSON has to write it. Behind a backslash that is escaped itself the same bytes mean something else.
+_NUL: Final = b"\\u0000"
 _NAME: Final = re.compile(r"^(?:[0-9]{1,6}|[A-Za-z_][A-Za-z_-]{0,39})$")
 
 
@@ -52,6 +54,8 @@ class Envelope(BaseModel, Generic[D]):
 class CommandEnvelope(Envelope[D], Generic[D]):
     """A command as anybody may write it. What our events carry beyond CloudEvents are unknown extensions of a command; only
     the trace is taken over, where it can be one."""
+
+    time: Time | None = None
 
     @field_validator("correlationid", "causationid", "sequence", mode="before")
     @classmethod
@@ -149,6 +153,9 @@ def decode_event(message_type: str, value: bytes | None) -> Envelope[EventData]:
     """An event of one of the services. Raises `Unreadable` where it is not what its type promises."""
     if value is None:
         raise Unreadable("empty", "The record has no value.")
+    # No database takes a NUL in a text: what holds one is set aside here, before it is refused with all that its batch would write.
+    if _NUL in value and _NUL in value.replace(b"\\\\", b""):
+        raise Unreadable("invalid-event", "A text holds the NUL character.")
     try:
         envelope: Envelope[EventData] = _event_model(message_type).validate_json(value)
     except ValidationError as error:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 MAX_LINES: Final = 1_000
 MAX_QUANTITY: Final = 1_000_000
@@ -27,8 +37,29 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 PriceMinor = Annotated[int, Field(ge=1, le=MAX_TOTAL_MINOR)]
 AmountMinor = Annotated[int, Field(ge=0, le=MAX_TOTAL_MINOR)]
+#: RFC 3339 with an offset.
+RFC_3339: Final = (
+    r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
+    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+_RFC_3339: Final = re.compile(RFC_3339)
+
+
+def _as_written(value: object) -> object:
+    """The value as it is, unless it is something that only pydantic takes for a time: a number of seconds, say, also as a text."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.match(value)):
+        return value
+    raise ValueError("must be a time as RFC 3339 writes it, with an offset")
+
+
+#: Whoever looks at the text before pydantic does has it parsed as a value from Python, where a strict time is no text.
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_as_written)]
 #: Far enough from the ends of the calendar that every clock, time zone and database can hold it.
-Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
+Moment = Annotated[
+    AwareDatetime,
+    Field(strict=False, ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC)),
+    BeforeValidator(_as_written),
+]
 
 #: What kind of failure it was, as told by whoever failed and never guessed from a text. `permanent`: trying again cannot help;
 #: `validation`: what was asked makes no sense to who was asked; `transient`: the next attempt may work; `unknown`: it is not even

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ def demo(
         stack.down(wipe=True)
         _say("Starting Kafka, PostgreSQL and the services, each a process of its own")
         stack.up(report=_report(began))
+        _say(f"The web console: {stack.settings.http_url('console')} ({_how_to_log_in(stack)})")
         code = _drive(stack, data)
     except DevstackError as error:
         typer.echo(f"error: {error}", err=True)
@@ -57,10 +59,18 @@ def demo(
             _say("The stack goes on running. To use it:")
             typer.echo(export_lines(stack.environment()))
             typer.echo("# and when you are done: python -m devstack down")
+            _say(f"The web console: {stack.settings.http_url('console')} ({_how_to_log_in(stack)})")
         else:
             stack.down(wipe=True)
     _say(f"Done in {time.monotonic() - began:.0f} s." if code == 0 else f"Failed with exit code {code}.")
     raise typer.Exit(code)
+
+
+def _how_to_log_in(stack: Stack) -> str:
+    """The console printed the first password, for people; here that is its log."""
+    printed = (stack.settings.logs / "console.log").read_text(errors="replace")
+    found = re.search(r"one-time password (\S+)", printed)
+    return f"log in as admin with {found[1]}; KEEP=1 keeps it" if found else "see docs/console.md for how to log in"
 
 
 def _drive(stack: Stack, data: Path | None) -> int:

@@ -74,9 +74,14 @@ def server_properties(settings: Settings, data: Path) -> str:
     """The broker's configuration."""
     broker = f"{LOOPBACK}:{KAFKA_PORT + settings.offset}"
     controller = f"{LOOPBACK}:{CONTROLLER_PORT + settings.offset}"
+    own = f"PLAINTEXT://{broker},CONTROLLER://{controller}"
+    more = settings.listeners
+    names = ("PLAINTEXT", "CONTROLLER", *(listener.name for listener in more))
     values = {
-        "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+        "listeners": ",".join((own, *(f"{one.name}://{LOOPBACK}:{one.port}" for one in more))),
+        "advertised.listeners": ",".join((own, *(f"{one.name}://{LOOPBACK}:{one.advertised_port}" for one in more))),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
+        **{f"listener.name.{one.name.lower()}.num.network.threads": "1" for one in more},
         "controller.quorum.bootstrap.servers": controller,
         "log.dirs": str(data),
         **ONE_NODE,

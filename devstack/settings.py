@@ -44,6 +44,15 @@ def database_variable(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """One more way into the broker: a port, and the port that whoever comes that way is told to come back to."""
+
+    name: str
+    port: int
+    advertised_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A stack: its folder, its ports, and which broker and databases it uses instead of its own."""
 
@@ -53,6 +62,9 @@ class Settings:
     external_bootstrap: str | None = None
     external_databases: Mapping[str, str] = field(default_factory=dict)
     postgres_bin: Path | None = None
+    listeners: tuple[Listener, ...] = ()
+    #: A process that ran for so long before it died is started again at once.
+    healthy_s: float = 30.0
 
     @property
     def bootstrap(self) -> str:
@@ -161,6 +173,7 @@ def read_settings(
         offset=chosen_offset,
         partitions=_number(env, "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 10_000),
         postgres_bin=Path(postgres_bin).expanduser() if postgres_bin else None,
+        healthy_s=_number(env, "DEVSTACK_HEALTHY_S", 30, 0, 3_600),
     )
     bootstrap = env.get("KAFKA_BOOTSTRAP_SERVERS") or None
     databases = {name: env[key] for name in DATABASES if env.get(key := database_variable(name))}

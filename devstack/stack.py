@@ -30,7 +30,7 @@ from devstack.postgres import SUPERUSER, postgres_process
 from devstack.processes import SERVICES, Plan, ProcessSpec, Service, service_processes, smtp_sink, write_private
 from devstack.progress import Report, silent
 from devstack.records import MARK, recorded_process, runs, send, wait_gone
-from devstack.settings import CLONE, DATABASES, Settings, make_home, read_settings
+from devstack.settings import CLONE, DATABASES, Listener, Settings, make_home, read_settings
 from devstack.supervisor import CONTROL, PLAN, RECORD
 from devstack.topics import ensure_topics
 
@@ -54,9 +54,12 @@ class Stack:
         *,
         services: tuple[Service, ...] = SERVICES,
         postgres_bin: Path | None = None,
+        listeners: tuple[Listener, ...] = (),
     ) -> None:
         settings = read_settings(home=home, offset=offset)
-        self.settings: Settings = replace(settings, postgres_bin=postgres_bin or settings.postgres_bin)
+        self.settings: Settings = replace(
+            settings, postgres_bin=postgres_bin or settings.postgres_bin, listeners=listeners
+        )
         self._services = services
         self._daemon: subprocess.Popen[bytes] | None = None
         self._forget_after = False

@@ -181,7 +181,7 @@ class Supervisor:
 async def supervise(settings: Settings) -> None:
     """Keep the plan in the home running until SIGTERM."""
     plan = Plan.model_validate_json((settings.home / PLAN).read_bytes())
-    supervisor = Supervisor(settings, plan)
+    supervisor = Supervisor(settings, plan, BackOff(healthy_s=settings.healthy_s))
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, supervisor.ask_to_stop)

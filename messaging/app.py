@@ -18,6 +18,7 @@ import uvloop
 from aiohttp import web
 from prometheus_client.registry import Collector
 
+from messaging import crash_points
 from messaging.errors import MessagingError, SettingsError, TopicMismatchError
 from messaging.handler import Handler, NoEffects, Performer
 from messaging.host import Host
@@ -42,7 +43,8 @@ GC_YOUNG: Final = 50_000
 @dataclass(frozen=True)
 class Service:
     """A service, wired: what the runtime needs to run it. `patient`: the topics for whose records nobody waits, so that they may
-    be read in gulps. `ready`: whether what it needs beside the runtime is there. `metrics`: its own."""
+    be read in gulps. `ready`: whether what it needs beside the runtime is there. `begin`: what it does once its database is there,
+    before it reads anything. `metrics`: its own."""
 
     name: str
     topics: tuple[str, ...]
@@ -55,6 +57,7 @@ class Service:
     close: Callable[[], Awaitable[None]] | None = None
     ready: Callable[[], bool] = lambda: True
     metrics: Collector | None = None
+    begin: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def _print_for_people(line: str) -> None:
 async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Service]]) -> int:
     stopped = _on_signals()
     announce(settings)
+    crash_points.arm(settings.service, settings.session_timeout_ms)
     meters = Meters(settings.service)
     service = await build(settings)
     if service.metrics is not None:
@@ -135,6 +139,8 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     try:
         if not await _migrated(settings, service.migrations, stopped, told):
             return 0
+        if service.begin is not None:
+            await service.begin()
         host = Host(
             settings,
             service.handler,

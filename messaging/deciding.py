@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from contracts.envelope import InvalidCommand
 from contracts.letters import Act, Letter, LetterAnswered, Outcome, Word
-from messaging.decision import CancelTimer, EffectDone, Message, Outgoing, SetTimer
+from contracts.values import CommandData
+from messaging.decision import CancelTimer, Decision, EffectDone, Message, Outgoing, SetTimer
 from messaging.decoding import DeadLetter, Forward, dead_letter_wire, forward_wire
 from messaging.errors import PoisonError, TooManyDeadLettersError
 from messaging.handler import Batch
@@ -24,6 +26,7 @@ log = get_logger(__name__)
 MAX_FAILURES_IN_A_ROW: Final = 50
 #: A timer whose decision raised is tried again after this long.
 TIMER_RETRY_S: Final = 60
+_MOST_TEXT: Final = 1000
 
 Item = Record | DueTimer | Message | Parked
 Found = Message | DeadLetter | Forward | None
@@ -86,6 +89,8 @@ class Deciding:
         if word is not None and self.lane_work.is_done(word.letter):
             found, word = None, None  # it was said twice within this batch
         elif word is not None and isinstance(item, Record) and self._heeded(word, found):
+            if word.act == "discard" and not condemned:
+                self._refuse(batch, word, found)
             return
         if self._waits(item, found):
             return
@@ -115,6 +120,12 @@ class Deciding:
             self._failed(item, message, type(error).__name__)
             return "failed"
         self.failures = 0
+        self._take(message, decision)
+        return "handled"
+
+    def _take(self, message: Message, decision: Decision[Any]) -> None:
+        """What the decision says goes into the commit."""
+        commit = self.commit
         for index, said in enumerate(decision.says):
             stamped = stamp(self._service, commit.partition, message, index, commit.next_seq, said, self.now)
             commit.next_seq += 1
@@ -126,7 +137,6 @@ class Deciding:
         commit.effects.extend(decision.effects)
         if isinstance(message.data, EffectDone):
             commit.effects_done.append(message.data.effect_id)
-        return "handled"
 
     # --- what fails ---------------------------------------------------------------------------------------------------
 
@@ -195,6 +205,22 @@ class Deciding:
         elif lane.held:
             self.lane_work.retry(head, word.operator, word.reason)
         return True
+
+    def _refuse(self, batch: Batch, word: Word, found: Found) -> None:
+        """Every command gets a verdict: one that is given up is told to its sender as one that cannot be carried out. Where even
+        that fails (or the sender is one of us, whom nothing needs to be told) it is given up all the same."""
+        if not isinstance(found, Message) or not isinstance(found.data, CommandData):
+            return
+        told = f"It could not be handled and was given up by an operator: {word.reason}"[:_MOST_TEXT]
+        data = InvalidCommand(found.id, found.source, found.type, found.key, told)
+        try:
+            decision = batch.decide(found._replace(data=data), self.now)
+        except PoisonError:
+            return
+        except Exception:
+            log.exception("decision-failed", **of_message(found))
+            return
+        self._take(found, decision)
 
     def _answer_word(self, word: Word, found: Found, outcome: Outcome, waiting: int = 0) -> None:
         self.lane_work.finish(LetterDone(word.letter, word.act, outcome, word.operator, word.reason))

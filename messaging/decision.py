@@ -54,10 +54,12 @@ class EffectDone:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be published; topic and type follow from the model. Its id derives from its cause."""
+    """A message to be published; topic and type follow from the model. Its id derives from its cause. `answers`: the id of the
+    message that it names as its cause, where that is not the one that was decided: an effect's outcome is no message to others."""
 
     key: str
     data: CommandData | EventData
+    answers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

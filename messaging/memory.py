@@ -69,10 +69,9 @@ class MemoryTransaction:
 
     def _apply(self, commit: Commit, owned: Ownership) -> None:
         database, partition = self._database, commit.partition
-        database.ownership[partition] = replace(
-            owned,
-            offsets={**owned.offsets, **commit.offsets},
-            next_seq=commit.next_seq,
+        offsets = {**owned.offsets, **commit.offsets}
+        database.ownership[partition] = Ownership(
+            partition, owned.epoch, offsets, commit.next_seq, owned.published_seq, owned.acked, owned.next_due
         )
         now = database.clock.now()
         for wire in commit.outbox:

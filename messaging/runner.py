@@ -9,6 +9,7 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
+from messaging.crash_points import reached
 from messaging.decision import Effect, Message
 from messaging.errors import (
     FenceLostError,
@@ -216,6 +217,7 @@ class PartitionRunner:
         """Take records in as they come from the reader."""
         if not self._listening:
             return
+        reached("after-fetch")
         self.worker.buffers.offer(records, self.worker.offsets)
         if not self._held and len(self.worker.buffers) > MAX_BUFFERED:
             self._held = True
@@ -287,7 +289,9 @@ class PartitionRunner:
         backoff_s = BACKOFF_FIRST_S
         while True:
             try:
+                reached("before-effect")
                 result = await self._performer.perform(effect.kind, effect.request, resumed)
+                reached("after-effect")
                 break
             except Exception as error:  # whatever it was, the effect is still asked for
                 self.notes.last_error = failure(error, self._clock.now(), f"an effect of kind {effect.kind}")

@@ -43,7 +43,8 @@ def stamp(
     if isinstance(said, Note):
         return Stamped(seq, cause.key, said.type, said.data, now, cause.id, None, None, cause)
     topic, message_type = TYPE_OF[type(said.data)]
-    event_id = derived_id(service, cause.uid, cause.id, str(index))
+    # The place in the order tells apart what the same record says when it is read again (a topic replayed from its beginning).
+    event_id = derived_id(service, cause.uid, cause.id, str(index), str(seq))
     value = encode(
         id=event_id,
         source=service,
@@ -52,7 +53,7 @@ def stamp(
         data=said.data,
         time=now,
         correlationid=said.key,
-        causationid=cause.id,
+        causationid=said.answers or cause.id,
         sequence=seq,
         traceparent=_trace(cause, said.key, event_id),
     )

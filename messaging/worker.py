@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from contracts.letters import FEWEST_HEADERS, Word, word_of
+from messaging.crash_points import reached
 from messaging.deciding import Deciding, Found, Item
 from messaging.decision import Effect, EffectDone, Message, SetTimer, TimerFired
 from messaging.decoding import decode
@@ -71,9 +72,9 @@ class PartitionWorker:
 
     async def take_over(self) -> list[PendingEffect]:
         """Become the owner. Returns the effects that a predecessor left under way; what it left unpublished is queued."""
-        return await self._adopt(
-            await self._store.take_over(self.partition, self._owner, self._handler.topics), restart=True
-        )
+        ownership = await self._store.take_over(self.partition, self._owner, self._handler.topics)
+        reached("after-take-over")
+        return await self._adopt(ownership, restart=True)
 
     async def reload(self) -> list[PendingEffect]:
         """Go on from what the database holds, after an error. Raises `FenceLostError` where the partition is another's."""
@@ -85,8 +86,9 @@ class PartitionWorker:
         self.launch.clear()
         self._ownership = ownership
         self.epoch = ownership.epoch
-        self.offsets = dict(ownership.offsets)
-        self._stored = dict(ownership.offsets)
+        # A release that reads more topics may have owned the partition before: what it read further is none of our business.
+        self.offsets = {topic: ownership.offsets[topic] for topic in self._handler.topics}
+        self._stored = dict(self.offsets)
         self._next_seq = ownership.next_seq
         self.next_due = ownership.next_due
         if restart:
@@ -138,7 +140,9 @@ class PartitionWorker:
         self._touched.clear()
         if self.next_due is not None and self.next_due <= now:
             timers = await self._store.due_timers(self.partition, now, MAX_BATCH, self.lanes.keys)
-            if not timers:
+            if timers:
+                reached("after-timer-claim")
+            else:
                 self.next_due = await self._store.next_due(self.partition, self.lanes.keys)
         # What waits in a lane is older than what comes now.
         turn = await self._store.parked(self.partition, self.lanes.free, MAX_BATCH) if self.lanes.free else ()
@@ -183,16 +187,20 @@ class PartitionWorker:
         pairs = zip(items, read, strict=True)
         messages = [found for item, found in pairs if isinstance(found, Message) and id(item) not in condemned]
         work = self._deciding(words, now)
+        reached("before-begin")
         transaction = await self._store.begin()
         try:
             with self._meters.phase("load"):
                 batch = await self._handler.load(transaction, self.partition, messages)
+            reached("after-load")
             with self._meters.phase("decide"):
                 for item, found in zip(items, read, strict=True):
                     work.settle(batch, item, found, id(item) in condemned)
             batch.stage(transaction, work.stamped)
+            reached("before-commit")
             with self._meters.phase("commit"):
                 await transaction.commit(work.commit)
+            reached("after-commit")
         except BaseException:
             self._handler.forget(self.partition)
             raise
@@ -274,8 +282,10 @@ class PartitionWorker:
         wires = [self.unpublished[index] for index in range(min(limit, len(self.unpublished)))]
         if not wires:
             return 0
+        reached("before-publish")
         with self._meters.phase("publish"):
             offsets = await publisher.publish(wires)
+        reached("after-publish")
         while self.unpublished and self.unpublished[0].seq <= wires[-1].seq:
             self.unpublished.popleft()
         self.published_seq = max(self.published_seq, wires[-1].seq)
@@ -300,6 +310,7 @@ class PartitionWorker:
         if self.published_seq > self._recorded_seq or self._placed:
             seq, placed = self.published_seq, tuple(self._placed)
             await self._store.mark_published(self.partition, self._ownership.epoch, seq, self.acked, placed)
+            reached("after-mark")
             # Meanwhile more may have been published.
             self._recorded_seq, self._placed, self._recorded_at = seq, self._placed[len(placed) :], now
             self._forget_at = self._forget_at or now + timedelta(seconds=grace_s)

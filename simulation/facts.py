@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -35,8 +36,11 @@ from contracts.inventory import StockAdjusted, StockReceived
 from contracts.topics import ORDERS_COMMANDS, ORDERS_EVENTS
 from contracts.values import PricedItem
 from messaging.memory import MemoryBroker, MemoryDatabase
+from messaging.partitioner import partition_of
 from messaging.ports import Clock, Parked
+from services.inventory.ledger import Stock
 from services.orders.domain import Order
+from services.orders.domain.decide import TIMER
 from services.orders.history import Entry
 from services.orders.store import parse_order
 from services.payment.state import Charge as PaymentCharge
@@ -57,10 +61,13 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
     sent, published = _sent(broker), _published(broker)
     reservations: dict[str, list[Reservation]] = defaultdict(list)
     for (order_id, _), found in parts.inventory.reservations.items():
-        lines = _lines(found.lines)
+        lines = lines_of(found.lines)
         late_s = None if found.expires_at is None else (clock.now() - found.expires_at).total_seconds()
         over_for_s = late_s if late_s is not None and late_s > 0 else None
         reservations[order_id].append(Reservation(found.reservation_id, found.state, lines, found.currency, over_for_s))
+    mails: dict[str, list[Mail]] = defaultdict(list)
+    for mail in parts.notification.mails.values():
+        mails[mail.order_id].append(Mail(mail.kind, mail.cause, mail.message_id))
     parked: dict[str, tuple[str, ...]] = {}
     for service, part in parts.of.items():
         for row in part.database.parked.values():
@@ -71,14 +78,14 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
     orders = tuple(
         OrderFacts(
             order_id=order_id,
-            row=_row(parse_order(parts.orders.states[order_id][0])) if order_id in parts.orders.states else None,
-            history=tuple(_entry(entry) for entry in parts.orders.history.get(order_id, ())),
-            commands=_commands(parts, order_id),
-            timers=tuple(t.due_at for t in parts.of["orders"].database.timers.values() if t.key == order_id),
+            row=row_of(parts, order_id),
+            history=tuple(entry_of(entry) for entry in parts.orders.history.get(order_id, ())),
+            commands=commands_of(parts, order_id),
+            timers=timers_of(parts, order_id, broker.partitions),
             reservations=tuple(reservations.get(order_id, ())),
-            charges=tuple(_charge(charge) for charge in parts.charges.of_order(order_id)),
-            entries=_entries(parts, clock, order_id),
-            mails=_mails(parts, order_id),
+            charges=charges_of(parts, order_id),
+            entries=entries_of(parts, clock, order_id),
+            mails=tuple(mails.get(order_id, ())),
             published=tuple(published.get(order_id, ())),
             sent=tuple(sent.get(order_id, ())),
             at_rest=at_rest and order_id not in parked,
@@ -90,22 +97,30 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
         stock=_stock(parts),
         irregularities=tuple(_irregularities(parts)),
         partitions=tuple(_partitions(parts, clock, broker.partitions)),
-        money=_money(orders) if at_rest else None,
+        money=money_of(orders) if at_rest else None,
     )
     return Books(orders, common)
 
 
-def _lines(items: Iterable[PricedItem]) -> tuple[Line, ...]:
+def lines_of(items: Iterable[PricedItem]) -> tuple[Line, ...]:
+    """Lines of an order or a reservation."""
     return tuple(Line(item.sku, item.quantity, item.unit_price_minor) for item in items)
 
 
-def _row(order: Order) -> OrderRow:
+def row_of(parts: Parts, order_id: str) -> OrderRow | None:
+    """The orchestrator's row of an order."""
+    found = parts.orders.states.get(order_id)
+    return None if found is None else order_row(parse_order(found[0]))
+
+
+def order_row(order: Order) -> OrderRow:
+    """The row that an order becomes."""
     return OrderRow(
         status=order.status,
         workflow=order.workflow,
         workflow_version=order.workflow_version,
         customer_id=order.customer_id,
-        items=_lines(order.items),
+        items=lines_of(order.items),
         currency=order.currency,
         total_minor=order.total_minor,
         reason=order.reason,
@@ -113,18 +128,51 @@ def _row(order: Order) -> OrderRow:
     )
 
 
-def _entry(entry: Entry) -> HistoryEntry:
+class _Plain(Mapping[str, Any]):
+    """What was said, as JSON; made only where somebody looks."""
+
+    def __init__(self, data: BaseModel) -> None:
+        self._data = data
+        self._plain: dict[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        if self._plain is None:
+            self._plain = self._data.model_dump(mode="json")
+        return self._plain[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(type(self._data).model_fields)
+
+    def __len__(self) -> int:
+        return len(type(self._data).model_fields)
+
+
+def entry_of(entry: Entry) -> HistoryEntry:
+    """An entry of an order's history."""
     said = entry.said
-    data = said.data.model_dump(mode="json") if isinstance(said.data, BaseModel) else said.data
+    data = _Plain(said.data) if isinstance(said.data, BaseModel) else said.data
     return HistoryEntry(said.seq, said.type, said.event_id, data, said.cause)
 
 
-def _commands(parts: Parts, order_id: str) -> tuple[CommandRow, ...]:
+def commands_of(parts: Parts, order_id: str) -> tuple[CommandRow, ...]:
+    """What the orchestrator remembers of the commands to an order."""
     told = parts.orders.verdicts.get(order_id, {}).values()
     return tuple(CommandRow(v.command.source, v.command.id, v.command.type, v.accepted, v.reason) for v in told)
 
 
-def _charge(charge: PaymentCharge) -> Charge:
+def timers_of(parts: Parts, order_id: str, partitions: int) -> tuple[datetime, ...]:
+    """The due times of an order's timers."""
+    timer = parts.of["orders"].database.timers.get((partition_of(order_id, partitions), order_id, TIMER))
+    return () if timer is None else (timer.due_at,)
+
+
+def charges_of(parts: Parts, order_id: str) -> tuple[Charge, ...]:
+    """Payment's rows of an order."""
+    return tuple(charge_of(charge) for charge in parts.charges.of_order(order_id))
+
+
+def charge_of(charge: PaymentCharge) -> Charge:
+    """Payment's row of a charge."""
     refunds = tuple(
         Refund(refund.refund_id, refund.amount_minor, refund.currency, refund.line.end is End.REFUNDED)
         for refund in charge.refunds
@@ -140,22 +188,17 @@ def _charge(charge: PaymentCharge) -> Charge:
     )
 
 
-def _entries(parts: Parts, clock: Clock, order_id: str) -> tuple[GatewayEntry, ...]:
+def entries_of(parts: Parts, clock: Clock, order_id: str) -> tuple[GatewayEntry, ...]:
+    """The money of an order that moved, as the gateway has it."""
     charges = [
-        GatewayEntry("charge", entry.charge_id, entry.amount_minor, entry.currency)
-        for entry in parts.ledger.entries_now(order_id, clock.now())
-        if entry.kind.value == "charge"
+        GatewayEntry("charge", request.charge_id, request.amount_minor, request.currency)
+        for request in parts.ledger.charges_made(order_id, clock.now())
     ]
     refunds = [
         GatewayEntry("refund", request.charge_id, request.amount_minor, request.currency, request.refund_id)
         for request in parts.ledger.refunds_made(order_id)
     ]
     return (*charges, *refunds)
-
-
-def _mails(parts: Parts, order_id: str) -> tuple[Mail, ...]:
-    rows = parts.notification.mails.values()
-    return tuple(Mail(mail.kind, mail.cause, mail.message_id) for mail in rows if mail.order_id == order_id)
 
 
 def _published(broker: MemoryBroker) -> Mapping[str, list[Published]]:
@@ -184,6 +227,11 @@ def _sent(broker: MemoryBroker) -> Mapping[str, list[SentCommand]]:
     return found
 
 
+def stock_row(row: Stock) -> StockRow:
+    """Inventory's row of a SKU."""
+    return StockRow(row.received, row.adjusted, row.on_hand, row.held, row.shipped)
+
+
 def _stock(parts: Parts) -> tuple[StockFacts, ...]:
     sums: dict[str, Counter[str]] = {"held": Counter(), "shipped": Counter()}
     for reservation in parts.inventory.reservations.values():
@@ -199,7 +247,7 @@ def _stock(parts: Parts) -> tuple[StockFacts, ...]:
     return tuple(
         StockFacts(
             sku=row.sku,
-            row=StockRow(row.received, row.adjusted, row.on_hand, row.held, row.shipped),
+            row=stock_row(row),
             held_in_lines=sums["held"][row.sku],
             shipped_in_lines=sums["shipped"][row.sku],
             receipts=receipts[row.sku],
@@ -247,7 +295,7 @@ def parked_keys(database: MemoryDatabase, partition: int) -> tuple[ParkedKey, ..
     )
 
 
-def _money(orders: Iterable[OrderFacts]) -> tuple[MoneyFacts, ...]:
+def money_of(orders: Iterable[OrderFacts]) -> tuple[MoneyFacts, ...]:
     """Each party's own sums over all orders that are not open and were not settled by hand."""
     sums: dict[str, Counter[str]] = defaultdict(Counter)
     for order in orders:

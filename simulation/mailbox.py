@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import message_from_bytes, policy
+from email.message import EmailMessage
+from functools import cached_property
 
 from services.notification.domain import SendMail, SendOutcome
 from services.notification.letter import UnusableAddressError, compose
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KeptMail:
-    """A mail as the customer got it."""
+    """A mail as the customer got it. What it says is read only where somebody wants to know."""
 
     order_id: str
     kind: str
     message_id: str
-    to: str
-    subject: str
-    text: str
+    content: bytes = field(repr=False)
+
+    @cached_property
+    def _message(self) -> EmailMessage:
+        return message_from_bytes(self.content, policy=policy.default)
+
+    @property
+    def to(self) -> str:
+        """Whose it is."""
+        return str(self._message["To"])
+
+    @property
+    def subject(self) -> str:
+        """Its subject."""
+        return str(self._message["Subject"])
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return str(self._message.get_content())
 
 
 class Mailbox:
@@ -40,8 +59,6 @@ class Mailbox:
             content = compose(request, "orders@shop.example")
         except UnusableAddressError as error:
             return SendOutcome("refused", str(error))
-        mail = message_from_bytes(content, policy=policy.default)
-        text = str(mail.get_content())
-        kept = KeptMail(request.order_id, request.kind, request.message_id, str(mail["To"]), str(mail["Subject"]), text)
+        kept = KeptMail(request.order_id, request.kind, request.message_id, content)
         self.kept.setdefault(request.message_id, kept)
         return SendOutcome("sent")

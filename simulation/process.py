@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from messaging.decision import Effect, Message
-from messaging.errors import PublishUnknownError, StaleRowError, TransientStoreError
+from messaging.errors import FenceLostError, PublishUnknownError, StaleRowError, TransientStoreError
 from messaging.handler import Handler, Performer
-from messaging.memory import MemoryBroker
-from messaging.meters import Meters
 from messaging.ports import PendingEffect, Publisher, Store
 from messaging.schedule import Barrier
 from messaging.worker import PartitionWorker
 from simulation.clock import Stepped, VirtualClock, finish
+from simulation.journal import JournalBroker
+from simulation.meters import NoMeters
 from simulation.schedule import Action, Scheduler
 
 #: A timer fires when it is certain that nothing was appended before it was due: just after that moment.
 JUST_AFTER: Final = timedelta(microseconds=1)
 #: As in production: published rows of the outbox are kept so long.
 OUTBOX_GRACE_S: Final = 30.0
+#: A timer that is due and could not fire is tried again after this.
+PATIENCE: Final = timedelta(milliseconds=20)
 #: Where it is not known whether a publish worked, it is done again after this.
 PUBLISH_AGAIN: Final = timedelta(milliseconds=100)
+
+
+class Killed(Exception):  # noqa: N818 - what happened to a process, not an error of anybody
+    """The process dies at this very point: raised by a fault that was put in its way."""
 
 
 class Lane:
@@ -31,16 +37,24 @@ class Lane:
 
     def __init__(
         self,
+        process: Process,
         worker: PartitionWorker,
-        topics: tuple[str, ...],
-        broker: MemoryBroker,
+        handler: Handler,
         publisher: Publisher,
         performer: Performer,
+        broker: JournalBroker,
         clock: VirtualClock,
         scheduler: Scheduler,
     ) -> None:
         self.worker = worker
-        self._topics = topics
+        #: Another process owns the partition, and this one has found out.
+        self.lost = False
+        #: Topics from which nothing comes in at the moment.
+        self.held: set[str] = set()
+        #: It stands still: nothing happens here, though much could.
+        self.asleep = False
+        self._process = process
+        self._topics = handler.topics
         self._broker = broker
         self._publisher = publisher
         self._performer = performer
@@ -48,7 +62,16 @@ class Lane:
         self._scheduler = scheduler
         self._outcomes: list[Message] = []
         self._calls: dict[str, tuple[Effect, Stepped]] = {}
-        self._publish_at = clock.now()
+        self._publish_at = self._patient_until = clock.now()
+        #: What could happen here now, and when something could by time alone; to be looked up where it is `stirred`.
+        self.possible: tuple[Action, ...] = ()
+        self.wake_at: datetime | None = None
+        self.stirred = True
+        named = process.service, worker.partition
+        self._handling = Action(*named, "handle", do=self._handle, process=process)
+        self._publishing = Action(*named, "publish", do=self._publish, process=process)
+        for topic in self._topics:
+            broker.listen(topic, worker.partition, self.stir)
 
     def begin(self) -> None:
         """Take the partition over, with whatever a predecessor left behind."""
@@ -69,30 +92,45 @@ class Lane:
 
     # --- what could happen --------------------------------------------------------------------------------------------
 
-    def actions(self, service: str) -> Iterator[Action]:
-        """What could happen here now."""
-        worker, now = self.worker, self._clock.now()
-        due = worker.next_due is not None and worker.next_due < now
-        if due or self._outcomes or worker.lanes.free or len(worker.buffers) or any(self._unread().values()):
-            yield Action(service, worker.partition, "handle", "", self._handle)
-        if worker.unpublished and self._publish_at <= now:
-            yield Action(service, worker.partition, "publish", "", self._publish)
-        for effect, call in self._calls.values():
-            if call.wake_at <= now:
-                yield Action(service, worker.partition, "call", effect.id, partial(self._call, effect))
+    def stir(self) -> None:
+        """Something has changed here: what could happen is to be looked up anew."""
+        self.stirred = True
 
-    def next_at(self) -> datetime | None:
-        """When something could happen here by time alone."""
-        moments = [call.wake_at for _, call in self._calls.values()]
-        if self.worker.next_due is not None:
-            moments.append(self.worker.next_due + JUST_AFTER)
-        if self.worker.unpublished:
+    def look(self) -> None:
+        """Look up what could happen here now, and when something could by time alone."""
+        self.stirred = False
+        if self.asleep:
+            self.possible, self.wake_at = (), None
+            return
+        worker, now = self.worker, self._clock.now()
+        moments, due = [], bool(self._outcomes or worker.lanes.free or len(worker.buffers))
+        if worker.next_due is not None:
+            at = max(worker.next_due + JUST_AFTER - self._process.ahead, self._patient_until)
+            due = due or at <= now
+            moments.append(at)
+        possible = [self._handling] if due or self._any_unread() else []
+        if worker.unpublished:
             moments.append(self._publish_at)
-        return min(moments, default=None)
+            if self._publish_at <= now:
+                possible.append(self._publishing)
+        for effect, call in self._calls.values():
+            moments.append(call.wake_at)
+            if call.wake_at <= now:
+                possible.append(self._calling(effect))
+        self.possible = tuple(possible)
+        self.wake_at = min((at for at in moments if at > now), default=None)
+
+    def _calling(self, effect: Effect) -> Action:
+        partition, process = self.worker.partition, self._process
+        return Action(process.service, partition, "call", effect.id, do=partial(self._call, effect), process=process)
+
+    def _any_unread(self) -> bool:
+        partition, broker, held = self.worker.partition, self._broker, self.held
+        return any(broker.end(t, partition) > self._position(t) for t in self._topics if t not in held)
 
     def _unread(self) -> dict[str, int]:
-        partition = self.worker.partition
-        return {topic: self._broker.end(topic, partition) - self._position(topic) for topic in self._topics}
+        partition, held = self.worker.partition, self.held
+        return {t: self._broker.end(t, partition) - self._position(t) for t in self._topics if t not in held}
 
     def _position(self, topic: str) -> int:
         queue = self.worker.buffers.topics.get(topic)
@@ -101,7 +139,8 @@ class Lane:
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def _handle(self) -> None:
-        worker, now = self.worker, self._clock.now()
+        self.stir()
+        worker, now = self.worker, self._process.now()
         for topic, count in self._scheduler.poll(self._unread()).items():
             worker.buffers.offer(
                 self._broker.read(topic, worker.partition, self._position(topic), count), worker.offsets
@@ -109,50 +148,87 @@ class Lane:
         ends = {topic: self._broker.end(topic, worker.partition) for topic in self._topics}
         outcomes = list(self._outcomes)
         try:
-            finish(worker.step(now, Barrier(now, ends), outcomes))
+            handled = finish(worker.step(now, Barrier(now, ends), outcomes))
         except (TransientStoreError, StaleRowError):
-            self._resume(finish(worker.reload()))
+            self._reload()
             return
+        except FenceLostError:
+            self.lose()
+            return
+        # A timer that could not fire yet is tried again in a moment, as in production.
+        self._patient_until = self._clock.now() + (timedelta() if handled else PATIENCE)
         self._outcomes = self._outcomes[len(outcomes) :]
         for effect in worker.launch:
             self._launch(effect, resumed=False)
         worker.launch.clear()
 
+    def _reload(self) -> None:
+        try:
+            self._resume(finish(self.worker.reload()))
+        except FenceLostError:
+            self.lose()
+
     def _publish(self) -> None:
+        self.stir()
         try:
             finish(self.worker.publish(self._publisher))
         except PublishUnknownError:
             self._publish_at = self._clock.now() + PUBLISH_AGAIN
 
     def _launch(self, effect: Effect, resumed: bool) -> None:
-        performing = self._performer.perform(effect.kind, effect.request, resumed)
-        self._calls[effect.id] = effect, Stepped(performing, self._clock.now())
+        if effect.id not in self._calls:
+            performing = self._performer.perform(effect.kind, effect.request, resumed)
+            self._calls[effect.id] = effect, Stepped(performing, self._clock.now())
 
     def _call(self, effect: Effect) -> None:
+        self.stir()
         call = self._calls[effect.id][1]
         call.step()
         if call.done:
             del self._calls[effect.id]
-            self._outcomes.append(self.worker.outcome(effect, call.result, self._clock.now()))
+            self._outcomes.append(self.worker.outcome(effect, call.result, self._process.now()))
 
     def tidy(self) -> None:
         """Record what is published and forget what is old, as a living process does now and then."""
-        while True:
+        while not self.lost:
             try:
-                finish(self.worker.tidy(self._clock.now(), OUTBOX_GRACE_S))
+                finish(self.worker.tidy(self._process.now(), OUTBOX_GRACE_S))
             except (TransientStoreError, StaleRowError):
-                self._resume(finish(self.worker.reload()))
+                self._reload()
+            except FenceLostError:
+                self.lose()
             else:
                 return
+            self.stir()
+
+    def holds_back(self, topic: str) -> bool:
+        """Whether a topic that is held has anything to read."""
+        read = topic in self._topics and topic in self.held
+        return read and self._broker.end(topic, self.worker.partition) > self._position(topic)
+
+    def leave(self) -> None:
+        """The process gives the partition up in good order: what is committed is published, and that is recorded."""
+        while self.worker.unpublished and self._publish_at <= self._clock.now():
+            self._publish()
+        if not self.worker.unpublished:
+            self.tidy()
+        self.lose()
+
+    def lose(self) -> None:
+        """The partition is another's, and everything that was under way here is let go."""
+        self.lost = True
+        self.die()
 
     def die(self) -> None:
         """Nothing goes on here."""
+        for topic in self._topics:
+            self._broker.unlisten(topic, self.worker.partition, self.stir)
         for _, call in self._calls.values():
             call.abandon()
 
 
 class Process:
-    """A service while it lives."""
+    """A service while it lives, with the partitions that it was given. `ahead`: by how much its clock is fast."""
 
     def __init__(
         self,
@@ -160,35 +236,41 @@ class Process:
         performer: Performer,
         store: Callable[[], Store],
         publisher: Callable[[], Publisher],
-        broker: MemoryBroker,
+        broker: JournalBroker,
         clock: VirtualClock,
         scheduler: Scheduler,
+        partitions: Iterable[int],
+        ahead: timedelta = timedelta(),
     ) -> None:
         self.service = handler.name
-        meters = Meters(handler.name)
-        self.lanes = [
-            Lane(
-                PartitionWorker(handler, store(), partition, broker.partitions, f"{handler.name}-worker", meters),
-                handler.topics,
-                broker,
-                publisher(),
-                performer,
-                clock,
-                scheduler,
-            )
-            for partition in range(broker.partitions)
-        ]
+        self.ahead = ahead
+        self._clock = clock
+        meters, count, owner = NoMeters(), broker.partitions, f"{handler.name}-worker"
+        self.lanes: list[Lane] = []
+        for number in partitions:
+            worker = PartitionWorker(handler, store(), number, count, owner, meters)
+            self.lanes.append(Lane(self, worker, handler, publisher(), performer, broker, clock, scheduler))
         for lane in self.lanes:
             lane.begin()
 
-    def actions(self) -> Iterator[Action]:
-        """What could happen in this process now."""
-        for lane in self.lanes:
-            yield from lane.actions(self.service)
+    def now(self) -> datetime:
+        """The time by this process's clock."""
+        return self._clock.now() + self.ahead
 
-    def next_at(self) -> datetime | None:
-        """When something could happen in it by time alone."""
-        return min((at for lane in self.lanes if (at := lane.next_at()) is not None), default=None)
+    @property
+    def lost(self) -> bool:
+        """Whether it has found out that some of what it has is another's."""
+        return any(lane.lost for lane in self.lanes)
+
+    def leave(self, partition: int) -> None:
+        """See `Lane.leave`. What stands still does not even know that it is asked to."""
+        for lane in self.lanes:
+            if lane.worker.partition == partition and not lane.asleep:
+                lane.leave()
+
+    def let_go(self) -> None:
+        """Part with what is another's."""
+        self.lanes = [lane for lane in self.lanes if not lane.lost]
 
     def tidy(self) -> None:
         """See `Lane.tidy`."""

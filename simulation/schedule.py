@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from messaging.worker import MAX_BATCH
+
+if TYPE_CHECKING:
+    from simulation.process import Process
 
 Kind = Literal["handle", "publish", "call"]
 
@@ -21,6 +24,7 @@ class Action:
     kind: Kind
     detail: str = field(default="")
     do: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    process: Process | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.service}/{self.partition} {self.kind} {self.detail}".rstrip()
@@ -49,13 +53,16 @@ class InTurn:
 
 
 #: Polls as they come in life: one record, a few, or all there is.
-_POLLS: Final = (1, 2, 7, MAX_BATCH)
+FINE: Final = (1, 2, 7, MAX_BATCH)
+#: Polls as they come under load.
+COARSE: Final = (7, MAX_BATCH, MAX_BATCH)
 
 
 class Shuffled:
     """Any of them, by a seed; a poll brings some records of some topics."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, polls: Sequence[int] = FINE) -> None:
+        self._polls = polls
         self._random = Random(seed)  # noqa: S311 - it must repeat, that is all
 
     def choose(self, actions: Sequence[Action]) -> Action:
@@ -69,4 +76,4 @@ class Shuffled:
             return {}
         first = self._random.choice(topics)
         chosen = [topic for topic in topics if topic == first or self._random.random() < 0.5]
-        return {topic: min(unread[topic], self._random.choice(_POLLS)) for topic in chosen}
+        return {topic: min(unread[topic], self._random.choice(self._polls)) for topic in chosen}

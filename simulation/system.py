@@ -14,7 +14,7 @@ decides, and polls bring as much or as little as they may in life.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -24,6 +24,7 @@ from contracts.envelope import encode, header, headers_for
 from contracts.registry import TYPE_OF
 from contracts.topics import DEFAULT_PARTITIONS, ORDERS_EVENTS
 from contracts.values import DEFAULT_CURRENCY, CommandData
+from messaging.handler import Handler, Performer
 from messaging.memory import MemoryStore
 from messaging.partitioner import partition_of
 from messaging.ports import Headers, Publisher, Record, Store
@@ -35,7 +36,7 @@ from simulation.facts import books
 from simulation.journal import JournalBroker
 from simulation.mailbox import KeptMail, Mailbox
 from simulation.parts import SERVICES, OpenLedger, Parts
-from simulation.process import Process
+from simulation.process import Killed, Lane, Process
 from simulation.schedule import Action, InTurn, Scheduler, Shuffled
 from simulation.tape import tape_of
 from simulation.views import Event, ToldVerdict
@@ -48,11 +49,16 @@ UNFINISHED: Final = Terms(grace_s=float(10**9))
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Where faults can be put in: `store` and `publisher` are given each service's own (by its name) and return the one to be
-    used, for every partition of every process anew."""
+    """Where faults can be put in: each function is given a service's name and the service's own, and returns the one to be used,
+    for every process (handler, performer) or every partition of every process (store, publisher) anew. `ahead`: by how much
+    the clock of a new process of the service is fast."""
 
     store: Callable[[str, Store], Store] = field(default=lambda service, store: store)
     publisher: Callable[[str, Publisher], Publisher] = field(default=lambda service, publisher: publisher)
+    handler: Callable[[str, Handler], Handler] = field(default=lambda service, handler: handler)
+    performer: Callable[[str, Performer], Performer] = field(default=lambda service, performer: performer)
+    ahead: Callable[[str], timedelta] = field(default=lambda service: timedelta())
+    ledger: Callable[[], OpenLedger] = OpenLedger
 
 
 class System:
@@ -70,12 +76,15 @@ class System:
     ) -> None:
         self.clock = VirtualClock()
         self.broker = JournalBroker(self.clock, partitions)
-        self.parts = Parts(self.clock, payment_failure_rate, default_currency)
+        self._outside = outside or Outside()
+        self.parts = Parts(self.clock, payment_failure_rate, default_currency, self._outside.ledger())
         self.trace: list[str] = []
         self._scheduler = scheduler or (InTurn() if seed is None else Shuffled(seed))
-        self._outside = outside or Outside()
         self._commands = 0
-        self._alive: dict[str, Process] = {}
+        #: All that live, the oldest first. Of two that think they own a partition, the one that took it over last does.
+        self.processes: list[Process] = []
+        self._owner: dict[tuple[str, int], Process] = {}
+        self._lanes: list[Lane] = []
         for service in SERVICES:
             self.up(service)
 
@@ -123,13 +132,28 @@ class System:
 
     def step(self) -> bool:
         """Let one thing happen, if anything can without time passing. Returns whether it did."""
-        actions = list(self._actions())
+        now = self.clock.now()
+        actions: list[Action] = []
+        for lane in self._lanes:
+            if lane.stirred or (lane.wake_at is not None and lane.wake_at <= now):
+                lane.look()
+            actions += lane.possible
         if not actions:
             return False
-        chosen = self._scheduler.choose(actions)
-        self.trace.append(f"{self.now.isoformat()} {chosen}")
-        chosen.do()
+        self.do(self._scheduler.choose(actions))
         return True
+
+    def do(self, chosen: Action) -> None:
+        """Let this happen. A process that dies of it is gone, and what a process has found out to be another's it lets go."""
+        self.trace.append(f"{self.now.isoformat()} {chosen}")
+        process = chosen.process
+        assert process is not None, "only what a lane offers can happen"
+        try:
+            chosen.do()
+        except Killed:
+            self.kill(process)
+        if process.lost:
+            self._let_go(process)
 
     def run(self) -> None:
         """Let happen what can without time passing."""
@@ -162,48 +186,98 @@ class System:
         while self.next_at() is not None:
             self.until(lambda: self.next_at() is None, within_s)
             # Where it is not heard of that a publish was recorded, it is done again.
-            for process in self._alive.values():
-                process.tidy()
+            self.tidy()
 
     def next_at(self) -> datetime | None:
         """When something happens next by time alone; None: never."""
-        return min((at for process in self._alive.values() if (at := process.next_at()) is not None), default=None)
+        for lane in self._lanes:
+            if lane.stirred or (lane.wake_at is not None and lane.wake_at <= self.now):
+                lane.look()
+        return min((lane.wake_at for lane in self._lanes if lane.wake_at is not None), default=None)
+
+    def tidy(self) -> None:
+        """Every process records what it does now and then: how far it has read and published."""
+        for process in list(self.processes):
+            try:
+                process.tidy()
+            except Killed:
+                self.kill(process)
+            if process.lost:
+                self._let_go(process)
 
     def _pass_to(self, at: datetime) -> None:
         self.clock.move_to(max(at, self.now))
-        for process in self._alive.values():
-            process.tidy()
+        self.tidy()
         self.run()
-
-    def _actions(self) -> Iterator[Action]:
-        for process in self._alive.values():
-            yield from process.actions()
 
     # --- life and death -----------------------------------------------------------------------------------------------
 
+    def alive(self, service: str) -> bool:
+        """Whether the service has a process."""
+        return any(process.service == service for process in self.processes)
+
     def down(self, service: str) -> None:
-        """The service's process dies as it stands. Its database and the outside keep what they have."""
-        self._alive.pop(service).die()
+        """The service's processes die as they stand. Its database and the outside keep what they have."""
+        if not self.alive(service):
+            raise KeyError(f"{service} is down already")
+        for process in [found for found in self.processes if found.service == service]:
+            self.kill(process)
+
+    def kill(self, process: Process) -> None:
+        """A process dies as it stands. Nobody takes over what it had until the service comes `up`."""
+        if process in self.processes:
+            self.processes.remove(process)
+            process.die()
+            self._count_lanes()
 
     def up(self, service: str) -> None:
-        """A new process of the service takes over. Harmless where one is up."""
-        if service in self._alive:
-            return
-        part = self.parts.of[service]
-        self._alive[service] = Process(
-            part.handler(),
-            part.performer(),
-            lambda: self._outside.store(service, MemoryStore(part.database)),
-            lambda: self._outside.publisher(service, self.broker),
+        """A new process of the service takes over whatever has no living owner. Harmless where there is nothing."""
+        orphans = [n for n in range(self.broker.partitions) if self._owner.get((service, n)) not in self.processes]
+        if orphans:
+            self.take_over(service, orphans)
+
+    def take_over(self, service: str, partitions: Collection[int]) -> None:
+        """A new process of the service takes these partitions over. Whoever had them lives on, and has yet to find out."""
+        part, outside = self.parts.of[service], self._outside
+        process = Process(
+            outside.handler(service, part.handler()),
+            outside.performer(service, part.performer()),
+            lambda: outside.store(service, MemoryStore(part.database)),
+            lambda: outside.publisher(service, self.broker),
             self.broker,
             self.clock,
             self._scheduler,
+            partitions,
+            outside.ahead(service),
         )
+        self._owner.update({(service, number): process for number in partitions})
+        self.processes.append(process)
+        self._count_lanes()
+
+    def leave(self, service: str, partition: int) -> None:
+        """The service's processes give a partition up in good order. Nobody has it then."""
+        for process in [found for found in self.processes if found.service == service]:
+            try:
+                process.leave(partition)
+            except Killed:
+                self.kill(process)
+            if process.lost:
+                self._let_go(process)
+        self._owner.pop((service, partition), None)
 
     def crash(self, service: str) -> None:
-        """The service's process dies as it stands, and another one takes over at once."""
+        """The service's processes die as they stand, and another one takes over at once."""
         self.down(service)
         self.up(service)
+
+    def _let_go(self, process: Process) -> None:
+        process.let_go()
+        if not process.lanes:
+            self.kill(process)
+        self._count_lanes()
+
+    def _count_lanes(self) -> None:
+        self._lanes = [lane for process in self.processes for lane in process.lanes]
 
     # --- what can be seen ---------------------------------------------------------------------------------------------
 
@@ -223,8 +297,7 @@ class System:
 
     def tape(self, order_id: str) -> list[dict[str, Any]]:
         """As the items of `GET /orders/{id}/tape` read. Raises `KeyError` where there is no such order."""
-        for process in self._alive.values():
-            process.tidy()
+        self.tidy()
         return tape_of(self.parts, self.order(order_id), self.history(order_id), self.now)
 
     def events(self, key: str, topic: str = ORDERS_EVENTS) -> list[Event]:
@@ -259,8 +332,7 @@ class System:
     def audit(self, *, finished: bool = True) -> list[Breach]:
         """The broken promises, by the audit's own rules. `finished`: nothing is under way (see `finish`), so everything can be
         compared and every order must have ended; otherwise only what must hold at every moment is judged."""
-        for process in self._alive.values():
-            process.tidy()
+        self.tidy()
         found = books(self.parts, self.broker, self.clock, at_rest=finished)
         return check(found.orders, found.common, Terms(grace_s=0, expect_ended=True) if finished else UNFINISHED)
 

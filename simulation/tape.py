@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -23,7 +24,13 @@ def tape_of(
         order=order,
         history=history,
         commands=[
-            {"source": v.command.source, "id": v.command.id, "type": v.command.type, "accepted": v.accepted}
+            {
+                "source": v.command.source,
+                "id": v.command.id,
+                "type": v.command.type,
+                "accepted": v.accepted,
+                "data": json.loads(parts.orders.asked.get((order_id, v.command.source, v.command.id), "null")),
+            }
             for v in told
         ],
         movements=movements(made for (key, _), made in parts.inventory.reservations.items() if key == order_id),

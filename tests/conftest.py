@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 
 import pytest
 from backends import Backends
-from container_backends import containers, docker_answers
+from container_backends import containers, docker_answers, missing_image
 from hypothesis import settings
 from local_backends import local_processes
 
@@ -27,7 +28,9 @@ refuse_unknown_keys()
 
 def pytest_report_header() -> str:
     found = (
-        "containers (a Docker engine answers)" if docker_answers() else "local processes, by devstack (no Docker here)"
+        "containers (a Docker engine answers), if their images can be had"
+        if docker_answers()
+        else "local processes, by devstack (no Docker here)"
     )
     return f"Kafka and PostgreSQL of the integration tests: {found}"
 
@@ -47,5 +50,9 @@ def logging_as_it_was() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
     """A Kafka and a PostgreSQL of this session's own; a test may crash them if it waits until they are ready again."""
-    with containers() if docker_answers() else local_processes(tmp_path_factory.mktemp("backends")) as found:
+    docker = docker_answers()
+    if docker and (missing := missing_image()) is not None:
+        warnings.warn(f"The image {missing} cannot be had: local processes after all.", stacklevel=1)
+        docker = False
+    with containers() if docker else local_processes(tmp_path_factory.mktemp("backends")) as found:
         yield found

@@ -97,6 +97,23 @@ def docker_answers() -> bool:
     return asked.returncode == 0
 
 
+def missing_image() -> str | None:
+    """The first image that the tests need and that is neither there nor to be had: an engine alone is not enough."""
+    from testcontainers.core.config import testcontainers_config as config
+
+    needed = (KAFKA_IMAGE, POSTGRES_IMAGE, *(() if config.ryuk_disabled else (config.ryuk_image,)))
+    return next(
+        (image for image in needed if not _docker("image", "inspect", image) and not _docker("pull", image)), None
+    )
+
+
+def _docker(*arguments: str) -> bool:
+    try:
+        return subprocess.run(["docker", *arguments], capture_output=True, timeout=300, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 @contextmanager
 def containers() -> Iterator[Backends]:
     """The backends for as long as the session lasts."""

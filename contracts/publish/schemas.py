@@ -9,16 +9,11 @@ from pydantic import BaseModel
 
 from contracts.envelope import CommandEnvelope, Envelope
 from contracts.registry import COMMANDS, EVENTS
+from contracts.values import RFC_3339
 
 Schema = dict[str, Any]
 
 DIALECT: Final = "http://json-schema.org/draft-07/schema#"
-
-#: RFC 3339 with an offset. `format` is only a note to many validators; a pattern is checked by all of them.
-_DATE_TIME: Final = (
-    r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
-    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
-)
 
 #: What a command's envelope says; everything else there is an extension that is passed over, whatever it holds.
 _OF_A_COMMAND: Final = ("specversion", "id", "source", "type", "subject", "time", "data")
@@ -78,7 +73,8 @@ def _plain(node: Any, definitions: Schema, *, opened: bool) -> Any:
         elif name not in ("$defs", "title") and not (opened and name == "additionalProperties"):
             plain[name] = _plain(value, definitions, opened=opened)
     if plain.get("format") == "date-time":
-        plain["pattern"] = _DATE_TIME
+        # `format` is only a note to many validators; a pattern is checked by all of them.
+        plain["pattern"] = RFC_3339
     if "description" in plain:
         plain["description"] = " ".join(plain["description"].split())
     return plain

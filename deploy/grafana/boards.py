@@ -49,9 +49,13 @@ BOARDS: Final[dict[str, tuple[Panel, ...]]] = {
             ),
             span=16,
         ),
-        Panel("Commands, by verdict", "short", (("sum by (verdict, reason) (orders_commands)", "{{verdict}} {{reason}}"),)),
+        Panel(
+            "Commands, by verdict", "short", (("sum by (verdict, reason) (orders_commands)", "{{verdict}} {{reason}}"),)
+        ),
         Panel("Money taken", "short", (("sum by (currency) (payment_captured_minor)", "{{currency}} minor units"),)),
-        Panel("Money given back", "short", (("sum by (currency) (payment_refunded_minor)", "{{currency}} minor units"),)),
+        Panel(
+            "Money given back", "short", (("sum by (currency) (payment_refunded_minor)", "{{currency}} minor units"),)
+        ),
         Panel(
             "Money that does not add up: must read 0",
             "short",
@@ -59,7 +63,9 @@ BOARDS: Final[dict[str, tuple[Panel, ...]]] = {
             now=True,
         ),
         Panel("Pieces, by where they are", "short", (("sum by (place) (inventory_units)", "{{place}}"),)),
-        Panel("SKUs sold out", "short", (("max(inventory_skus_exhausted)", "sold out"), ("max(inventory_skus)", "all"))),
+        Panel(
+            "SKUs sold out", "short", (("max(inventory_skus_exhausted)", "sold out"), ("max(inventory_skus)", "all"))
+        ),
         Panel(
             "Stock that does not add up: must read 0",
             "short",
@@ -72,7 +78,11 @@ BOARDS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel(
             "Need somebody",
             "short",
-            (("max(orders_attention)", "attention"), ("max(orders_overdue)", "overdue"), ("max(orders_paused)", "paused")),
+            (
+                ("max(orders_attention)", "attention"),
+                ("max(orders_overdue)", "overdue"),
+                ("max(orders_paused)", "paused"),
+            ),
             now=True,
         ),
         Panel("From start to end", "s", p50_and_p99("orders_end_to_end_seconds", "status", "{{status}}"), span=12),
@@ -122,7 +132,12 @@ BOARDS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel("Databases and broker that answer", "short", (("watch_up", "{{source}}"),), now=True, span=16),
         Panel("The watcher's look", "s", (("max(watch_look_seconds)", ""),)),
         Panel("Timers set", "short", (("sum by (service) (timers_pending)", "{{service}}"),), span=12),
-        Panel("Log keys dropped", "ops", (("sum by (instance) (rate(log_keys_dropped_total[5m]))", "{{instance}}"),), span=12),
+        Panel(
+            "Log keys dropped",
+            "ops",
+            (("sum by (instance) (rate(log_keys_dropped_total[5m]))", "{{instance}}"),),
+            span=12,
+        ),
     ),
 }
 

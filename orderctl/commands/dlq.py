@@ -171,8 +171,9 @@ def discard(
     timeout: TimeoutOption = 30.0,
     json: cli.JsonFlag = False,
 ) -> None:
-    """Give letters up, for good: they are never handled, and what waits behind them goes on. Operator and reason are kept. Exit
-    codes: 0 all discarded, 6 some not answered in time, 7 no such letter."""
+    """Give letters up, for good: they are never handled, and what waits behind them goes on. A client's command among them is
+    rejected as invalid, and its sender reads the reason. Operator and reason are kept. Exit codes: 0 all discarded, 6 some not
+    answered in time, 7 no such letter."""
     wanted = Wanted(_names(letters or ()), service, topic, reason, key, _since(since))
     _act(context, "discard", wanted, everything, again, dry_run, operator, why, rate, timeout, json)
 

@@ -38,7 +38,8 @@ class LoadPlan:
     With `rate_per_s` above 0 the orders arrive at random (Poisson) at that rate, whether or not the system keeps up (an
     open loop), and latency counts from the moment at which an order was meant to be sent. With 0 they are sent as fast as
     possible with at most `max_open` unfinished. Of the orders, `cancel_rate` are cancelled (half of them instead of being
-    approved, half of them right after that) and `decline_rate` pay with a card that is declined. `timeout_s` is how long to
+    approved, half of them right after that), `decline_rate` pay with a card that is declined, and `unapproved_rate` nobody
+    approves, so that they end by `approval_timeout_s`. `timeout_s` is how long to
     wait for the rest after the last order was sent, `retry_s` how long the broker may be away.
     """
 
@@ -49,6 +50,7 @@ class LoadPlan:
     approve: bool = True
     cancel_rate: float = 0.0
     decline_rate: float = 0.0
+    unapproved_rate: float = 0.0
     payment_method: str = "pm_card_visa"
     items_per_order: int = 1
     skus: int = 20
@@ -73,6 +75,7 @@ class LoadPlan:
             ("max_open", self.max_open >= 1, "1 or more"),
             ("cancel_rate", 0 <= self.cancel_rate <= 1, "from 0 to 1"),
             ("decline_rate", 0 <= self.decline_rate <= 1, "from 0 to 1"),
+            ("unapproved_rate", 0 <= self.unapproved_rate <= 1, "from 0 to 1"),
             ("items_per_order", 1 <= self.items_per_order <= MAX_LINES, f"from 1 to {MAX_LINES}"),
             ("skus", 1 <= self.skus <= 100_000, "from 1 to 100,000"),
             ("customers", 1 <= self.customers <= 100_000, "from 1 to 100,000"),
@@ -118,6 +121,8 @@ def _commands(plan: LoadPlan, order_id: str, choices: Random) -> tuple[Command, 
     customer = plan.customer(choices.randrange(plan.customers))
     cancelled, declined = choices.random() < plan.cancel_rate, choices.random() < plan.decline_rate
     instead = choices.random() < 0.5
+    # Drawn only where it is asked for: a plan without it orders what it always ordered.
+    forgotten = plan.unapproved_rate > 0 and choices.random() < plan.unapproved_rate
     start = StartOrder(
         customer_id=customer,
         items=tuple(Item(sku=plan.sku(number), quantity=1) for number in numbers),
@@ -126,7 +131,7 @@ def _commands(plan: LoadPlan, order_id: str, choices: Random) -> tuple[Command, 
         payment_method=DECLINED if declined else plan.payment_method,
     )
     commands = [_command(order_id, "start", start)]
-    if plan.approve and not (cancelled and instead):
+    if plan.approve and not forgotten and not (cancelled and instead):
         commands.append(_command(order_id, "approve", ApprovePayment(approved_by=SOURCE)))
     if cancelled:
         commands.append(_command(order_id, "cancel", CancelOrder(reason="load")))

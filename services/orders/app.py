@@ -10,7 +10,9 @@ from typing import Final
 from messaging.app import Service
 from messaging.settings import Settings
 from services.orders.api.policies import policy_routes
+from services.orders.domain.policies import Policies
 from services.orders.handlers import OrdersHandler
+from services.orders.policy_record import record
 from services.orders.settings import load_policies
 from services.orders.store import PostgresOrders
 
@@ -21,10 +23,15 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
     """The orders service."""
     policies = load_policies(env)
     handler = OrdersHandler(PostgresOrders(settings.identity), policies)
+
+    async def own_policies() -> Policies:
+        return policies
+
     return Service(
         name=settings.service,
         topics=handler.topics,
         migrations=MIGRATIONS,
         handler=handler,
-        routes=policy_routes(policies),
+        routes=policy_routes(own_policies),
+        begin=lambda: record(settings.database_url, settings.identity, policies),
     )

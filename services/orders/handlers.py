@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from contracts import customer, inventory, payment, recommendation
 from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, RECOMMENDATION_EVENTS, SUBSCRIPTIONS
+from contracts.values import CommandData
 from messaging.decision import Decision, Message, Note, TimerFired
 from messaging.stamp import Stamped
 from services.orders.domain import Verdict, View, decide
@@ -78,7 +79,7 @@ class OrdersBatch:
         self._cache = cache
         self._rows = rows
         self._views = {key: view for key, (view, _) in rows.items()}
-        self._verdicts: list[tuple[str, Verdict]] = []
+        self._verdicts: list[tuple[str, Verdict, CommandData | None]] = []
         self._at = datetime.min.replace(tzinfo=UTC)
 
     @property
@@ -98,7 +99,7 @@ class OrdersBatch:
         """What the workflow decides."""
         decision = decide(self._views[message.key], message, now, self._policies)
         self._views[message.key] = decision.state
-        self._verdicts.extend((message.key, verdict) for verdict in decision.state.fresh)
+        self._verdicts.extend((message.key, verdict, _asked(message, verdict)) for verdict in decision.state.fresh)
         self._at = now
         return decision
 
@@ -126,3 +127,10 @@ class OrdersBatch:
                 self._cache.move_to_end(key)
         while len(self._cache) > CACHED_ORDERS:
             self._cache.popitem(last=False)
+
+
+def _asked(message: Message, verdict: Verdict) -> CommandData | None:
+    """What the command asked for, where it is the command itself that is decided. One that cannot be read asks for nothing."""
+    command, data = verdict.command, message.data
+    own = (command.source, command.id) == (message.source, message.id)
+    return data if own and isinstance(data, CommandData) else None

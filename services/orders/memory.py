@@ -9,7 +9,7 @@ from messaging.errors import StaleRowError
 from messaging.memory import MemoryTransaction
 from services.orders.domain import Verdict, View
 from services.orders.history import Entry, entries
-from services.orders.store import Changes, dump_order, parse_order
+from services.orders.store import Changes, dump_asked, dump_order, parse_order
 
 
 @dataclass(slots=True)
@@ -18,6 +18,7 @@ class MemoryOrders:
 
     states: dict[str, tuple[str, int]] = field(default_factory=dict)
     verdicts: dict[str, dict[tuple[str, str], Verdict]] = field(default_factory=dict)
+    asked: dict[tuple[str, str, str], str] = field(default_factory=dict)
     history: dict[str, list[Entry]] = field(default_factory=dict)
 
     async def load(self, transaction: MemoryTransaction, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
@@ -37,10 +38,16 @@ class MemoryOrders:
             found = self.states.get(order.order_id, (None, 0))[1]
             if found != version - 1:
                 raise StaleRowError(f"order row has version {found}, not {version - 1}")
+        for key, verdict, _ in changes.verdicts:
+            known = self.verdicts.get(key, {}).get((verdict.command.source, verdict.command.id))
+            if known is not None and known.accepted is not None:
+                raise StaleRowError(f"the verdict on {verdict.command.id} is settled")
         for order, version in changes.orders:
             self.states[order.order_id] = (dump_order(order), version)
-        for key, verdict in changes.verdicts:
-            told = self.verdicts.setdefault(key, {})
-            told[verdict.command.source, verdict.command.id] = verdict
+        for key, verdict, asked in changes.verdicts:
+            told, command = self.verdicts.setdefault(key, {}), verdict.command
+            told[command.source, command.id] = verdict
+            if asked is not None:
+                self.asked.setdefault((key, command.source, command.id), dump_asked(asked))
         for entry in entries(changes.history):
             self.history.setdefault(entry.said.key, []).append(entry)

@@ -1,4 +1,4 @@
-"""The orders service's own settings: retry policies, `ORDER_POLICY_<STEP>_<FIELD>`. The worker and the query API read the same."""
+"""The orchestrator's own settings: retry policies, `ORDER_POLICY_<STEP>_<FIELD>`."""
 
 from __future__ import annotations
 

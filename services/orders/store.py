@@ -12,6 +12,7 @@ import asyncpg
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
+from contracts.values import CommandData
 from messaging.postgres import PostgresTransaction
 from messaging.stamp import Stamped
 from services.orders.domain import Order, Verdict, View
@@ -49,10 +50,12 @@ WHERE o.version = excluded.version - 1
 RETURNING 1
 """
 
-# A verdict may be settled once, and never changed after that.
+# A verdict may be settled once, and never changed after that; what was asked is written when it is first known.
 SAVE_COMMANDS: Final = """
-INSERT INTO command AS c (order_id, source, id, type, accepted, reason, message, at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::text[], $8::timestamptz[])
+INSERT INTO command AS c (order_id, source, id, type, accepted, reason, message, at, data)
+SELECT r.order_id, r.source, r.id, r.type, r.accepted, r.reason, r.message, r.at, r.data::json
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::text[], $8::timestamptz[], $9::text[])
+    AS r (order_id, source, id, type, accepted, reason, message, at, data)
 ON CONFLICT (order_id, source, id) DO UPDATE
 SET accepted = excluded.accepted, reason = excluded.reason, message = excluded.message
 WHERE c.accepted IS NULL
@@ -75,11 +78,11 @@ _ORDER: Final[TypeAdapter[Order]] = TypeAdapter(Order)
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a batch changes: the new state of orders with the version it makes, settled verdicts, and everything that was said, for
-    the history."""
+    """What a batch changes: the new state of orders with the version it makes, verdicts with what was asked (None where an answer
+    settled them), and everything that was said, for the history."""
 
     orders: Sequence[tuple[Order, int]]
-    verdicts: Sequence[tuple[str, Verdict]]
+    verdicts: Sequence[tuple[str, Verdict, CommandData | None]]
     history: Sequence[Stamped]
     at: datetime
 
@@ -98,6 +101,11 @@ def dump_order(order: Order) -> str:
     """The state as JSON, without what is at its default: a third of the bytes, which are written with every step. So a default
     of what is stored never changes its meaning; what would, is a field of its own."""
     return _ORDER.dump_json(order, exclude_defaults=True).decode()
+
+
+def dump_asked(data: CommandData) -> str:
+    """What a command asked for, as its sender wrote it: without the defaults."""
+    return data.model_dump_json(exclude_unset=True)
 
 
 def parse_order(state: str) -> Order:
@@ -121,9 +129,15 @@ class PostgresOrders:
             rows = [_order_row(order, version) for order, version in changes.orders]
             transaction.stage("orders_saved", SAVE_ORDERS, *_columns(rows), rows=len(rows))
         # A command that is asked and settled within one batch is one row.
-        settled = {(key, v.command.source, v.command.id): v for key, v in changes.verdicts}
+        settled: dict[tuple[str, str, str], tuple[Verdict, CommandData | None]] = {}
+        for key, verdict, asked in changes.verdicts:
+            ids = (key, verdict.command.source, verdict.command.id)
+            settled[ids] = (verdict, asked or settled.get(ids, (verdict, None))[1])
         if settled:
-            rows = [(*ids, v.command.type, v.accepted, v.reason, v.message, changes.at) for ids, v in settled.items()]
+            rows = [
+                (*ids, v.command.type, v.accepted, v.reason, v.message, changes.at, asked and dump_asked(asked))
+                for ids, (v, asked) in settled.items()
+            ]
             transaction.stage("commands_saved", SAVE_COMMANDS, *_columns(rows), rows=len(rows))
         if changes.history:
             rows = [_history_row(entry) for entry in entries(changes.history)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from contracts import payment as words
-from messaging.decision import Decision, Effect, Note, Outgoing, SetTimer
+from contracts.values import CommandData
+from messaging.decision import Decision, Effect, EffectDone, Message, Note, Outgoing, SetTimer
 from messaging.stamp import derived_id
 from services.payment.state import Charge, End, Status, Why
 
@@ -23,6 +25,21 @@ def decision(
 ) -> Deciding:
     """The decision that leaves `state`."""
     return Decision(state, says, timers, effects)
+
+
+def answering(decided: Deciding, message: Message) -> Deciding:
+    """The same decision with its calls and answers named after the command that they are for. An answer that needs no call is
+    caused by the command itself."""
+    if isinstance(message.data, CommandData):
+        calls = (
+            replace(call, request=call.request.model_copy(update={"asked_by": message.id})) for call in decided.effects
+        )
+        return replace(decided, effects=tuple(calls)) if decided.effects else decided
+    if isinstance(message.data, EffectDone) and message.data.request.asked_by is not None:
+        asked_by = message.data.request.asked_by
+        says = (replace(said, answers=asked_by) if isinstance(said, Outgoing) else said for said in decided.says)
+        return replace(decided, says=tuple(says))
+    return decided
 
 
 def effect(state: Charge, kind: str, attempt: int, request: Any, *about: str) -> Effect:

@@ -26,6 +26,7 @@ from services.payment import refunds
 from services.payment.answers import (
     NEVER_TAKEN,
     Deciding,
+    answering,
     charge_answer,
     decision,
     declined,
@@ -50,7 +51,11 @@ S: Final = Status
 
 
 def decide(state: Charge | None, message: Message, now: datetime) -> Deciding:
-    """Decide one message about one charge."""
+    """Decide one message about one charge. Its calls know the command that they are made for, and their answers name it."""
+    return answering(_decide(state, message, now), message)
+
+
+def _decide(state: Charge | None, message: Message, now: datetime) -> Deciding:
     data = message.data
     match data:
         case words.Charge():

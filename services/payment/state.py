@@ -112,13 +112,15 @@ class Charge:
 
 
 class _Request(BaseModel):
-    """What an effect asks for, as it is stored until its end is recorded."""
+    """What an effect asks for, as it is stored until its end is recorded. `asked_by`: the id of the command that it is made for,
+    which the answer names; None where this service makes it by itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     order_id: str
     charge_id: str
     attempt: int
+    asked_by: str | None = None
 
 
 class ChargeCall(_Request):

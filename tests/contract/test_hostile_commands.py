@@ -114,6 +114,8 @@ CAN_BE_TOLD: dict[str, bytes] = {
     "time is garbage": raw(document(time="yesterday, " + SECRET)),
     "time without a zone": raw(document(time="2026-01-15T10:00:00")),
     "time is a number": raw(document(time=1_700_000_000)),
+    "time is a number in a text": raw(document(time="1700000000")),
+    "time without seconds": raw(document(time="2026-01-15T10:00Z")),
     "time is the year 10,000": raw(document(time="10000-01-01T00:00:00Z")),
     "unknown workflow version type": raw(with_data(workflow_version="1")),
     "approval timeout of 0": raw(with_data(approval_timeout_s=0)),
@@ -269,6 +271,24 @@ def test_an_event_that_is_not_what_its_header_says_is_unreadable(value: bytes | 
     assert event_type(value, [("ce_type", b"orders.order-completed.v1")]) == "orders.order-completed.v1"
     with pytest.raises(Unreadable):
         decode_event("orders.order-completed.v1", value)
+
+
+REFUSED = "inventory.reservation-refused.v1"
+
+
+@pytest.mark.parametrize("attribute", ["causationid", "traceparent", "message"])
+@pytest.mark.parametrize(("text", "readable"), [("a\0b", False), ("\\u0000", True), ("\\\0", False)])
+def test_an_event_that_holds_a_nul_is_unreadable_because_no_database_takes_it(
+    attribute: str, text: str, readable: bool
+) -> None:
+    data = {"reservation_id": "r", "reason": "out-of-stock", "message": "none left"}
+    found = document(type=REFUSED, data=data)
+    (data if attribute in data else found)[attribute] = text
+    if readable:
+        assert decode_event(REFUSED, raw(found)).type == REFUSED
+        return
+    with pytest.raises(Unreadable, match="NUL"):
+        decode_event(REFUSED, raw(found))
 
 
 def test_an_event_of_an_unknown_type_is_unreadable() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from container_backends import docker_answers
 
 from e2e.compose import ComposeStack

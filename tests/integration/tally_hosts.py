@@ -75,7 +75,7 @@ class Fleet:
         self.hosts.append(RunningHost(host, chosen, meters))
         return self.hosts[-1]
 
-    async def process(self) -> asyncio.subprocess.Process:
+    async def process(self, **environment: str) -> asyncio.subprocess.Process:
         """Start one as a process of its own."""
         env = {
             **os.environ,
@@ -84,6 +84,7 @@ class Fleet:
             "ORDER_TASK_QUEUE": self.queue,
             "HTTP_PORT": "0",
             "IDENTITY": f"tally-process-{len(self.processes)}",
+            **environment,
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(SCRIPT), env=env, stdout=asyncio.subprocess.PIPE

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 from tally import MIGRATIONS, SERVICE, TOPICS, Ask, PostgresTally, TallyHandler
 
 from messaging.app import Service, run
 from messaging.settings import Settings
+
+EFFECT_S = float(os.environ.get("TALLY_EFFECT_S", "60"))
 
 
 class Asker:
@@ -26,7 +29,7 @@ class Asker:
 
 
 async def build(settings: Settings) -> Service:
-    return Service(SERVICE, TOPICS, MIGRATIONS, TallyHandler(PostgresTally()), performer=Asker(60))
+    return Service(SERVICE, TOPICS, MIGRATIONS, TallyHandler(PostgresTally()), performer=Asker(EFFECT_S))
 
 
 if __name__ == "__main__":

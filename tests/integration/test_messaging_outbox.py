@@ -65,6 +65,21 @@ async def test_a_publish_of_unknown_outcome_is_repeated_and_nothing_is_lost_or_o
     assert len(set(ids)) == 3, "what comes again is the same event, byte for byte"
 
 
+async def test_what_the_broker_has_not_acknowledged_is_never_recorded_as_published(
+    world: World, sender: Sender
+) -> None:
+    process = await owner(world, publisher=Unsure(world.publisher(), lands=False))
+    await sender.add("a")
+    await process.fetch()
+    await process.worker.step(datetime.now(UTC), None)
+    with pytest.raises(PublishUnknownError):
+        await process.worker.publish(process.publisher)
+    await process.worker.tidy(datetime.now(UTC), 30)
+    heir = await owner(world)
+    await heir.work()
+    assert await sender.said() == ["a: m1 -> 1"]
+
+
 async def test_the_next_owner_first_publishes_what_its_predecessor_left(world: World, sender: Sender) -> None:
     old = await owner(world)
     await sender.add("a")
@@ -188,6 +203,6 @@ async def test_an_empty_header_and_none_are_told_apart_in_the_outbox(world: Worl
     wire = Wire(1, INVENTORY_EVENTS, HOME, None, None, "forwarded", [("a", None), ("a", b""), ("b\x00", b"\xff")])
     commit = replace(process.worker._new_commit(), next_seq=2, outbox=[wire])
     await (await process.store.begin()).commit(commit)
-    assert [replace(row, headers=list(row.headers or [])) for row in await process.store.outbox_after(HOME, 0, 9)] == [
+    assert [row._replace(headers=list(row.headers or [])) for row in await process.store.outbox_after(HOME, 0, 9)] == [
         wire
     ]

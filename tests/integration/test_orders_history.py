@@ -14,7 +14,7 @@ from tally_world import RealClock
 from contracts.customer import CustomerFound
 from contracts.envelope import encode, headers_for
 from contracts.inventory import StockChecked, StockLevel
-from contracts.orders import StartOrder
+from contracts.orders import AddLineItem, CancelOrder, StartOrder
 from contracts.registry import TYPE_OF
 from contracts.topics import CUSTOMER_EVENTS, DEFAULT_PARTITIONS, INVENTORY_EVENTS
 from contracts.values import CommandData, EventData, Item
@@ -24,7 +24,7 @@ from messaging.partitioner import partition_of
 from messaging.ports import Record
 from messaging.postgres import PostgresStore
 from messaging.worker import PartitionWorker
-from services.orders.api.record import history_of
+from services.orders.api.record import commands_of, history_of
 from services.orders.app import MIGRATIONS
 from services.orders.domain.state import business_id
 from services.orders.handlers import OrdersHandler
@@ -128,3 +128,21 @@ async def test_an_answer_is_told_even_if_nothing_follows_from_it_yet(desk: Desk,
     ]
     assert (noted[0]["answers"], noted[0]["cause_offset"]) == (question, record.offset)
     assert noted[0]["data"] == {"type": "customer.customer-found.v1"}
+
+
+async def test_what_a_command_asked_is_kept_with_its_verdict_also_where_an_answer_settles_it(
+    desk: Desk, dsn: str
+) -> None:
+    await desk.hear(StartOrder(customer_id="ann", items=(Item(sku="tea", quantity=2),)), "cmd-1")
+    await desk.hear(AddLineItem(sku="milk", quantity=1), "cmd-2")
+    await desk.hear(CancelOrder(reason="found it cheaper"), "cmd-3")
+    connection = await asyncpg.connect(dsn)
+    try:
+        told = {row["id"]: (row["accepted"], row["data"]) for row in await commands_of(connection.fetch, ORDER)}
+    finally:
+        await connection.close()
+    assert told == {
+        "cmd-1": (True, {"customer_id": "ann", "items": [{"sku": "tea", "quantity": 2}]}),
+        "cmd-2": (False, {"sku": "milk", "quantity": 1}),
+        "cmd-3": (True, {"reason": "found it cheaper"}),
+    }

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
 from workbench import fresh_database
 
-from services.orders.api.queries import STATUSES, Wanted
+from messaging.http import make_app
+from services.orders.api.queries import STATUSES, OrderQueries, Wanted
 from services.orders.app import MIGRATIONS
 
 ORDERS = 2_000
@@ -57,6 +60,29 @@ async def test_filters_narrow_each_other_and_pages_follow_each_other(orders: asy
     rest = await page(orders, Wanted(waiting_for="approval", customer="C-3", after_at=tenth, after_id=every[9]), 500)
     assert rest == every[10:]
     assert await page(orders, Wanted(customer="C-3", waiting_for="approval", before=tenth), 500) == rest
+
+
+async def test_over_http_the_pages_of_a_status_follow_each_other_to_the_last(server_dsn: str) -> None:
+    async def ready() -> bool:
+        return True
+
+    async with fresh_database(server_dsn, MIGRATIONS) as dsn, asyncpg.create_pool(dsn, min_size=0, max_size=2) as pool:
+        await pool.execute(FILL, ORDERS, RARE)
+        app = make_app(OrderQueries(pool).routes(), CollectorRegistry(), ready, lambda: True, {})
+        async with TestClient(TestServer(app)) as client:
+            seen: list[str] = []
+            following: dict[str, str] = {}
+            while True:
+                response = await client.get(
+                    "/orders", params={"status": "AWAITING_APPROVAL", "limit": "90", **following}
+                )
+                assert response.status == 200, await response.text()
+                told = await response.json()
+                seen += [order["order_id"] for order in told["items"]]
+                if told["next"] is None:
+                    break
+                following = {"after": told["next"]}
+    assert seen == [f"O-{n}" for n in range(ORDERS, 0, -1) if (n % 10 == 1 and n > 8) or n == 3]
 
 
 @pytest.mark.parametrize("status", RARE)

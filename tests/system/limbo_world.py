@@ -4,36 +4,26 @@ three, the real performer in between, and what may go wrong on the way. A world 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from limbo_calls import Asked, Call, decided, go_on, will_be_heard
 
 from contracts import inventory, payment
 from contracts.orders import ApprovePayment, CancelOrder, CommandAccepted, StartOrder
 from contracts.values import CommandData, EventData, Item, PricedItem
-from messaging.decision import Decision, Effect, EffectDone, Message, Outgoing, SetTimer, TimerFired
+from messaging.decision import Decision, Message, Outgoing, SetTimer, TimerFired
 from services.orders.domain import Order, View
 from services.orders.domain import decide as order_decides
 from services.orders.domain.policies import DEFAULTS, Policies
 from services.orders.domain.state import business_id
 from services.payment.domain import decide as payment_decides
-from services.payment.gateway import domain as gateway
-from services.payment.gateway.port import (
-    CancelAnswer,
-    CancelOutcome,
-    GatewayTimeout,
-    GatewayUnavailable,
-)
-from services.payment.performer import DEFAULT_TIMEOUT_S
-from services.payment.state import Charge, Outcome
+from services.payment.state import Charge
+from simulation.checker.gateway import Gate, Turn, UnderWay, begun, crashed, recorded, turns
 
 TOTAL = 500
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 APPROVE, CANCEL = ApprovePayment(approved_by="boss"), CancelOrder(reason="no")
 JUST_AFTER = timedelta(microseconds=1)
-DEADLINE = timedelta(seconds=DEFAULT_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +39,19 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`to_payment` and `to_orders` are the topics: read in order. `outcomes` wait to be recorded, in any order. `delayed` are
-    requests that nobody waits for any more and that the gateway may still get."""
+    """`to_payment` and `to_orders` are the topics: read in order."""
 
     left: Left
     policies: Policies = DEFAULTS
     now: datetime = NOW
     order: Order | None = None
     charge: Charge | None = None
-    row: gateway.ChargeRow | None = None
-    refunds: tuple[gateway.RefundRow, ...] = ()
+    gate: Gate = field(default_factory=Gate)
     to_payment: tuple[CommandData, ...] = ()
     to_orders: tuple[EventData, ...] = ()
     last_asked: CommandData | None = None
     last_told: EventData | None = None
-    calls: tuple[Call, ...] = ()
-    outcomes: tuple[EffectDone, ...] = ()
-    delayed: tuple[Asked, ...] = ()
+    under_way: UnderWay = field(default_factory=UnderWay)
     order_timer: datetime | None = None
     payment_timers: tuple[SetTimer, ...] = ()
     approved: bool = False
@@ -120,20 +106,11 @@ def tell_payment(world: World, data: Any) -> World:
     return replace(
         world,
         charge=decision.state,
-        calls=world.calls + tuple(Call(effect, False, (), world.now) for effect in decision.effects),
+        under_way=begun(world.under_way, decision.effects, world.now),
         to_orders=world.to_orders + told,  # type: ignore[operator]
         last_told=told[-1] if told else world.last_told,
         payment_timers=tuple(timers.values()),
     )
-
-
-def reach(world: World, asked: Asked, fails: bool = False) -> tuple[World, gateway.Decision[Any]]:
-    """The request arrives at the gateway and has its effect there."""
-    refund = next((r for r in world.refunds if r.request.refund_id == asked.key), None)
-    found = decided(world.row, refund, asked, world.now, fails)
-    others = tuple(r for r in world.refunds if r is not refund)
-    kept = others if found.refund is None else (*others, found.refund)
-    return replace(world, row=found.charge or world.row, refunds=kept), found
 
 
 # --- every next step --------------------------------------------------------------------------------------------------
@@ -153,7 +130,7 @@ def steps(world: World) -> Iterator[Step]:
         yield "time", lambda: time_passes(world)
     elif next_moment(world) is not None and left.haste:
         yield "time, in haste", lambda: time_passes(replace(world, left=replace(left, haste=left.haste - 1)))
-    if left.crashes and (world.calls or world.outcomes):
+    if left.crashes and (world.under_way.calls or world.under_way.outcomes):
         yield "payment crashes", lambda: crash(replace(world, left=replace(left, crashes=left.crashes - 1)))
     if left.repeats:
         yield from _repeats(replace(world, left=replace(left, repeats=left.repeats - 1)))
@@ -166,65 +143,24 @@ def _work(world: World) -> Iterator[Step]:
     if world.to_orders:
         event, others = world.to_orders[0], world.to_orders[1:]
         yield f"the order reads {_named(event)}", lambda: tell_order(replace(world, to_orders=others), event)
-    for done in world.outcomes:
-        waiting = tuple(o for o in world.outcomes if o is not done)
+    for done in world.under_way.outcomes:
         end = f"{done.kind} {done.request.attempt} ends: {done.outcome.end}"
-        yield end, lambda done=done, waiting=waiting: tell_payment(replace(world, outcomes=waiting), done)  # type: ignore[misc]
-    for call in world.calls:
-        if call.ready_at <= world.now:
-            yield from _call_steps(world, call)
-    for asked in world.delayed:
-        later = tuple(a for a in world.delayed if a is not asked)
-        arrives = f"{asked.operation} arrives late"
-        yield arrives, lambda asked=asked, later=later: reach(replace(world, delayed=later), asked)[0]  # type: ignore[misc]
+        rest_of = recorded(world.under_way, done)
+        yield end, lambda done=done, left=rest_of: tell_payment(replace(world, under_way=left), done)  # type: ignore[misc]
+    for turn in turns(world.gate, world.under_way, world.now, world.left.faults > 0):
+        yield turn.name, lambda turn=turn: _taken(world, turn)  # type: ignore[misc]
 
 
-def _call_steps(world: World, call: Call) -> Iterator[Step]:
-    rest = replace(world, calls=tuple(c for c in world.calls if c is not call))
-    asked = go_on(call)
-    if isinstance(asked, Outcome):
-        done = EffectDone(call.effect.id, call.effect.kind, call.effect.request, asked)
-        yield f"{call.effect.kind} is through", lambda: replace(rest, outcomes=(*rest.outcomes, done))
-        return
-    yield f"{asked.operation} works", lambda: _answered(rest, call, asked)
-    if world.left.faults:
-        unlucky = replace(rest, left=replace(rest.left, faults=rest.left.faults - 1))
-        yield f"{asked.operation} answers too late", lambda: _answered(unlucky, call, asked, lost=True)
-        away = GatewayUnavailable(asked.operation, asked.key, "away")
-        yield f"{asked.operation}: gateway away", lambda: _with_answer(unlucky, call, away, timedelta())
-        if asked.operation in {"charge", "refund"}:
-            yield f"{asked.operation} is under way for long", lambda: _delayed(unlucky, call, asked)
-        if asked.operation == "charge":
-            yield "charge fails", lambda: _answered(unlucky, call, asked, fails=True)
-        if asked.operation == "cancel" and any(will_be_heard(other) for other in rest.calls):
-            # The worst that a gateway can do; found out only where the charge's own answer is heard. So nothing else goes wrong.
-            broken = replace(rest, left=Left(cancels=rest.left.cancels, haste=rest.left.haste))
-            promise = CancelAnswer(asked.key, CancelOutcome.CANCELLED)
-            yield "cancel is promised and not kept", lambda: _with_answer(broken, call, promise, timedelta())
-
-
-def _answered(world: World, call: Call, asked: Asked, *, lost: bool = False, fails: bool = False) -> World:
-    world, found = reach(world, asked, fails)
-    if lost or found.lost or found.delay_s > DEFAULT_TIMEOUT_S:
-        return _with_answer(world, call, GatewayTimeout(asked.operation, asked.key, "no answer"), DEADLINE)
-    return _with_answer(world, call, found.answer, timedelta(seconds=found.delay_s))
-
-
-def _delayed(world: World, call: Call, asked: Asked) -> World:
-    timeout = GatewayTimeout(asked.operation, asked.key, "no answer")
-    return _with_answer(replace(world, delayed=(*world.delayed, asked)), call, timeout, DEADLINE)
-
-
-def _with_answer(world: World, call: Call, answer: Any, after: timedelta) -> World:
-    going = replace(call, answers=(*call.answers, answer), ready_at=world.now + after)
-    return replace(world, calls=(*world.calls, going))
+def _taken(world: World, turn: Turn) -> World:
+    left = replace(world.left, faults=world.left.faults - turn.faults)
+    if turn.broken:  # nothing else goes wrong
+        left = Left(cancels=left.cancels, haste=left.haste)
+    return replace(world, gate=turn.gate, under_way=turn.under_way, left=left)
 
 
 def crash(world: World) -> World:
-    """What was not recorded is lost with the process; the next owner asks for it again."""
-    lost = (Effect("O", done.effect_id, done.kind, done.request) for done in world.outcomes)
-    effects = (*(call.effect for call in world.calls), *lost)
-    return replace(world, calls=tuple(Call(effect, True, (), world.now) for effect in effects), outcomes=())
+    """What was not recorded is lost with the process."""
+    return replace(world, under_way=crashed(world.under_way, "O", world.now))
 
 
 def _repeats(world: World) -> Iterator[Step]:
@@ -241,10 +177,10 @@ def _repeats(world: World) -> Iterator[Step]:
 def next_moment(world: World) -> datetime | None:
     """When something happens by time alone."""
     moments = [timer.due_at + JUST_AFTER for timer in world.payment_timers]
-    moments += [call.ready_at for call in world.calls if call.ready_at > world.now]
+    moments += [call.ready_at for call in world.under_way.calls if call.ready_at > world.now]
     if world.order_timer is not None:
         moments.append(world.order_timer + JUST_AFTER)
-    lands_at = None if world.row is None else world.row.lands_at
+    lands_at = None if world.gate.row is None else world.gate.row.lands_at
     if lands_at is not None and lands_at > world.now:
         moments.append(lands_at)
     return min(moments, default=None)
@@ -267,15 +203,6 @@ def time_passes(world: World) -> World:
 def at_rest(world: World) -> bool:
     """Whether nothing happens any more by itself."""
     return next_moment(world) is None and not any(_work(world))
-
-
-def gateway_money(world: World) -> tuple[int, int]:
-    """What the gateway has taken and given back by now."""
-    row, state = world.row, gateway.ChargeState
-    landed = row is not None and row.lands_at is not None and row.lands_at <= world.now
-    taken = landed and row is not None and row.state in {state.CAPTURED, state.UNDER_WAY}
-    given = sum(refund.request.amount_minor for refund in world.refunds if refund.refunded_at is not None)
-    return (row.request.amount_minor if taken and row is not None and row.request is not None else 0), given
 
 
 def _named(data: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from audit.partitions import ParkedKey
-from contracts.envelope import header
+from contracts.envelope import InvalidCommand, header
 from contracts.letters import Act, Letter, Word, bare_headers, word_headers
 from contracts.orders import AttentionNeeded, StockReserved
 from contracts.topics import INVENTORY_COMMANDS, ORDERS_COMMANDS, ORDERS_EVENTS, dead_letter_topic
@@ -40,7 +40,8 @@ class Broken:
             decide = batch.decide
 
             def broken_decide(message: Message, now: datetime) -> Any:
-                if message.key == ORDER and message.type in self.types:
+                faulty = message.type in self.types and not isinstance(message.data, InvalidCommand)
+                if message.key == ORDER and faulty:
                     raise ValueError("a fault of the code")
                 return decide(message, now)
 
@@ -113,6 +114,21 @@ def test_a_discarded_message_is_never_handled_and_the_order_is_asked_about_again
     broken.say("discard", INVENTORY_COMMANDS)
     shop.skip(seconds=200)
     shop.expect_status("AWAITING_APPROVAL")
+
+
+def test_a_command_that_is_given_up_is_rejected_and_what_waits_behind_it_is_decided(shop: Shop) -> None:
+    broken = Broken(shop.system, "orders", "orders.approve-payment.v1")
+    shop.given_order()
+    shop.send(approve(), id="approval")
+    shop.send(cancel())
+    shop.system.run()
+    broken.say("discard", ORDERS_COMMANDS)
+    shop.system.run()
+    told = [(v.accepted, v.reason, v.message) for v in shop.system.verdicts(ORDER) if v.command_id == "approval"]
+    why = "It could not be handled and was given up by an operator: the fix is out"
+    assert told == [(False, "invalid", why)]
+    shop.expect_outcome("CANCELLED", "customer-request")
+    assert not shop.system.audit()
 
 
 @pytest.mark.parametrize("crash", [False, True])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from limbo_world import TOTAL, Left, Step, World, at_rest, begin, gateway_money, steps, tell_order
+from limbo_world import TOTAL, Left, Step, World, at_rest, begin, steps, tell_order
 
 from contracts.orders import PauseOrder, ResumeOrder, RetryNow
 from services.orders.domain import Order
@@ -22,13 +22,14 @@ from services.orders.domain.policies import DEFAULTS, Policies, RetryPolicy
 from services.orders.domain.retries import is_left_to_a_person
 from services.orders.domain.state import ENDED, Phase
 from services.payment.gateway.domain import Method
+from simulation.checker.gateway import money
 
 MAX_STATES = 200_000
 
 
 def holds_always(world: World) -> None:
     """What is true at every moment."""
-    taken, given = gateway_money(world)
+    taken, given = money(world.gate, world.now)
     assert 0 <= given <= taken <= TOTAL, "the gateway gave back more than it took"
     charge, order = world.charge, world.order
     assert order is not None
@@ -47,7 +48,7 @@ def holds_at_rest(world: World) -> None:
     assert order.phase in ENDED, f"the order rests as {order.phase}, waiting for {order.waiting_for}"
     assert order.attention is None
     due = TOTAL if order.phase is Phase.COMPLETED else 0
-    taken, given = gateway_money(world)
+    taken, given = money(world.gate, world.now)
     assert taken - given == due, f"{order.phase}, but the gateway keeps {taken - given}"
     known = (0, 0) if charge is None else (charge.captured_minor, charge.refunded_minor)
     assert known == (taken, given), "payment and the gateway disagree"
@@ -65,14 +66,14 @@ def key(world: World) -> Any:
     def since(at: datetime | None) -> float | None:
         return None if at is None else (at - world.now).total_seconds()
 
-    order, row = world.order, world.row
+    order, row = world.order, world.gate.row
     known = [getattr(order, name) for name in _PLAIN] + [since(getattr(order, name)) for name in _MOMENTS]
     ledger = None if row is None else (row.state, row.calls, row.refunded_minor, max(since(row.lands_at) or -1, -1))
-    calls = [(c.effect.id, c.resumed, repr(c.answers), max(since(c.ready_at) or 0, 0)) for c in world.calls]
-    given = [(refund.request.refund_id, refund.failures, refund.refunded_at is None) for refund in world.refunds]
+    calls = [(c.effect.id, c.resumed, repr(c.answers), max(since(c.ready_at) or 0, 0)) for c in world.under_way.calls]
+    given = [(refund.request.refund_id, refund.failures, refund.refunded_at is None) for refund in world.gate.refunds]
     timers = [(timer.name, timer.step, since(timer.due_at)) for timer in world.payment_timers]
-    ends = [(done.effect_id, done.outcome.end) for done in world.outcomes]
-    topics = (world.to_payment, world.to_orders, world.last_asked, world.last_told, world.delayed)
+    ends = [(done.effect_id, done.outcome.end) for done in world.under_way.outcomes]
+    topics = (world.to_payment, world.to_orders, world.last_asked, world.last_told, world.under_way.delayed)
     lists = tuple(map(tuple, (known, calls, given, timers, ends)))
     return lists, ledger, world.charge, topics, world.left, world.approved, world.cancelled, since(world.order_timer)
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from messaging.http import make_app
 from services.orders.api.plan import Plans
-from services.orders.domain.policies import DEFAULTS
+from services.orders.domain.policies import DEFAULTS, Policies
 from services.orders.store import LOAD
 from simulation.kit import Shop, approve, pause
 
@@ -36,8 +36,11 @@ async def http(open_shop: Shop) -> AsyncIterator[TestClient[Any, Any]]:
     async def ready() -> bool:
         return True
 
+    async def policies() -> Policies:
+        return DEFAULTS
+
     app = make_app(
-        Plans(fetch, DEFAULTS, open_shop.system.clock.now).routes(), CollectorRegistry(), ready, lambda: True, {}
+        Plans(fetch, policies, open_shop.system.clock.now).routes(), CollectorRegistry(), ready, lambda: True, {}
     )
     async with TestClient(TestServer(app)) as client:
         yield client

@@ -11,7 +11,7 @@ from test_simulation import Forgets, LosesAnswers, busy_day
 
 from contracts.topics import COMMAND_TOPICS, EVENT_TOPICS
 from simulation import System
-from simulation.kit import Shop, add_line, approve, cancel, pause, resume, retry_now
+from simulation.kit import Shop, add_line, approve, cancel, cancel_by_operator, pause, resume, retry_now
 from simulation.system import Outside
 
 Entry = dict[str, Any]
@@ -177,9 +177,42 @@ def test_a_signal_stands_before_its_verdict_and_one_undecided_says_so(shop: Shop
     shop.down("inventory")
     shop.when(add_line())
     command = next(entry for entry in shop.system.tape("O") if entry["type"] == "orders.add-line-item.v1")
-    assert (command["kind"], command["text"], command["data"]) == ("command", "not decided yet", {"source": "test"})
+    assert (command["kind"], command["text"]) == ("command", "1 x mug, not decided yet")
+    assert command["data"] == {"source": "test", "sku": "mug", "quantity": 1}
     shop.skip(seconds=3)
     shop.up("inventory")
     tape = shop.system.tape("O")
     verdict = next(entry for entry in tape if entry["kind"] == "verdict" and "add line item" in entry["text"])
     assert (verdict["title"], verdict["data"]["command_id"], verdict["duration_s"]) == ("Accepted", command["id"], 3)
+
+
+def test_a_signal_shows_what_it_asked_for_whatever_it_was_told(shop: Shop) -> None:
+    shop.given_order()
+    shop.when(cancel(reason="found it cheaper"))
+    shop.when(approve(by="bob"))
+    told = {e["type"]: e for e in shop.system.tape("O") if e["kind"] == "command"}
+    assert told["orders.cancel-order.v1"]["text"] == "found it cheaper"
+    assert told["orders.approve-payment.v1"]["data"] == {"source": "test", "approved_by": "bob"}
+    assert [e["title"] for e in shop.system.tape("O") if e["kind"] == "verdict"] == ["Accepted", "Accepted", "Rejected"]
+
+
+def test_an_operators_cancel_tells_who_and_why_though_the_order_ends_at_the_customers_request(shop: Shop) -> None:
+    shop.given_order()
+    shop.when(cancel_by_operator("fraud"))
+    assert shop.system.order("O")["reason"] == "customer-request"
+    told = [(e["title"], e["text"]) for e in shop.system.tape("O") if e["kind"] == "operator"]
+    assert told == [("Operator: cancel", "by op, fraud"), ("Cancelled by operator", "by op, fraud")]
+
+
+def test_payments_answers_are_paired_by_the_request_that_they_name(shop: Shop) -> None:
+    """A second charge was asked for while the first was under way: the gateway's one outcome answers the first."""
+    shop.given_order()
+    shop.down("payment")
+    shop.when(approve())
+    shop.skip(seconds=16)
+    shop.up("payment")
+    tape = shop.system.tape("O")
+    asked = [entry["id"] for entry in tape if entry["kind"] == "attempt"]
+    replies = [entry["cause"] for entry in tape if entry["type"] == "payment.charge-captured.v1"]
+    assert len(asked) == 2
+    assert replies[0] == asked[0]

@@ -17,10 +17,33 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / "deploy" / "prometheus"
 #: Prometheus' own series, which no process of ours tells.
 PROMETHEUS: Final = {"up", "ALERTS"}
-WORDS: Final = set(
-    "abs absent and by count group_left histogram_quantile humanize increase le max min on or rate sum time topk unless"
-    " vector without clamp_min avg ignoring label_replace".split()
-)
+WORDS: Final = {
+    "abs",
+    "absent",
+    "and",
+    "by",
+    "count",
+    "group_left",
+    "histogram_quantile",
+    "humanize",
+    "increase",
+    "le",
+    "max",
+    "min",
+    "on",
+    "or",
+    "rate",
+    "sum",
+    "time",
+    "topk",
+    "unless",
+    "vector",
+    "without",
+    "clamp_min",
+    "avg",
+    "ignoring",
+    "label_replace",
+}
 
 
 def rules() -> list[dict[str, Any]]:

@@ -125,7 +125,11 @@ async def test_the_table_in_effect_is_told_over_http() -> None:
         return True
 
     policies = load_policies({"ORDER_POLICY_CHARGE_MAXIMUM_ATTEMPTS": "7"})
-    app = make_app(policy_routes(policies), CollectorRegistry(), ready, lambda: True, {})
+
+    async def read() -> Policies:
+        return policies
+
+    app = make_app(policy_routes(read), CollectorRegistry(), ready, lambda: True, {})
     async with TestClient(TestServer(app)) as client:
         answer = await (await client.get("/policies")).json()
         assert (await client.get("/policies?step=charge")).status == 400

@@ -64,6 +64,14 @@ def test_shares_of_cancelled_and_declined_orders_are_as_asked() -> None:
     }
 
 
+def test_a_share_of_the_orders_is_approved_by_nobody_and_without_it_the_plan_is_what_it_was() -> None:
+    plain = replace(PLAN, cancel_rate=0.0)
+    some = list(scripts(replace(plain, unapproved_rate=0.25)))
+    forgotten = [script for script in some if kinds(script) == ("start-order",)]
+    assert len(forgotten) / len(some) == pytest.approx(0.25, abs=0.04)
+    assert list(scripts(replace(plain, unapproved_rate=0.0))) == list(scripts(plain))
+
+
 def test_without_approval_only_starts_are_sent() -> None:
     plain = replace(PLAN, approve=False, cancel_rate=0.0)
     assert {kinds(script) for script in scripts(plain)} == {("start-order",)}

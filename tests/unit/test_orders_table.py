@@ -231,6 +231,23 @@ def test_every_reservation_is_released_in_one_go() -> None:
     assert [data.reason for data in said if isinstance(data, CommandRejected)] == ["too-late"]
 
 
+def test_stock_that_is_told_to_be_free_again_is_told_so_once() -> None:
+    talk = in_phase(Phase.AWAITING_APPROVAL)
+    talk.tell(ADD, held(EXTRA, "mug", 1, 799), CANCEL)
+    assert [type(data) for data in talk.tell(released(FIRST))] == [orders.StockReleased]
+    before = talk.order
+    assert talk.tell(released(FIRST)) == []
+    assert talk.order == before
+
+
+def test_every_line_that_is_undecided_when_the_order_ends_is_told_that_it_is_too_late() -> None:
+    talk = in_phase(Phase.AWAITING_APPROVAL)
+    talk.tell(ADD, ADD, ADD)
+    said = talk.tell(CANCEL)
+    told = [(data.command_id, data.reason) for data in said if isinstance(data, CommandRejected)]
+    assert told == [(f"m{talk.count - back}", "too-late") for back in (3, 2, 1)]
+
+
 @pytest.mark.parametrize("reply", ["held", "refused", "captured", "declined", "failed", "voided", "refunded"])
 @pytest.mark.parametrize("phase", list(Phase))
 def test_a_reply_about_something_else_changes_nothing(phase: Phase, reply: str) -> None:

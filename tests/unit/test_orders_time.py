@@ -12,6 +12,8 @@ from orders_talk import (
     APPROVE,
     CANCEL,
     NOW,
+    PAUSE,
+    RESUME,
     Talk,
     captured,
     charge_failed,
@@ -156,6 +158,47 @@ def test_a_failure_that_is_told_again_does_not_put_the_next_attempt_off(before: 
     talk.skip(0.9)
     assert talk.tell(failed) == []
     assert talk.order.retry_at == due
+
+
+@pytest.mark.parametrize("before", [(), (CANCEL, captured())], ids=["charge", "refund"])
+def test_a_failure_of_an_older_attempt_says_nothing_about_the_one_under_way(before: tuple[Any, ...]) -> None:
+    talk = in_phase(Phase.PAYING)
+    talk.tell(*before)
+    older = refund_failed if before else charge_failed
+    talk.tell(older(1))
+    while not talk.fire():
+        pass
+    under_way = talk.order
+    assert talk.tell(older(1)) == []
+    assert talk.order == under_way
+
+
+def test_an_order_that_ends_while_it_needs_a_person_needs_one_no_more() -> None:
+    talk = in_phase(Phase.ENRICHING)
+    while talk.order.attention is None:
+        talk.fire()
+    assert names(talk.tell(CANCEL))[-2:] == ["AttentionResolved", "OrderCancelled"]
+    assert talk.order.status == "CANCELLED"
+
+
+def test_a_time_for_approval_that_begins_while_the_order_is_paused_counts_from_when_it_is_resumed() -> None:
+    talk = in_phase(Phase.RESERVING)
+    talk.tell(PAUSE)
+    talk.skip(100)
+    talk.tell(held())
+    talk.skip(200)
+    talk.tell(RESUME)
+    assert talk.order.deadline == talk.now + timedelta(seconds=900)
+
+
+def test_a_wait_for_the_next_attempt_that_begins_while_the_order_is_paused_counts_from_when_it_is_resumed() -> None:
+    talk = in_phase(Phase.PAYING)
+    talk.tell(PAUSE)
+    talk.skip(100)
+    talk.tell(charge_failed(1))
+    talk.skip(200)
+    talk.tell(RESUME)
+    assert talk.order.retry_at == talk.now + timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(("failures", "attempt"), [(0, 1), (1, 2), (4, 5)])

@@ -71,6 +71,7 @@ def test_after_a_transient_failure_the_next_attempt_charges_at_once(it: Conversa
         currency="GBP",
         payment_method="pm_card_visa",
         ask_first=False,
+        asked_by="id",
     )
     assert it.asks(charge(1)) == ["charge-unknown 1"], "never silence, and never a promise"
     assert it.ends("charge", 2, End.CAPTURED) == ["charge-captured 2"]
@@ -159,3 +160,12 @@ def test_every_message_says_which_charge_it_is_about(it: Conversation) -> None:
     assert charge_id_of(EffectDone("id", "void", request, None)) == CHARGE
     assert charge_id_of(TimerFired(f"return:{CHARGE}:x", 1, NOW)) == f"{CHARGE}:x"
     assert charge_id_of(InvalidCommand("c", "s", "t", ORDER, "m")) is None
+
+
+def test_every_attempt_is_a_call_of_its_own_and_its_repeat_is_not() -> None:
+    it = Conversation()
+    for attempt in (1, 2):
+        it.asks(charge(attempt))
+        it.asks(charge(attempt))
+        it.ends("charge", attempt, End.FAILED)
+    assert len(it.effect_ids) == len(set(it.effect_ids)) == 2

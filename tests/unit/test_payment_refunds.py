@@ -50,6 +50,18 @@ def test_a_capture_that_comes_to_light_after_voided_was_told_is_given_back_until
     assert it.notes == ["late-capture", *["return-failed"] * 9]
 
 
+def test_a_timer_for_an_attempt_that_is_over_makes_no_further_one(it: Conversation) -> None:
+    late(it)
+    it.ends("refund", 1, End.FAILED)
+    it.timer()
+    it.ends("refund", 2, End.FAILED)
+    assert [timer.step for timer in it.timers] == [1, 2]
+    it.timers.reverse()
+    before = list(it.effect_ids)
+    assert it.timer() == []
+    assert it.effect_ids == before
+
+
 def test_a_late_capture_is_given_back_once_whatever_repeats(it: Conversation) -> None:
     late(it)
     assert it.ends("charge", 1, End.CAPTURED) == []

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-
 import asyncpg
 
 from messaging.app import QueryService
@@ -15,15 +12,15 @@ from services.orders.api.policies import policy_routes
 from services.orders.api.queries import OrderQueries
 from services.orders.api.tape import tape_routes
 from services.orders.app import MIGRATIONS
-from services.orders.settings import load_policies
+from services.orders.policy_record import reader
 
 
-async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> QueryService:
+async def build(settings: Settings) -> QueryService:
     """The query API over the orders database."""
-    policies = load_policies(env)
     pool = asyncpg.create_pool(settings.database_url, min_size=0, max_size=8, command_timeout=10, timeout=5)
     queries = OrderQueries(pool)
     participants = Participants(addresses())
+    policies = reader(queries.fetch)
     routes = [
         *queries.routes(),
         *Plans(queries.fetch, policies).routes(),

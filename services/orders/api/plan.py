@@ -21,7 +21,7 @@ from messaging.http import Problem, json_response, refuse_unknown
 from messaging.ports import Record
 from services.orders.domain import Order, View
 from services.orders.domain.foresee import Foresight, foresee
-from services.orders.domain.policies import Policies
+from services.orders.policy_record import ReadPolicies
 from services.orders.store import LOAD, read_view
 
 _FIELDS: Final = frozenset({"type", "data", "id", "source"})
@@ -30,13 +30,13 @@ _NOBODY: Final = {"id": "plan", "source": "plan"}
 
 
 class Plans:
-    """Runs the workflow's own decision over an order as it is stored. `policies` are those that the workers have; `now` tells the
-    time."""
+    """Runs the workflow's own decision over an order as it is stored. `policies` answers those that the workers have; `now` tells
+    the time."""
 
     def __init__(
         self,
         fetch: Callable[..., Awaitable[list[asyncpg.Record]]],
-        policies: Policies,
+        policies: ReadPolicies,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._fetch = fetch
@@ -55,7 +55,7 @@ class Plans:
         view = View()
         if is_id(order_id):
             view = read_view((await self._fetch(LOAD, [order_id]))[0])
-        return json_response(plan_json(order_id, message, foresee(view, message, now, self._policies)))
+        return json_response(plan_json(order_id, message, foresee(view, message, now, await self._policies())))
 
 
 def message_of(order_id: str, body: bytes, now: datetime) -> Message:

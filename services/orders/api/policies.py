@@ -1,4 +1,4 @@
-"""`GET /policies`: what an order does about what does not work, as it is in effect in the process that answers."""
+"""`GET /policies`: what an order does about what does not work, as it is in effect."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from aiohttp import web
 
 from messaging.http import json_response, refuse_unknown
 from services.orders.domain.policies import DEFAULTS, IN_THE_END, TRIED_AFTER, Policies, PolicyName, RetryPolicy
+from services.orders.policy_record import ReadPolicies
 
 
-def policy_routes(policies: Policies) -> list[web.RouteDef]:
-    """The route over this table."""
+def policy_routes(read: ReadPolicies) -> list[web.RouteDef]:
+    """The route over the table that `read` answers."""
 
     async def show(request: web.Request) -> web.Response:
         refuse_unknown(request, ())
-        return json_response({"items": table(policies), "next": None})
+        return json_response({"items": table(await read()), "next": None})
 
     return [web.get("/policies", show)]
 

@@ -16,7 +16,7 @@ FROM history WHERE order_id = $1 ORDER BY seq
 """
 
 COMMANDS: Final = """
-SELECT source, id, type, accepted, reason, message, at FROM command WHERE order_id = $1 ORDER BY at, id
+SELECT source, id, type, accepted, reason, message, at, data::text AS data FROM command WHERE order_id = $1 ORDER BY at, id
 """
 
 
@@ -30,8 +30,8 @@ async def history_of(fetch: Fetch, order_id: str) -> list[dict[str, Any]]:
 
 
 async def commands_of(fetch: Fetch, order_id: str) -> list[dict[str, Any]]:
-    """What each command to the order was told; `accepted` is None while it is undecided."""
-    return [dict(row) for row in await fetch(COMMANDS, order_id)]
+    """What each command to the order asked and was told; `accepted` is None while it is undecided, `data` where it is not known."""
+    return [{**row, "data": json.loads(row["data"] or "null")} for row in await fetch(COMMANDS, order_id)]
 
 
 def seqs_of(rows: Iterable[Mapping[str, Any]]) -> list[int]:

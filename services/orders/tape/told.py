@@ -21,7 +21,8 @@ ENDS: Final = frozenset(
 )
 #: Requests that are made until they work, each with the number of its attempt.
 ATTEMPTS: Final = frozenset({"payment.charge.v1", "payment.void-charge.v1", "payment.refund.v1"})
-#: Payment answers when its gateway has, and then names the call instead of the request: what each of its answers is about.
+#: Answers from before payment named the request: they name its call at the gateway, so what they are about follows from their type.
+_CALL: Final = "effect/"
 _ABOUT: Final[Mapping[str, str]] = {
     "payment.charge-captured.v1": "payment.charge.v1",
     "payment.charge-declined.v1": "payment.charge.v1",
@@ -36,6 +37,8 @@ _NOTES: Final[Mapping[str, Kind]] = {
     "orders.retry-scheduled": "retry",
     "orders.asked-again": "retry",
     "orders.retried-now": "operator",
+    "orders.cancelled-by-operator": "operator",
+    "orders.evidence-given": "operator",
 }
 
 
@@ -107,10 +110,13 @@ def _came(found: Told, row: Fact, verdict: Fact | None) -> Piece:
         return _timer(row, at)
     if topic in COMMAND_TOPICS:
         kind: Kind = "operator" if topic == ORDERS_OPERATIONS else "command"
-        data = {} if verdict is None else {"source": verdict["source"]}
-        text = "not decided yet" if verdict is not None and verdict["accepted"] is None else ""
+        asked = {} if verdict is None else verdict["data"] or {}
+        data = {**asked, **({} if verdict is None else {"source": verdict["source"]})}
+        pending = ["not decided yet"] if verdict is not None and verdict["accepted"] is None else []
+        text = ", ".join(told for told in (words.details(asked), *pending) if told)
         return Piece(row["cause"], at, kind, type_, words.title(type_), text, data, message=place)
-    request = found.requests.get(row["answers"] or "") or found.last_request(_ABOUT.get(type_))
+    answers = row["answers"] or ""
+    request = found.last_request(_ABOUT.get(type_)) if answers.startswith(_CALL) else found.requests.get(answers)
     service = type_.split(".")[0]
     heading = f"{service} {'answered' if request else 'told'}: {words.short(type_).replace('-', ' ')}"
     reply = Piece(row["cause"], at, "reply", type_, heading, "", cause=row["answers"], message=place, worker=service)

@@ -211,6 +211,7 @@ _DETAILS: Final[tuple[Callable[[Fact], str], ...]] = (
     _when("deadline", "until {}"),
     _when("expires_at", "until {}"),
     _field("resolution"),
+    _field("evidence", "evidence: {}"),
     _field("reason"),
     _field("message"),
     _field("error"),

@@ -211,6 +211,14 @@ async def its_refund_fails_three_times_then_works_once(bench: Bench) -> None:
     assert await bench.moved() == [("charge", 1_000, 1.0), ("refund", 1_000, 1.0)]
 
 
+async def a_part_that_was_given_back_is_told_again_and_not_given_again(bench: Bench) -> None:
+    await bench.gateway().charge(bench.charge(), DEADLINE_S)
+    for _ in range(3):
+        assert (await bench.gateway().refund(bench.refund(300), DEADLINE_S)).outcome is RefundOutcome.REFUNDED
+    assert (await bench.gateway().refund(bench.refund(700, "rest"), DEADLINE_S)).outcome is RefundOutcome.REFUNDED
+    assert [entry[:2] for entry in await bench.moved()] == [("charge", 1_000), ("refund", 300), ("refund", 700)]
+
+
 async def refunds_never_exceed_what_was_captured(bench: Bench) -> None:
     gateway = bench.gateway()
     await gateway.charge(bench.charge(), DEADLINE_S)

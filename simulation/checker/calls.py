@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from messaging.decision import Effect
-from services.payment.gateway import domain as gateway
 from services.payment.gateway.port import ChargeRequest, GatewayError, RefundRequest
 from services.payment.performer import GatewayPerformer
 from services.payment.state import ChargeCall, Outcome
@@ -21,6 +20,14 @@ class Asked:
     operation: str
     key: str
     request: ChargeRequest | RefundRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What the performer hears of a request that is not answered. A value, which an exception is not."""
+
+    error: type[GatewayError]
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,8 @@ class _Heard:
 
     def _answer(self, asked: Asked) -> Any:
         for answer in self._answers:
-            if isinstance(answer, GatewayError):
-                raise answer
+            if isinstance(answer, Silence):
+                raise answer.error(asked.operation, asked.key, answer.why)
             return answer
         raise _Asks(asked)
 
@@ -85,24 +92,8 @@ def _finish(coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
     raise AssertionError("it waited")
 
 
-def decided(
-    row: gateway.ChargeRow | None, refund: gateway.RefundRow | None, asked: Asked, now: datetime, fails: bool
-) -> gateway.Decision[Any]:
-    """What the gateway does about a request. `fails`: this charge fails transiently, if its method can."""
-    match asked:
-        case Asked("charge", request=ChargeRequest() as request):
-            return gateway.charge(row, request, now, fails=fails)
-        case Asked("refund", request=RefundRequest() as request):
-            return gateway.refund(row, refund, request, now)
-        case Asked("look_up"):
-            return gateway.look_up(row, asked.key, now)
-        case _:
-            return gateway.cancel(row, asked.key, now)
-
-
-def will_be_heard(call: Call) -> bool:
-    """Whether this is a charge that has not reached the gateway yet, and whose answer does not get lost."""
-    lost = {gateway.Method.TIMEOUT, gateway.Method.LATE}
+def is_first_charge(call: Call) -> bool:
+    """Whether this is a charge that has not asked the gateway anything yet, and will ask to be charged at once."""
     request = call.effect.request
     fresh = not call.answers and not call.resumed
-    return fresh and isinstance(request, ChargeCall) and not request.ask_first and request.payment_method not in lost
+    return fresh and isinstance(request, ChargeCall) and not request.ask_first

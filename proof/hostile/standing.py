@@ -1,0 +1,55 @@
+"""Watches `/progress`: for how long a partition stands still although records wait on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+
+LOOK_EVERY_S: Final = 0.25
+
+
+class Standing:
+    """`longest_s` is the longest time that a partition stood, `where` which one. A look that is late makes it longer, never
+    shorter. `read` is where each partition of each service stands."""
+
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        self.longest_s = 0.0
+        self.where = ""
+        self.looks = 0
+        self.unanswered = 0
+        self.waiting: dict[str, int] = {}
+        self._urls = urls
+        self._moved: dict[tuple[str, int], tuple[Any, float]] = {}
+
+    async def watch(self) -> None:
+        """Look until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
+            while True:
+                await asyncio.gather(*(self._look(session, name, url) for name, url in self._urls.items()))
+                self.looks += 1
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look(self, session: aiohttp.ClientSession, name: str, url: str) -> None:
+        try:
+            async with session.get(f"{url}/progress") as response:
+                told = await response.json()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            self.unanswered += 1
+            return
+        now, waiting = time.monotonic(), 0
+        for partition in told["partitions"]:
+            place = name, partition["partition"]
+            lag, outbox = partition["lag"], partition["outbox"]["waiting"]
+            waiting += outbox + (1 if lag is None else lag)
+            stands = partition["offsets"]
+            known, since = self._moved.get(place, (None, now))
+            if stands != known or not lag:
+                self._moved[place] = stands, now
+            elif now - since > self.longest_s:
+                self.longest_s, self.where = now - since, f"{name}/{place[1]}"
+        self.waiting[name] = waiting if told["partitions"] else 1

@@ -1,0 +1,115 @@
+"""What the orders' store promises, said once and asked of both: the one in memory and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tally_world import RealClock
+from workbench import fresh_database
+
+from contracts.orders import ApprovePayment, StartOrder
+from contracts.values import Item
+from messaging.decision import Message
+from messaging.errors import StaleRowError
+from messaging.memory import MemoryDatabase, MemoryStore
+from messaging.ports import Commit, Store
+from messaging.postgres import PostgresStore
+from services.orders.app import MIGRATIONS
+from services.orders.domain import Order, Verdict, View, decide
+from services.orders.domain.state import Command
+from services.orders.memory import MemoryOrders
+from services.orders.store import Changes, OrdersStore, PostgresOrders
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ORDER = "O-1"
+START = StartOrder(customer_id="ann", items=(Item(sku="tea", quantity=2),))
+
+
+def decided(view: View, data: Any) -> View:
+    """The order after one more command."""
+    return decide(view, Message("command", ORDER, data, f"cmd-{type(data).__name__}", "test", NOW, "uid"), NOW).state
+
+
+def order_of(view: View) -> Order:
+    """The order, which is there."""
+    assert view.order is not None
+    return view.order
+
+
+STARTED = decided(View(), START)
+APPROVED = decided(STARTED, ApprovePayment(approved_by="boss"))
+
+
+class Desk:
+    """The owner of a partition, who writes what he is told to."""
+
+    def __init__(self, store: Store, orders: OrdersStore, epoch: int) -> None:
+        self._store, self._orders, self._epoch = store, orders, epoch
+
+    async def write(self, orders: Sequence[tuple[Order, int]] = (), verdicts: Sequence[Verdict] = ()) -> None:
+        """One batch."""
+        transaction = await self._store.begin()
+        try:
+            self._orders.stage(transaction, Changes(orders, [(ORDER, verdict) for verdict in verdicts], (), NOW))
+            await transaction.commit(Commit(0, self._epoch, {}, {}, 1))
+        finally:
+            await self._store.rollback(transaction)
+
+    async def read(self) -> tuple[View, int]:
+        """The order as it stands, and its version."""
+        transaction = await self._store.begin()
+        try:
+            return (await self._orders.load(transaction, [ORDER, "another"]))[ORDER]
+        finally:
+            await self._store.rollback(transaction)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    async with AsyncExitStack() as running:
+        store: Store
+        orders: OrdersStore
+        if request.param == "memory":
+            store, orders = MemoryStore(MemoryDatabase(RealClock())), MemoryOrders()
+        else:
+            server = request.getfixturevalue("server_dsn")
+            dsn = await running.enter_async_context(fresh_database(server, MIGRATIONS))
+            store, orders = PostgresStore(dsn), PostgresOrders("order-worker-test")
+        owned = await store.take_over(0, "test", ())
+        yield Desk(store, orders, owned.epoch)
+        await store.close()
+
+
+async def test_an_order_is_read_as_it_was_written_with_all_its_verdicts(desk: Desk) -> None:
+    await desk.write([(order_of(STARTED), 1)], STARTED.fresh)
+    await desk.write([(order_of(APPROVED), 2)], APPROVED.fresh)
+    view, version = await desk.read()
+    assert (view.order, view.verdicts, version) == (APPROVED.order, APPROVED.verdicts, 2)
+
+
+async def test_an_order_that_is_not_there_has_no_version(desk: Desk) -> None:
+    assert await desk.read() == (View(), 0)
+
+
+@pytest.mark.parametrize("version", [1, 2, 4])
+async def test_an_order_that_is_not_as_it_was_read_is_not_written(desk: Desk, version: int) -> None:
+    await desk.write([(order_of(STARTED), 1)])
+    await desk.write([(order_of(APPROVED), 2)])
+    other = replace(order_of(APPROVED), approved_by="somebody else")
+    with pytest.raises(StaleRowError):
+        await desk.write([(other, version)])
+    assert await desk.read() == (View(APPROVED.order), 2)
+
+
+async def test_a_verdict_is_settled_once_and_never_changed(desk: Desk) -> None:
+    command = Command("test", "cmd-1", "orders.add-line-item.v1")
+    await desk.write(verdicts=[Verdict(command, None)])
+    await desk.write(verdicts=[Verdict(command, False, "out-of-stock", "sold out")])
+    with pytest.raises(StaleRowError):
+        await desk.write(verdicts=[Verdict(command, True)])
+    assert (await desk.read())[0].verdicts == {("test", "cmd-1"): Verdict(command, False, "out-of-stock", "sold out")}
