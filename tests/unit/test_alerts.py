@@ -17,33 +17,36 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / "deploy" / "prometheus"
 #: Prometheus' own series, which no process of ours tells.
 PROMETHEUS: Final = {"up", "ALERTS"}
-WORDS: Final = {
-    "abs",
-    "absent",
-    "and",
-    "by",
-    "count",
-    "group_left",
-    "histogram_quantile",
-    "humanize",
-    "increase",
-    "le",
-    "max",
-    "min",
-    "on",
-    "or",
-    "rate",
-    "sum",
-    "time",
-    "topk",
-    "unless",
-    "vector",
-    "without",
-    "clamp_min",
-    "avg",
-    "ignoring",
-    "label_replace",
-}
+#: PromQL's own words.
+WORDS: Final = frozenset(
+    {
+        "abs",
+        "absent",
+        "and",
+        "by",
+        "count",
+        "group_left",
+        "histogram_quantile",
+        "humanize",
+        "increase",
+        "le",
+        "max",
+        "min",
+        "on",
+        "or",
+        "rate",
+        "sum",
+        "time",
+        "topk",
+        "unless",
+        "vector",
+        "without",
+        "clamp_min",
+        "avg",
+        "ignoring",
+        "label_replace",
+    }
+)
 
 
 def rules() -> list[dict[str, Any]]:
