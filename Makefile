@@ -5,8 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
+# The files in requirements/images: what the services' images hold, and what some of them hold more.
+IMAGES := service notification recommendation-learner operator console smtp-sink
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model compose-up compose-down
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -31,6 +34,13 @@ status: setup ## what runs where
 
 down: setup ## stop everything that `up` started
 	@$(BIN)/python -m devstack down
+
+compose-up: ## the stack in containers (docker-compose.yml); builds the images, returns when all is ready
+	@$(COMPOSE) up --build --detach
+	@$(COMPOSE) logs --no-color ready
+
+compose-down: ## stop the containers; their data stays in the volumes (WIPE=1 forgets it)
+	@$(COMPOSE) --profile observability down --remove-orphans $(if $(WIPE),--volumes)
 
 demo: setup ## real orders through the whole system, then the audit (KEEP=1 leaves it running, DATA=file.csv)
 	@$(BIN)/python -m devstack.demo $(if $(KEEP),--keep) "$(DATA)"
@@ -100,8 +110,9 @@ audit: setup ## check every promise against databases, gateway and topics of the
 check-model: setup ## search every world of the model checker's scenarios, small and large (results in .proof/checker; goes on where it was)
 	@$(BIN)/python -m simulation.checker --long
 
-lock: setup ## resolve requirements/*.in anew, with hashes
-	@for name in base console dev java dbos; do uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
+lock: setup ## resolve requirements/*.in anew, with hashes; each image's are versions of dev.txt
+	@for name in base console dev java dbos $(IMAGES:%=images/%); do case $$name in images/*) of=--constraints=requirements/dev.txt ;; *) of= ;; esac; \
+	  uv pip compile --quiet --generate-hashes --no-emit-index-url --universal $$of \
 	  --python-version 3.11 --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: setup ## stop the stack and remove its data

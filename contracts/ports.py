@@ -13,3 +13,6 @@ HTTP_PORTS: Final[dict[str, int]] = {
     "recommendation-learner": 8016,
     "console": 8080,
 }
+
+#: The watcher (`python -m audit.watcher`): `/metrics` about what the databases and the broker say.
+WATCHER_PORT: Final = 8021

@@ -1,4 +1,4 @@
-"""`python -m devstack.smtp_sink PORT FOLDER`: a mail server that keeps each mail as a file and delivers nothing.
+"""`python -m devstack.smtp_sink PORT FOLDER [HOST]`: a mail server that keeps each mail as a file and delivers nothing.
 
 A mail is known by its Message-ID: the second one with the same is dropped, so that a repeat after a crash is harmless.
 """
@@ -66,7 +66,7 @@ class KeepingHandler:
         return "250 OK"
 
 
-async def serve(port: int, folder: Path) -> None:
+async def serve(port: int, folder: Path, host: str = LOOPBACK) -> None:
     """Take mails until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -74,19 +74,19 @@ async def serve(port: int, folder: Path) -> None:
         loop.add_signal_handler(signum, stopping.set)
     handler = KeepingHandler(MailFolder(folder))
     server = await loop.create_server(
-        lambda: SMTP(handler, hostname="localhost", enable_SMTPUTF8=True), host=LOOPBACK, port=port
+        lambda: SMTP(handler, hostname="localhost", enable_SMTPUTF8=True), host=host, port=port
     )
-    log.info("started", where=f"{LOOPBACK}:{port}")
+    log.info("started", where=f"{host}:{port}")
     async with server:
         await stopping.wait()
 
 
 def main() -> None:
     """The command line."""
-    port, folder = sys.argv[1:]
+    port, folder, *host = sys.argv[1:]
     # The library tells every word of every dialogue: a third of all that a mail costs here.
     configure(load_log_settings(), "smtp-sink", f"smtp-sink-{os.getpid()}", levels={"mail.log": "WARNING"})
-    asyncio.run(serve(int(port), Path(folder)))
+    asyncio.run(serve(int(port), Path(folder), *host))
 
 
 if __name__ == "__main__":

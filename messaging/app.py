@@ -16,6 +16,7 @@ from typing import Any, Final
 import asyncpg
 import uvloop
 from aiohttp import web
+from prometheus_client.registry import Collector
 
 from messaging import crash_points
 from messaging.errors import MessagingError, SettingsError, TopicMismatchError
@@ -43,7 +44,7 @@ GC_YOUNG: Final = 50_000
 class Service:
     """A service, wired: what the runtime needs to run it. `patient`: the topics for whose records nobody waits, so that they may
     be read in gulps. `ready`: whether what it needs beside the runtime is there. `begin`: what it does once its database is there,
-    before it reads anything."""
+    before it reads anything. `metrics`: its own."""
 
     name: str
     topics: tuple[str, ...]
@@ -55,6 +56,7 @@ class Service:
     routes: Sequence[web.RouteDef] = ()
     close: Callable[[], Awaitable[None]] | None = None
     ready: Callable[[], bool] = lambda: True
+    metrics: Collector | None = None
     begin: Callable[[], Awaitable[None]] | None = None
 
 
@@ -118,6 +120,8 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     crash_points.arm(settings.service, settings.session_timeout_ms)
     meters = Meters(settings.service)
     service = await build(settings)
+    if service.metrics is not None:
+        meters.registry.register(service.metrics)
     state: list[Host] = []
 
     async def ready() -> bool:

@@ -22,6 +22,7 @@ from prometheus_client import Counter
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from contracts.metrics import LOG_KEYS_DROPPED
 from messaging.errors import SettingsError
 from messaging.log_keys import ALWAYS, KEYS
 from messaging.safe_text import one_line, safe_text
@@ -35,7 +36,7 @@ QUIET: Final = ("aiokafka", "faust", "mode")
 MAX_FRAMES: Final = 30
 
 #: How many keys were dropped because the vocabulary does not have them; on every process's `/metrics`.
-DROPPED: Final = Counter("log_keys_dropped_total", "Log keys outside the vocabulary, dropped", registry=None)
+DROPPED: Final = Counter(LOG_KEYS_DROPPED.name, LOG_KEYS_DROPPED.help, registry=None)
 
 
 class UnknownLogKeyError(Exception):

@@ -1,15 +1,36 @@
-"""The runtime's metrics: a closed vocabulary. Labels are topics, reasons and phases, never ids."""
+"""The runtime's metrics, out of the vocabulary in `contracts/metrics.py`. Counted once per batch, not per record."""
 
 from __future__ import annotations
 
+from collections import Counter as Tally
+from collections.abc import Iterable
 from time import perf_counter
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from contracts import metrics
+from contracts.metrics import Metric
 from messaging.logs import DROPPED
+from messaging.ports import Wire
 
-_BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-_TIME_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+#: What a partition's loop tells of its depths, and as which metric.
+_DEPTHS: Final = {"lag": metrics.LAG, "outbox-waiting": metrics.OUTBOX_WAITING, "parked-keys": metrics.PARKED_KEYS}
+
+
+def make_counter(metric: Metric, registry: CollectorRegistry | None) -> Counter:
+    """A counter of the vocabulary."""
+    return Counter(metric.name, metric.help, metric.labels, registry=registry)
+
+
+def make_gauge(metric: Metric, registry: CollectorRegistry | None) -> Gauge:
+    """A gauge of the vocabulary."""
+    return Gauge(metric.name, metric.help, metric.labels, registry=registry)
+
+
+def make_histogram(metric: Metric, registry: CollectorRegistry | None) -> Histogram:
+    """A histogram of the vocabulary."""
+    return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=registry)
 
 
 class Meters:
@@ -19,28 +40,20 @@ class Meters:
         self.registry = CollectorRegistry()
         self.registry.register(DROPPED)
         self._service = service
-        self._consumed = self._counter("messaging_consumed_total", "Records read and settled", "topic")
-        self._dead = self._counter("messaging_dead_letters_total", "Records set aside", "topic", "reason")
-        self._forwarded = self._counter("messaging_forwarded_total", "Commands sent on to their own partition", "topic")
-        self._events = self._counter("messaging_events_total", "Things that should be rare", "event")
-        self._batch = Histogram(
-            "messaging_batch_size", "Items per transaction", ["service"], buckets=_BATCH_BUCKETS, registry=self.registry
-        ).labels(service)
-        self._phase = Histogram(
-            "messaging_phase_seconds",
-            "Time per phase of a batch",
-            ["service", "phase"],
-            buckets=_TIME_BUCKETS,
-            registry=self.registry,
-        )
-        self._gauges = Gauge(
-            "messaging_state", "Depths and ages", ["service", "partition", "what"], registry=self.registry
-        )
+        self._consumed = make_counter(metrics.CONSUMED, self.registry)
+        self._published = make_counter(metrics.PUBLISHED, self.registry)
+        self._dead = make_counter(metrics.DEAD_LETTERS, self.registry)
+        self._forwarded = make_counter(metrics.FORWARDED, self.registry)
+        self._events = make_counter(metrics.EVENTS, self.registry)
+        # Each is there from the start, so that its first increase is seen.
+        for event in sorted(metrics.LABELS["event"] or ()):
+            self._events.labels(service, event)
+        self._batch = make_histogram(metrics.BATCH_SIZE, self.registry).labels(service)
+        self._phase = make_histogram(metrics.PHASE, self.registry)
+        self._depths = {what: make_gauge(metric, self.registry) for what, metric in _DEPTHS.items()}
         self._phases: dict[str, Histogram] = {}
         self._by_topic: dict[str, Counter] = {}
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, ["service", *labels], registry=self.registry)
+        self._by_type: dict[str, Counter] = {}
 
     def consumed(self, topic: str, count: int) -> None:
         """So many records were settled: decided, forwarded, set aside or passed over."""
@@ -48,6 +61,14 @@ class Meters:
         if counter is None:
             counter = self._by_topic[topic] = self._consumed.labels(self._service, topic)
         counter.inc(count)
+
+    def published(self, wires: Iterable[Wire]) -> None:
+        """These messages were decided and committed; they will be on their topics."""
+        for type_, count in Tally([wire.type for wire in wires]).items():
+            counter = self._by_type.get(type_)
+            if counter is None:
+                counter = self._by_type[type_] = self._published.labels(self._service, type_)
+            counter.inc(count)
 
     def dead_lettered(self, topic: str, reason: str) -> None:
         """A record went to the dead letters."""
@@ -58,7 +79,7 @@ class Meters:
         self._forwarded.labels(self._service, topic).inc()
 
     def happened(self, event: str) -> None:
-        """One of: fence-lost, store-error, stale-row, publish-unknown, rebuilt, rewound, handler-failed."""
+        """One of the `event`s in the vocabulary."""
         self._events.labels(self._service, event).inc()
 
     def batch(self, size: int) -> None:
@@ -66,8 +87,8 @@ class Meters:
         self._batch.observe(size)
 
     def state(self, partition: int, what: str, value: float) -> None:
-        """One of: outbox-waiting, lag, parked-keys, buffered, owned."""
-        self._gauges.labels(self._service, str(partition), what).set(value)
+        """One of: outbox-waiting, lag, parked-keys."""
+        self._depths[what].labels(self._service, str(partition)).set(value)
 
     def phase(self, name: str) -> Timed:
         """Time one of: decode, load, decide, commit, publish."""

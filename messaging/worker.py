@@ -209,6 +209,7 @@ class PartitionWorker:
         batch.committed()
         self._advance(work)
         self._meters.batch(len(items))
+        self._meters.published(work.commit.outbox)
 
     def _pass_over(self, items: Sequence[Item]) -> None:
         """Nothing among these concerns the service. That they were read goes into the database with the next commit; a process

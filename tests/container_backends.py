@@ -54,10 +54,10 @@ class DockerBackends(Backends):
     def wait_until_ready(self) -> None:
         # An open port proves nothing: the engine's proxy takes every connection. In a thread, for a test has a loop of its own.
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(asyncio.run, _until_both_answer(self.bootstrap, self.postgres)).result()
+            thread.submit(asyncio.run, until_both_answer(self.bootstrap, self.postgres)).result()
 
 
-async def _until_both_answer(bootstrap: str, dsn: str, deadline_s: float = 180) -> None:
+async def until_both_answer(bootstrap: str, dsn: str, deadline_s: float = 180) -> None:
     async def both() -> bool:
         return await _broker_answers(bootstrap) and await _database_answers(dsn)
 

@@ -15,11 +15,13 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
+from contracts.metrics import CONSOLE_CONNECTED, CONSOLE_VIEWERS
 from contracts.values import is_id
 from messaging.errors import SettingsError
 from messaging.logs import DROPPED, configure, get_logger, load_log_settings
+from messaging.meters import make_gauge
 from messaging.migrate import migrate
 from orderctl.http import Apis
 from services.console import pages_actions, pages_order, pages_orders, pages_people, pages_system
@@ -149,8 +151,8 @@ async def _migrated(settings: Settings) -> None:
 def _health(app: FastAPI, settings: Settings) -> None:
     registry = CollectorRegistry()
     registry.register(DROPPED)
-    viewers = Gauge("console_viewers", "Pages that listen to the stream", registry=registry)
-    connected = Gauge("console_stream_connected", "Whether events come from the broker", registry=registry)
+    viewers = make_gauge(CONSOLE_VIEWERS, registry)
+    connected = make_gauge(CONSOLE_CONNECTED, registry)
     about = {"service": "console", "identity": settings.identity}
 
     @app.get("/healthz")

@@ -30,6 +30,7 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
     concurrency = integer(env, "PAYMENT_CONCURRENCY", DEFAULT_CONCURRENCY, 1, 100_000)
     ledger = await PostgresLedger.open(text(env, "GATEWAY_DATABASE_URL", "postgresql:///gateway"))
     gateway = SimulatedGateway(ledger, SystemClock(), failure_rate)
+    performer = GatewayPerformer(gateway, timeout_s, concurrency)
     pool = await asyncpg.create_pool(
         settings.database_url, min_size=0, max_size=QUERY_CONNECTIONS, command_timeout=QUERY_TIMEOUT_S
     )
@@ -43,7 +44,8 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
         topics=PaymentHandler.topics,
         migrations=MIGRATIONS,
         handler=PaymentHandler(PostgresCharges()),
-        performer=GatewayPerformer(gateway, timeout_s, concurrency),
+        performer=performer,
         routes=PaymentQueries(pool, gateway).routes(),
         close=close,
+        metrics=performer.registry,
     )

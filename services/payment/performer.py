@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any, Final
 
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
+from contracts import metrics
 from contracts.values import FailureKind
+from messaging.meters import make_counter, make_histogram
 from services.payment.gateway.port import (
     CancelOutcome,
     ChargeAnswer,
@@ -67,6 +71,10 @@ class GatewayPerformer:
         self._gateway = gateway
         self._timeout_s = timeout_s
         self._room = asyncio.Semaphore(concurrency)
+        #: The gateway's metrics, for whoever serves them.
+        self.registry = CollectorRegistry()
+        self._calls = make_counter(metrics.GATEWAY_CALLS, self.registry)
+        self._seconds = make_histogram(metrics.GATEWAY_SECONDS, self.registry)
 
     def read(self, kind: str, request: bytes) -> BaseModel:
         """See `Performer.read`."""
@@ -76,15 +84,22 @@ class GatewayPerformer:
         """See `Performer.perform`. That the gateway did not answer is an outcome: unknown for a charge; for a void or a refund
         a failure, because asking again does no harm."""
         async with self._room:
-            match request:
-                case ChargeCall():
-                    return await self._charge(request, resumed)
-                case VoidCall():
-                    return await self._void(request)
-                case RefundCall():
-                    return await self._refund(request)
-                case _:
-                    raise TypeError(f"Payment has no effect of kind {kind}.")
+            began = perf_counter()
+            outcome = await self._call(kind, request, resumed)
+        self._seconds.labels(kind).observe(perf_counter() - began)
+        self._calls.labels(kind, outcome.end.value).inc()
+        return outcome
+
+    async def _call(self, kind: str, request: Any, resumed: bool) -> Outcome:
+        match request:
+            case ChargeCall():
+                return await self._charge(request, resumed)
+            case VoidCall():
+                return await self._void(request)
+            case RefundCall():
+                return await self._refund(request)
+            case _:
+                raise TypeError(f"Payment has no effect of kind {kind}.")
 
     async def _charge(self, call: ChargeCall, resumed: bool) -> Outcome:
         """Where an earlier call may have worked, ask; only where the gateway knows nothing, charge (again, under the same id)."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from container_backends import docker_answers
 
+from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import Place, Stack, place_of, uses_running_stack
 
@@ -24,7 +27,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> str:
     if uses_running_stack():
         return f"e2e: the running stack at {place_of(os.environ).bootstrap} (E2E_STACK=running)"
-    return "e2e: stacks of their own, made by devstack (E2E_STACK=running uses one that runs; E2E_KEEP=1 keeps them)"
+    if uses_containers():
+        return "e2e: a stack in containers, and others made by devstack (E2E_STACK=devstack|compose|running chooses)"
+    return "e2e: stacks of their own, made by devstack (E2E_STACK=compose|running chooses; E2E_KEEP=1 keeps them)"
+
+
+@cache
+def uses_containers() -> bool:
+    """Whether the scenarios run against containers: as `E2E_STACK` says, else where an engine answers."""
+    chosen = os.environ.get("E2E_STACK")
+    if chosen not in (None, "", "compose", "devstack", "running"):
+        raise pytest.UsageError(f"E2E_STACK must be compose, devstack or running, not {chosen!r}.")
+    return chosen == "compose" or (not chosen and docker_answers())
+
+
+def make_stack(name: str, **settings: str) -> Stack | ComposeStack:
+    """A stack of our own, in containers or as local processes."""
+    return ComposeStack(name, **settings) if uses_containers() else Stack(name, **settings)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -41,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _HERE in item.path.parents and item.get_closest_marker("slow") is not None)
 
 
-def run_stack(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Place]:
+def run_stack(stack: Stack | ComposeStack, request: pytest.FixtureRequest) -> Iterator[Place]:
     """The stack for as long as a fixture lives. Where a test failed, its data stays to be looked at."""
     failed_before = request.session.testsfailed
     try:
@@ -53,13 +72,13 @@ def run_stack(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Stack | None:
+def stack() -> Stack | ComposeStack | None:
     """What can be done to the stack; None where it is not ours to kill."""
-    return None if uses_running_stack() else Stack("e2e", PAYMENT_FAILURE_RATE="0")
+    return None if uses_running_stack() else make_stack("e2e", PAYMENT_FAILURE_RATE="0")
 
 
 @pytest.fixture(scope="session")
-def place(stack: Stack | None, request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(stack: Stack | ComposeStack | None, request: pytest.FixtureRequest) -> Iterator[Place]:
     """Where the stack is."""
     if stack is None:
         found = place_of(os.environ)

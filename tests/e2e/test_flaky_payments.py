@@ -15,9 +15,9 @@ import pytest_asyncio
 from e2e import test_outcomes as outcomes
 from e2e import test_shopkeeping as shopkeeping
 from e2e import test_signals as signals
-from e2e.conftest import run_stack
+from e2e.conftest import make_stack, run_stack, uses_containers
 from e2e.shop import Shop
-from e2e.stack import Place, Stack, uses_running_stack
+from e2e.stack import Place, uses_running_stack
 from e2e.sums import breaches
 
 POSTGRES_15: Final = Path("/usr/lib/postgresql/15/bin")
@@ -41,9 +41,10 @@ def flaky_place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Where the second stack is."""
     if uses_running_stack():
         pytest.skip("PAYMENT_FAILURE_RATE of a running stack is not ours to set (E2E_STACK=running)")
-    postgres = {"DEVSTACK_POSTGRES_BIN": str(POSTGRES_15)} if POSTGRES_15.is_dir() else {}
+    own_postgres = POSTGRES_15.is_dir() and not uses_containers()
+    postgres = {"DEVSTACK_POSTGRES_BIN": str(POSTGRES_15)} if own_postgres else {}
     settings = {"PAYMENT_FAILURE_RATE": "0.2", "ORDER_POLICY_CHARGE_INITIAL_INTERVAL_S": "0.5"}
-    yield from run_stack(Stack("e2e-flaky", **settings, **postgres), request)
+    yield from run_stack(make_stack("e2e-flaky", **settings, **postgres), request)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

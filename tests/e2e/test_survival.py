@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from waiting import until
 
+from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import Place, Stack
 from e2e.sums import breaches, mails_by_order
@@ -71,7 +72,7 @@ class Load:
 
 @pytest.mark.slow
 async def test_every_order_ends_and_nothing_goes_missing_while_everything_is_killed_in_turn(
-    stack: Stack | None, place: Place, shop: Shop, tmp_path: Path
+    stack: Stack | ComposeStack | None, place: Place, shop: Shop, tmp_path: Path
 ) -> None:
     if stack is None:
         pytest.skip("the running stack is not ours to kill (E2E_STACK=running)")
@@ -98,7 +99,7 @@ async def test_every_order_ends_and_nothing_goes_missing_while_everything_is_kil
     assert await _audit(place, shop.garbage, *load.records) == []
 
 
-async def _survived(stack: Stack, load: Load, running: asyncio.Task[None]) -> None:
+async def _survived(stack: Stack | ComposeStack, load: Load, running: asyncio.Task[None]) -> None:
     await stack.wait_ready()
     await _orders_end(load, running)
 

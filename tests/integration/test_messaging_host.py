@@ -138,8 +138,8 @@ async def test_the_markers_of_a_foreign_clients_transaction_hold_nothing_up(flee
     await fleet.until_said(key, f"{key}: timer t 1 -> 1")
 
     def lag() -> bool:
-        labels = {"service": "inventory", "partition": "0", "what": "lag"}
-        return running.meters.registry.get_sample_value("messaging_state", labels) == 0
+        labels = {"service": "inventory", "partition": "0"}
+        return running.meters.registry.get_sample_value("messaging_lag_records", labels) == 0
 
     await until(lag, "a lag of 0")
     assert running.happened("rebuilt") == 0

@@ -1,12 +1,14 @@
-"""The learner's metrics: a closed vocabulary. Labels are topics and outcomes, never ids."""
+"""The learner's metrics, out of the vocabulary in `contracts/metrics.py`."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
+from contracts import metrics
 from messaging.logs import DROPPED
+from messaging.meters import make_counter, make_gauge
 
 Outcome = Literal["learnt", "known", "passed-over", "dead-letter"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("learnt", "known", "passed-over", "dead-letter")
@@ -18,25 +20,12 @@ class LearnerMeters:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(DROPPED)
-        self._records = Counter(
-            "recommendation_learner_records_total", "Records settled", ["topic", "outcome"], registry=self.registry
-        )
-        self._dead = Counter(
-            "recommendation_learner_dead_letters_total",
-            "Records set aside",
-            ["topic", "reason"],
-            registry=self.registry,
-        )
-        self._told = Counter("recommendation_learner_told_total", "Lists told", registry=self.registry)
-        self._recoveries = Counter(
-            "recommendation_learner_recoveries_total",
-            "Tables read back after a start or a rebalance",
-            registry=self.registry,
-        )
-        self._again = Counter(
-            "recommendation_learner_fetched_again_total", "Records lost on the way", registry=self.registry
-        )
-        self._state = Gauge("recommendation_learner_state", "Sizes and depths", ["what"], registry=self.registry)
+        self._records = make_counter(metrics.LEARNER_RECORDS, self.registry)
+        self._dead = make_counter(metrics.LEARNER_DEAD_LETTERS, self.registry)
+        self._told = make_counter(metrics.LEARNER_TOLD, self.registry)
+        self._recoveries = make_counter(metrics.LEARNER_RECOVERIES, self.registry)
+        self._again = make_counter(metrics.LEARNER_FETCHED_AGAIN, self.registry)
+        self._state = make_gauge(metrics.LEARNER_STATE, self.registry)
 
     def settled(self, topic: str, outcome: Outcome) -> None:
         """A record is done with."""

@@ -1,0 +1,161 @@
+"""The watcher: looks every few seconds, for ever; what does not answer is told as not answering."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+
+from audit.watcher import looks
+from audit.watcher.book import Book, Sample
+from audit.watcher.stories import Stories
+from contracts import metrics
+from contracts.topics import SUBSCRIPTIONS
+from messaging.clients import make_reader
+from messaging.kafka import stop_client
+from messaging.logs import get_logger
+
+log = get_logger(__name__)
+
+TIMEOUT_S: Final = 10.0
+_OUTAGES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where to look, and how often. An order is at rest when it ended `rest_s` ago."""
+
+    bootstrap_servers: str
+    databases: Mapping[str, str]
+    partitions: int
+    every_s: float = 15.0
+    rest_s: float = 60.0
+
+
+@dataclass(slots=True)
+class Watcher:
+    """`looked_at`: when the last look ended (monotonic); None: none did yet."""
+
+    settings: Settings
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    looked_at: float | None = None
+    _book: Book = field(default_factory=Book)
+    _connections: dict[str, Connection] = field(default_factory=dict)
+    _reader: AIOKafkaConsumer | None = None
+    _stories: Stories = field(init=False)
+    _money: looks.Money = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.registry.register(self._book)
+        self._stories = Stories(self.registry)
+        self._money = looks.Money(self.settings.rest_s)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it looks: three looks in a row did not end."""
+        return self.looked_at is None or time.monotonic() - self.looked_at < 3 * (self.settings.every_s + TIMEOUT_S)
+
+    async def run(self) -> None:
+        """Look, and look again."""
+        while True:
+            began = time.monotonic()
+            await self.look()
+            await asyncio.sleep(max(0.0, self.settings.every_s - (time.monotonic() - began)))
+
+    async def look(self) -> None:
+        """Look once at everything. Never raises for what is away."""
+        began = time.monotonic()
+        ends = await self._ends()
+        up = dict(await asyncio.gather(*(self._service(name, ends) for name in self.settings.databases)))
+        up["kafka"] = ends is not None
+        if up.get("orders") and up.get("payment") and up.get("gateway"):
+            await self._guarded("orders", "money", self._look_at_money)
+        else:
+            self._book.write("money", ())
+        self.looked_at = time.monotonic()
+        self._book.write(
+            "watch",
+            [
+                *(Sample(metrics.WATCH_UP, float(answers), (source,)) for source, answers in up.items()),
+                Sample(metrics.WATCH_AT, time.time()),
+                Sample(metrics.WATCH_SECONDS, self.looked_at - began),
+            ],
+        )
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        for connection in self._connections.values():
+            connection.terminate()
+        if self._reader is not None:
+            await stop_client(self._reader)
+
+    async def _service(self, name: str, ends: looks.Ends | None) -> tuple[str, bool]:
+        async def look() -> list[Sample]:
+            db = await self._connection(name)
+            found = await looks.runtime(db, name, ends) if name in SUBSCRIPTIONS else []
+            match name:
+                case "orders":
+                    found += await looks.orders(db)
+                    await self._stories.look(db)
+                case "payment":
+                    found += await looks.payment(db)
+                case "inventory":
+                    found += await looks.inventory(db)
+                case "gateway":
+                    await db.fetchval("SELECT 1")
+            return found
+
+        return name, await self._guarded(name, name, look)
+
+    async def _look_at_money(self) -> list[Sample]:
+        dbs = [await self._connection(name) for name in ("orders", "payment", "gateway")]
+        return await self._money.look(*dbs)
+
+    async def _guarded(self, source: str, page: str, look: Callable[[], Awaitable[list[Sample]]]) -> bool:
+        """Whether the look was answered; if so, its page of the book is written anew, else it is empty."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                self._book.write(page, await look())
+        except _OUTAGES as error:
+            log.warning("cannot-look", where=source, error=error)
+            self._book.write(page, ())
+            if (connection := self._connections.pop(source, None)) is not None:
+                connection.terminate()
+            return False
+        return True
+
+    async def _connection(self, name: str) -> Connection:
+        found = self._connections.get(name)
+        if found is None or found.is_closed():
+            found = self._connections[name] = await asyncpg.connect(
+                self.settings.databases[name],
+                timeout=TIMEOUT_S,
+                command_timeout=TIMEOUT_S,
+                server_settings={"application_name": "watcher", "jit": "off"},
+            )
+        return found
+
+    async def _ends(self) -> looks.Ends | None:
+        topics = sorted({topic for topics in SUBSCRIPTIONS.values() for topic in topics})
+        wanted = [TopicPartition(topic, p) for topic in topics for p in range(self.settings.partitions)]
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                if self._reader is None:
+                    self._reader = make_reader(self.settings.bootstrap_servers, "watcher")
+                    await self._reader.start()
+                found = await self._reader.end_offsets(wanted)
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("broker-does-not-answer", error=error)
+            if self._reader is not None:
+                reader, self._reader = self._reader, None
+                await stop_client(reader)
+            return None
+        return {(tp.topic, tp.partition): offset for tp, offset in found.items()}

@@ -1,0 +1,46 @@
+"""The databases' schemas. The services bring them up to date themselves when they start; this does it before any of them runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+import services
+from messaging.migrate import migrate
+from messaging.safe_text import safe_text
+from provision.errors import ProvisionError
+from services.payment.gateway.migrate import migrate as migrate_gateway
+
+GATEWAY: Final = "gateway"
+#: The services with a database of their own.
+SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification", "recommendation", "console")
+
+_SERVICES_FOLDER: Final = Path(services.__path__[0])
+
+
+def database_urls(env: Mapping[str, str]) -> dict[str, str]:
+    """The databases that the environment names, by their service (`<SERVICE>_DATABASE_URL`)."""
+    return {name: url for name in (*SERVICES, GATEWAY) if (url := env.get(f"{name.upper()}_DATABASE_URL"))}
+
+
+async def ensure_schemas(urls: Mapping[str, str]) -> dict[str, list[str]]:
+    """Bring each of these databases up to date; what was applied, by database. Raises `ProvisionError`."""
+    applied = await asyncio.gather(*(_ensure_schema(name, url) for name, url in urls.items()))
+    return dict(zip(urls, applied, strict=True))
+
+
+async def _ensure_schema(name: str, url: str) -> list[str]:
+    try:
+        if name != GATEWAY:
+            return await migrate(url, _SERVICES_FOLDER / name / "migrations")
+        connection = await asyncpg.connect(url, timeout=10, command_timeout=60)
+        try:
+            return await migrate_gateway(connection)
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise ProvisionError(f"The database {name} cannot be brought up to date: {safe_text(error)}") from error

@@ -1,0 +1,160 @@
+"""The stack in containers, behind the verbs of devstack's: what `docker-compose.yml` describes, as a project of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from container_backends import until_both_answer
+from waiting import until
+
+from contracts.ports import HTTP_PORTS
+from devstack.ports import free_offset
+from devstack.probes import is_ready
+from devstack.processes import ProcessSpec
+from devstack.settings import DATABASES, KAFKA_PORT, LOOPBACK, SMTP_PORT, database_variable
+from e2e.stack import CLONE, Place, StackError, place_of
+
+POSTGRES_PORT: Final = 5432
+PASSWORD: Final = "order-processing"
+READY_S: Final = 180.0
+UP_S: Final = 580
+
+
+def compose_command() -> list[str]:
+    """`docker compose`, or docker-compose 1.29 where that plugin is not installed; `COMPOSE` chooses."""
+    if chosen := os.environ.get("COMPOSE"):
+        return chosen.split()
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False, timeout=30)
+    return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+
+
+class ComposeStack:
+    """A project with volumes and ports of its own, beside whatever else runs in containers here."""
+
+    def __init__(self, name: str, **settings: str) -> None:
+        self.home = Path(os.environ.get("E2E_HOME") or CLONE / ".devstack") / f"{name}-compose"
+        self._offset = int(os.environ.get("E2E_PORT_OFFSET") or free_offset())
+        self._project = f"orders-{name}-{self._offset}"
+        self._command = compose_command()
+        self._env = {
+            "BASE_IMAGE": "python:3.11-slim-bookworm",
+            **os.environ,
+            **self._ports(),
+            **settings,
+            "COMPOSE_PROJECT_NAME": self._project,
+        }
+        self.about = ""
+
+    def up(self) -> Place:
+        """Build the images and start on empty volumes; returns when everything is ready."""
+        self._make_mails()
+        self._compose("down", "--volumes", "--remove-orphans")
+        began = time.monotonic()
+        self._compose("build", "--quiet")
+        built = time.monotonic()
+        self._compose("up", "--detach")
+        version = self._run(*self._command, "version", "--short").stdout.strip()
+        self.about = (
+            f"containers by {' '.join(self._command)} {version}: images built in {built - began:.1f} s, "
+            f"all ready {time.monotonic() - built:.1f} s later; project {self._project}"
+        )
+        return place_of(self._told())
+
+    def down(self, *, wipe: bool) -> None:
+        """Take it down. Without `wipe` the volumes and the containers' logs stay to be looked at."""
+        if not wipe:
+            self.home.mkdir(parents=True, exist_ok=True)
+            (self.home / "containers.log").write_text(self._compose("logs", "--no-color", "--timestamps"))
+        self._compose("down", "--remove-orphans", *(["--volumes"] if wipe else []))
+
+    async def kill(self, name: str) -> None:
+        """`kill -9`, and started again. (An engine does not restart by itself what it was asked to kill.)"""
+        container = await asyncio.to_thread(self._container, name)
+        await asyncio.to_thread(self._docker, "kill", "--signal", "KILL", container)
+        await asyncio.to_thread(self._docker, "start", container)
+
+    async def restart(self, name: str) -> None:
+        """Stop it in an orderly way and start it again; returns when everything is ready."""
+        await asyncio.to_thread(self._compose, "restart", name)
+        await self.wait_ready()
+
+    async def wait_ready(self) -> None:
+        """Wait until everything answers (again). Of broker and database an open port proves nothing: the engine's proxy has it."""
+        told = self._told()
+        await until_both_answer(told["KAFKA_BOOTSTRAP_SERVERS"], told["ORDERS_DATABASE_URL"], READY_S)
+        specs = [self._spec(name) for name in HTTP_PORTS]
+
+        async def all_ready() -> bool:
+            return all(await asyncio.gather(*(is_ready(spec) for spec in specs)))
+
+        await until(all_ready, "every container is ready", READY_S, every_s=0.5)
+
+    def _spec(self, name: str) -> ProcessSpec:
+        url = f"http://{LOOPBACK}:{HTTP_PORTS[name] + self._offset}"
+        return ProcessSpec(name=name, argv=(), address=url, probe="http", target=f"{url}/readyz")
+
+    def status(self) -> dict[str, Any]:
+        """Each container's state and health, by its service."""
+        listed = self._docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self._project}")
+        found = json.loads(self._docker("inspect", *listed.split()))
+        return {one["Config"]["Labels"]["com.docker.compose.service"]: one["State"] for one in found}
+
+    def _container(self, name: str) -> str:
+        """Names differ between the versions of Compose, labels do not."""
+        labels = (f"label=com.docker.compose.project={self._project}", f"label=com.docker.compose.service={name}")
+        found = self._docker("ps", "--all", "--quiet", *(part for label in labels for part in ("--filter", label)))
+        return found.split()[0]
+
+    def _make_mails(self) -> None:
+        """A folder into which the sink, another user, writes what the tests read."""
+        mails = self.home / "mails"
+        shutil.rmtree(mails, ignore_errors=True)
+        mails.mkdir(parents=True)
+        mails.chmod(0o777)
+
+    def _ports(self) -> dict[str, str]:
+        http = {f"{name.upper().replace('-', '_')}_PORT": port for name, port in HTTP_PORTS.items()}
+        backends = {"KAFKA_HOST_PORT": KAFKA_PORT, "POSTGRES_HOST_PORT": POSTGRES_PORT, "SMTP_HOST_PORT": SMTP_PORT}
+        ports = {name: str(port + self._offset) for name, port in {**http, **backends}.items()}
+        return {**ports, "MAIL_SINK_DIR": str(self.home / "mails")}
+
+    def _told(self) -> dict[str, str]:
+        """What a client on this machine has to know, under devstack's names."""
+
+        def url(name: str) -> str:
+            return f"http://{LOOPBACK}:{HTTP_PORTS[name] + self._offset}"
+
+        postgres = f"{LOOPBACK}:{POSTGRES_PORT + self._offset}"
+        return {
+            **{key: value for key, value in os.environ.items() if not key.endswith(("_API_URL", "_DATABASE_URL"))},
+            "DEVSTACK_PORT_OFFSET": str(self._offset),
+            "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{KAFKA_PORT + self._offset}",
+            "TOPIC_PARTITIONS": self._env.get("TOPIC_PARTITIONS", "4"),
+            **{database_variable(name): f"postgresql://{name}:{PASSWORD}@{postgres}/{name}" for name in DATABASES},
+            "ORDERS_API_URL": url("orders-api"),
+            **{f"{name.upper()}_API_URL": url(name) for name in ("inventory", "payment", "notification")},
+            **{f"{name.upper()}_PROCESS_URLS": url(name) for name in HTTP_PORTS if "-" not in name},
+            "MAIL_SINK_DIR": str(self.home / "mails"),
+        }
+
+    def _compose(self, *arguments: str) -> str:
+        return self._checked(*self._command, *arguments)
+
+    def _docker(self, *arguments: str) -> str:
+        return self._checked("docker", *arguments)
+
+    def _checked(self, *argv: str) -> str:
+        done = self._run(*argv)
+        if done.returncode != 0:
+            raise StackError(f"{' '.join(argv)}: {(done.stdout + done.stderr).strip()[-3000:]}")
+        return done.stdout
+
+    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, cwd=CLONE, env=self._env, capture_output=True, text=True, timeout=UP_S, check=False)

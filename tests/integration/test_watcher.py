@@ -1,0 +1,152 @@
+"""The watcher against real databases: what it tells is what stands there, and an invariant that is broken does not read 0."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+from workbench import fresh_database
+
+from audit.watcher.__main__ import DATABASES
+from audit.watcher.watcher import Settings, Watcher
+from provision.databases import ensure_schemas
+
+NOW = datetime.now(UTC)
+LONG_AGO = NOW - timedelta(minutes=10)
+ORDER = """
+INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, waiting_for, deadline, customer_id, currency,
+                    total_minor, items, created_at, updated_at, state)
+VALUES ($1, 1, 'order', 2, $2, $2, $3, $4, 'c', 'GBP', $5, '[]', $6, $6, '{}')
+"""
+CHARGE = """
+INSERT INTO charge (order_id, charge_id, status, amount_minor, currency, attempt, message, void_attempt, void_message,
+                    captured_minor, refunded_minor, version, created_at)
+VALUES ($1, 'ch-' || $1, 'captured', $2, 'GBP', 1, '', 0, '', $2, 0, 1, $3)
+"""
+MOVED = """
+INSERT INTO gateway.charges (charge_id, order_id, amount_minor, currency, payment_method, state, lands_at, calls, refunded_minor,
+                             version)
+VALUES ('ch-' || $1, $1, $2, 'GBP', 'pm', 'captured', $3, 1, 0, 1)
+"""
+
+
+@pytest.fixture
+async def urls(server_dsn: str) -> AsyncIterator[dict[str, str]]:
+    """Every database, brought up to date by the job that does so before anything starts."""
+    async with AsyncExitStack() as stack:
+        found = {name: await stack.enter_async_context(fresh_database(server_dsn)) for name in DATABASES}
+        applied = await ensure_schemas(found)
+        assert all(applied.values())
+        assert not any((await ensure_schemas(found)).values()), "twice is harmless"
+        yield found
+
+
+async def execute(url: str, statement: str, *arguments: object) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement, *arguments)
+    finally:
+        await connection.close()
+
+
+async def test_it_tells_what_stands_in_the_databases_and_that_the_broker_is_away(urls: dict[str, str]) -> None:
+    orders, payment, gateway = urls["orders"], urls["payment"], urls["gateway"]
+    for order_id, status, total in (("o-1", "COMPLETED", 1250), ("o-2", "CANCELLED", 700)):
+        await execute(orders, ORDER, order_id, status, None, None, total, LONG_AGO)
+    # Being paid now: its money is nobody's yet.
+    await execute(orders, ORDER, "o-3", "PAYING", "payment", NOW + timedelta(minutes=1), 300, LONG_AGO)
+    await execute(orders, ORDER, "o-4", "RESERVING", "stock", LONG_AGO, 300, LONG_AGO)
+    for order_id, amount in (("o-1", 1250), ("o-3", 300)):
+        await execute(payment, CHARGE, order_id, amount, LONG_AGO)
+        await execute(gateway, MOVED, order_id, amount, LONG_AGO)
+    await execute(
+        urls["inventory"],
+        "INSERT INTO stock (sku, unit_price_minor, currency, received, adjusted, held, shipped)"
+        " VALUES ('a', 1, 'GBP', 5, 0, 0, 1), ('b', 1, 'GBP', 2, -2, 0, 0)",
+    )
+    await execute(
+        urls["customer"], "INSERT INTO timer (partition, key, name, step, due_at) VALUES (0, 'k', 't', 1, $1)", LONG_AGO
+    )
+    watcher = Watcher(Settings("127.0.0.1:1", urls, 4))
+    try:
+        await watcher.look()
+        told = watcher.registry.get_sample_value
+        assert told("watch_up", {"source": "kafka"}) == 0
+        assert {name: told("watch_up", {"source": name}) for name in urls} == dict.fromkeys(urls, 1)
+        assert told("orders_by_status", {"status": "COMPLETED"}) == 1
+        assert told("orders_waiting", {"waiting_for": "payment"}) == 1
+        assert told("orders_overdue") == 1
+        assert told("timers_overdue", {"service": "customer"}) == 1
+        assert told("timers_overdue", {"service": "orders"}) == 0
+        assert told("inventory_units", {"place": "on_hand"}) == 4
+        assert told("inventory_skus_exhausted") == 1
+        assert told("payment_captured_minor", {"currency": "GBP"}) == 1550
+        for account in ("payment", "gateway"):
+            assert told("invariant_money_imbalance_minor", {"account": account, "currency": "GBP"}) == 0
+        assert told("invariant_stock_imbalance_units") == 0
+        assert told("orders_end_to_end_seconds_count", {"status": "COMPLETED"}) == 1
+        await watcher.look()
+        assert told("orders_end_to_end_seconds_count", {"status": "COMPLETED"}) == 1, "each order is told once"
+    finally:
+        await watcher.close()
+
+
+async def test_money_that_a_completed_order_does_not_cost_is_told_until_a_person_has_settled_it(
+    urls: dict[str, str],
+) -> None:
+    await execute(urls["orders"], ORDER, "o-1", "CANCELLED", None, None, 1250, LONG_AGO)
+    await execute(urls["payment"], CHARGE, "o-1", 1250, LONG_AGO)
+    watcher = Watcher(Settings("127.0.0.1:1", urls, 4))
+    try:
+        await watcher.look()
+        told = watcher.registry.get_sample_value
+        labels = {"account": "payment", "currency": "GBP"}
+        assert told("invariant_money_imbalance_minor", labels) == 1250
+        await execute(
+            urls["orders"],
+            "INSERT INTO history (order_id, seq, at, type, cause, cause_type, cause_at, worker, data) VALUES"
+            " ('o-1', 1, $1, 'orders.attention-resolved.v1', 'c', 't', $1, 'w', '{\"operator\": \"night\"}')",
+            LONG_AGO,
+        )
+        await watcher.look()
+        assert told("invariant_money_imbalance_minor", labels) in (0, None)
+    finally:
+        await watcher.close()
+
+
+async def test_held_stock_without_a_reservation_is_told(urls: dict[str, str]) -> None:
+    await execute(
+        urls["inventory"],
+        "INSERT INTO stock (sku, unit_price_minor, currency, received, adjusted, held, shipped)"
+        " VALUES ('a', 1, 'GBP', 5, 0, 2, 0)",
+    )
+    watcher = Watcher(Settings("127.0.0.1:1", urls, 4))
+    try:
+        await watcher.look()
+        assert watcher.registry.get_sample_value("invariant_reserved_imbalance_units") == 2
+    finally:
+        await watcher.close()
+
+
+async def test_a_database_that_is_away_is_told_and_nothing_of_it_is_told_on(urls: dict[str, str]) -> None:
+    watcher = Watcher(Settings("127.0.0.1:1", urls, 4))
+    try:
+        await watcher.look()
+        told = watcher.registry.get_sample_value
+        assert told("inventory_skus") == 0
+        name = urls["inventory"].partition("?")[0].rpartition("/")[2]
+        await execute(urls["orders"], f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await execute(
+            urls["orders"],
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1",
+            name,
+        )
+        await watcher.look()
+        assert told("watch_up", {"source": "inventory"}) == 0
+        assert told("inventory_skus") is None
+        assert told("watch_up", {"source": "orders"}) == 1
+    finally:
+        await watcher.close()

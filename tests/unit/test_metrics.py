@@ -1,0 +1,129 @@
+"""The metrics in the code are those of the vocabulary, and the vocabulary keeps to Prometheus' rules."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from audit.watcher.book import Book, Sample
+from audit.watcher.looks import lags
+from audit.watcher.stories import Stories, step_of
+from contracts import metrics
+from contracts.metrics import LABELS, Metric, vocabulary
+from messaging.meters import Meters
+from messaging.ports import Wire
+from services.recommendation.learner.meters import LearnerMeters
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("messaging", "services", "audit", "orderctl", "provision")
+#: Where the library's classes may be named: everything else goes through these.
+MAKERS = {"messaging/meters.py", "messaging/logs.py", "audit/watcher/book.py"}
+IDS = re.compile(r"(order|charge|reservation|customer|command|message|trace|user)_?id|sku|email|key")
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    for folder in CODE:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), path.read_text()
+
+
+@pytest.mark.parametrize("metric", vocabulary().values(), ids=lambda metric: metric.name)
+def test_a_name_says_its_unit_and_its_kind_and_its_labels_are_bounded(metric: Metric) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", metric.name)
+    assert metric.name.endswith("_total") == (metric.kind == "counter")
+    assert not re.search(r"_(ms|milliseconds|minutes|count|sum|bucket|info)$", metric.name)
+    assert (metric.kind == "histogram") == bool(metric.buckets)
+    assert metric.help
+    assert not metric.help.endswith(".")
+    for label in metric.labels:
+        assert label in LABELS, "a label of the vocabulary"
+        assert not IDS.fullmatch(label), "an id is no label"
+
+
+def test_every_constant_is_one_metric_and_no_name_is_taken_twice() -> None:
+    constants = [value for value in vars(metrics).values() if isinstance(value, Metric)]
+    assert len(constants) == len(vocabulary())
+    assert set(LABELS) == {label for metric in constants for label in metric.labels}
+
+
+def test_every_metric_of_the_vocabulary_is_told_by_some_process() -> None:
+    names = [name for name, value in vars(metrics).items() if isinstance(value, Metric)]
+    text = "\n".join(text for _, text in sources())
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
+
+
+def test_no_metric_is_made_beside_the_vocabulary() -> None:
+    found = []
+    for path, text in sources():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client"):
+                taken = {alias.name for alias in node.names} - {"CollectorRegistry", "generate_latest", "Collector"}
+                found += [(path, name) for name in taken if path not in MAKERS]
+    assert found == []
+
+
+def told(registry: CollectorRegistry) -> dict[str, set[str]]:
+    """The families of a registry with the labels of their samples; the library's own families have no `_total`."""
+    return {
+        family.name + ("_total" if family.type == "counter" else ""): {
+            label for sample in family.samples for label in sample.labels if label != "le"
+        }
+        for family in registry.collect()
+    }
+
+
+def test_what_a_process_tells_stands_in_the_vocabulary_with_the_labels_it_has_there() -> None:
+    meters, learner, watcher = Meters("orders"), LearnerMeters(), CollectorRegistry()
+    meters.state(3, "lag", 7)
+    meters.happened("fence-lost")
+    Stories(watcher)
+    for registry in (meters.registry, learner.registry, watcher):
+        for name, labels in told(registry).items():
+            assert labels <= set(vocabulary()[name].labels), name
+
+
+def test_messages_are_counted_by_their_type_once_they_are_committed() -> None:
+    meters = Meters("orders")
+    wire = Wire(1, "orders.events.v1", 0, b"k", b"v", "orders.order-completed.v1")
+    meters.published([wire, wire])
+    meters.published([wire])
+    labels = {"service": "orders", "type": wire.type}
+    assert meters.registry.get_sample_value("messaging_published_total", labels) == 3
+
+
+def test_what_a_source_did_not_tell_this_time_is_not_told_on() -> None:
+    book, registry = Book(), CollectorRegistry()
+    registry.register(book)
+    book.write("orders", [Sample(metrics.ORDERS_ATTENTION, 2)])
+    assert registry.get_sample_value("orders_attention") == 2
+    book.write("orders", ())
+    assert registry.get_sample_value("orders_attention") is None
+
+
+def test_lag_is_summed_over_partitions_and_only_a_partition_with_lag_stands_still() -> None:
+    rows = [
+        {"topic": "t", "partition": 0, "next_offset": 10, "still_s": 500.0},
+        {"topic": "t", "partition": 1, "next_offset": 3, "still_s": 20.0},
+    ]
+    found = list(lags("orders", rows, {("t", 0): 10, ("t", 1): 8}))
+    assert found == [
+        Sample(metrics.CONSUMER_LAG, 5, ("orders", "t")),
+        Sample(metrics.CONSUMER_STILL, 20.0, ("orders",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("type_", "step"),
+    [
+        ("orders.stock-reserved.v1", "stock-reserved"),
+        ("orders.command-accepted.v1", None),
+        ("orders.retry-scheduled", None),
+    ],
+)
+def test_a_step_ends_with_an_event_of_the_order_not_with_a_verdict_or_a_note(type_: str, step: str | None) -> None:
+    assert step_of(type_) == step
