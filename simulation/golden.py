@@ -25,7 +25,7 @@ from messaging.decision import Decision, Message, Note, SetTimer, TimerFired
 from services.orders.domain import Order, Verdict, View, decide
 from services.orders.domain.policies import DEFAULTS, Policies
 from services.orders.handlers import OrdersBatch, OrdersHandler
-from services.orders.store import dump_order, parse_order
+from services.orders.store import parse_order
 from simulation.parts import Part
 from simulation.scenarios import ORDER, Player, Scenario
 from simulation.stories import SETS
@@ -35,6 +35,7 @@ Step = dict[str, Any]
 
 _COMMAND_MODELS: Final = {name: model for commands in COMMANDS.values() for name, model in commands.items()}
 _VERDICT: Final = TypeAdapter(Verdict)
+_ORDER: Final = TypeAdapter(Order)
 
 ADVICE: Final = (
     "An order in flight would go on otherwise than it began. If that is meant, make a new version of the workflow instead "
@@ -109,7 +110,9 @@ def outcome_of(before: View, decision: Decision[View]) -> Step:
 
 
 def _state(order: Order | None) -> dict[str, Any]:
-    return {} if order is None else cast(dict[str, Any], _without_defaults(order, json.loads(dump_order(order))))
+    return (
+        {} if order is None else cast(dict[str, Any], _without_defaults(order, _ORDER.dump_python(order, mode="json")))
+    )
 
 
 def _without_defaults(value: Any, plain: Any) -> Any:

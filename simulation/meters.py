@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from messaging.meters import Meters
+from messaging.ports import Wire
 
 
 class NoMeters(Meters):
@@ -15,6 +17,9 @@ class NoMeters(Meters):
 
     def consumed(self, topic: str, count: int) -> None:
         """See `Meters.consumed`."""
+
+    def published(self, wires: Iterable[Wire]) -> None:
+        """See `Meters.published`."""
 
     def dead_lettered(self, topic: str, reason: str) -> None:
         """See `Meters.dead_lettered`."""

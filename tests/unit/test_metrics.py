@@ -18,6 +18,7 @@ from contracts.metrics import LABELS, Metric, vocabulary
 from messaging.meters import Meters
 from messaging.ports import Wire
 from services.recommendation.learner.meters import LearnerMeters
+from simulation.meters import NoMeters
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("messaging", "services", "audit", "orderctl", "provision")
@@ -127,3 +128,8 @@ def test_lag_is_summed_over_partitions_and_only_a_partition_with_lag_stands_stil
 )
 def test_a_step_ends_with_an_event_of_the_order_not_with_a_verdict_or_a_note(type_: str, step: str | None) -> None:
     assert step_of(type_) == step
+
+
+def test_the_simulations_meters_say_nothing_of_everything() -> None:
+    told = {name for name, value in vars(Meters).items() if callable(value) and not name.startswith("_")}
+    assert told <= vars(NoMeters).keys()
