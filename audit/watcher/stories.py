@@ -31,10 +31,11 @@ class Stories:
         """Tell what has ended since the last look."""
         ended = {row["order_id"]: row for row in await db.fetch(sql.ENDED)}
         new = [order_id for order_id in ended if order_id not in self._seen]
+        for order_id in new:
+            self._orders.labels(ended[order_id]["status"]).observe(max(0.0, ended[order_id]["seconds"]))
         for start in range(0, len(new), _AT_ONCE):
             rows = await db.fetch(sql.STORIES, new[start : start + _AT_ONCE])
             for order_id, story in groupby(rows, key=lambda row: row["order_id"]):
-                self._orders.labels(ended[order_id]["status"]).observe(max(0.0, ended[order_id]["seconds"]))
                 self._tell(ended[order_id]["status"], list(story))
         self._seen = set(ended)
 
