@@ -55,7 +55,7 @@ class Desk:
         """One batch."""
         transaction = await self._store.begin()
         try:
-            self._orders.stage(transaction, Changes(orders, [(ORDER, verdict) for verdict in verdicts], (), NOW))
+            self._orders.stage(transaction, Changes(orders, [(ORDER, verdict, None) for verdict in verdicts], (), NOW))
             await transaction.commit(Commit(0, self._epoch, {}, {}, 1))
         finally:
             await self._store.rollback(transaction)
