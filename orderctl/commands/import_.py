@@ -76,7 +76,8 @@ def import_orders(
 
 def plan_of(file: Path) -> ImportPlan:
     """The plan for a file of invoice lines. Raises `ImportFileError`, `OSError`."""
-    # Hundreds of thousands of rows are kept and none is garbage: looking through them again and again took about a quarter of the time.
+    # Hundreds of thousands of rows are kept and none is garbage: looking through them again and again took
+    # about a quarter of the time.
     gc.disable()
     try:
         return make_plan(read_rows(file))
