@@ -51,12 +51,12 @@ _STANDS: Final = "SELECT status, count(*) FROM orders WHERE order_id LIKE 'T-%' 
 _VERDICT: Final = """
 SELECT count(*) AS orders,
        count(*) FILTER (WHERE o.status <> 'CANCELLED' OR o.reason <> 'approval-timeout') AS lost,
-       count(*) FILTER (WHERE h.first_at < o.due OR h.first_cause_at <> o.due) AS early,
-       count(*) FILTER (WHERE h.ends <> 1 OR h.fired <> 1) AS twice
+       count(*) FILTER (WHERE h.first_at < o.due OR h.first_cause_at IS DISTINCT FROM o.due) AS early,
+       count(*) FILTER (WHERE h.ends IS DISTINCT FROM 1 OR h.fired IS DISTINCT FROM 1) AS twice
 FROM (SELECT order_id, status, reason, (state::json ->> 'approval_deadline')::timestamptz AS due FROM orders
       WHERE order_id LIKE 'T-%') AS o
-LEFT JOIN (SELECT order_id, min(at) FILTER (WHERE cause_type = 'timer') AS first_at,
-                  min(cause_at) FILTER (WHERE cause_type = 'timer') AS first_cause_at,
+LEFT JOIN (SELECT order_id, min(at) FILTER (WHERE cause_type LIKE 'timer%') AS first_at,
+                  min(cause_at) FILTER (WHERE cause_type LIKE 'timer%') AS first_cause_at,
                   count(*) FILTER (WHERE type = 'orders.order-cancelled.v1') AS ends,
                   count(*) FILTER (WHERE cause_type LIKE 'timer%') AS fired
            FROM history GROUP BY order_id) AS h USING (order_id)

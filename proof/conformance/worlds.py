@@ -21,6 +21,7 @@ from simulation.system import Outside
 
 ORDERS: Final = 6
 DEEDS: Final = 40
+_AFTERWARDS_S: Final = 2 * 3600.0
 METHODS: Final = (
     "pm_card_visa",
     "pm_card_visa",
@@ -34,7 +35,7 @@ METHODS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A simulated system at rest, the tape of how it came there, and how its handlers were brittle."""
+    """A simulated system, the tape of how it came there, and how its handlers were brittle."""
 
     system: System
     tape: Tape
@@ -162,7 +163,8 @@ def _disturb(system: System, random: Random, down: set[str]) -> None:
 
 
 def _to_the_end(system: System, random: Random) -> None:
-    """Nothing fails any more, the letters are answered, and time passes until nothing is left to do."""
+    """Nothing fails any more, the letters are answered, and time passes. Some orders wait for a person all the same: what they need
+    was in a letter that was discarded."""
     system.skip(max(0.0, (MENDED_AT - system.now).total_seconds()))
     for order in system.orders():
         if order["paused"]:
@@ -171,7 +173,7 @@ def _to_the_end(system: System, random: Random) -> None:
         act: Act = random.choice(_ACTS)
         headers = [*bare_headers(record.headers), *word_headers(Word(letter, act, "op", "mended"))]
         system.raw(letter.topic, record.key, record.value, headers, letter.partition)
-    system.finish()
+    system.skip(_AFTERWARDS_S)
 
 
 _ACTS: Final[tuple[Act, ...]] = ("replay", "replay", "discard")
