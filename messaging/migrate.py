@@ -12,8 +12,8 @@ _RUNTIME: Final = Path(__file__).parent / "migrations"
 
 
 async def migrate(dsn: str, service_migrations: Path) -> list[str]:
-    """Bring the database up to date: the runtime's migrations, then the service's. Returns the names that were applied. Who may only
-    read the database, and finds it up to date, gets by with that."""
+    """Bring the database up to date: the runtime's migrations, then the service's. Returns the names that were applied. Who may
+    only read the database, and finds it up to date, gets by with that."""
     wanted = [
         (f"{prefix}/{path.name}", path)
         for folder, prefix in ((_RUNTIME, "messaging"), (service_migrations, "service"))
