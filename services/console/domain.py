@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Literal
 
 Role = Literal["viewer", "support", "operator"]
@@ -135,11 +135,16 @@ def masked(customer_id: str | None, role: Role) -> str:
     return text if role != "viewer" or len(text) <= 2 else f"{text[:2]}…"
 
 
-def age_limit(wanted: str | None, now: datetime) -> float | None:
-    """The seconds of an age filter such as `15m`, `2h`, `3d`; None where there is none. Raises `ValueError`."""
-    if not wanted:
+_AGE: Final = re.compile(r"^(?:older than )?([0-9]{1,6}) ?(s|m|h|d|w|seconds?|minutes?|hours?|days?|weeks?)$")
+_UNIT_S: Final[Mapping[str, float]] = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def age_limit(wanted: str | None) -> float | None:
+    """The seconds of an age such as `15m`, `2 hours` or `older than 10 minutes`; None where there is none. Raises `ValueError`."""
+    text = " ".join((wanted or "").lower().split())
+    if not text:
         return None
-    units = {"m": 60.0, "h": 3600.0, "d": 86400.0}
-    if wanted[-1] not in units or not wanted[:-1].isdigit():
-        raise ValueError("An age is a number and m, h or d: 15m, 2h, 3d.")
-    return int(wanted[:-1]) * units[wanted[-1]]
+    found = _AGE.match(text)
+    if found is None:
+        raise ValueError("An age is a number and a unit: 10 minutes, 2 hours, 3 days, or 10m, 2h, 3d.")
+    return int(found[1]) * _UNIT_S[found[2][0]]

@@ -183,6 +183,22 @@ async def test_why_and_system_and_export_answer(shop: Shop, admin: Browser) -> N
     assert (await admin.get("/orders/NO-SUCH-ORDER"))[0] == 404
 
 
+async def test_orders_are_found_by_the_beginning_of_their_id_by_sku_and_by_reason(shop: Shop, admin: Browser) -> None:
+    sku, other = await shop.shelf(5), await shop.shelf(0)
+    held, failed = await shop.held({sku: 1}), await shop.start({other: 1})
+    await shop.ended(failed)
+    status, text = await admin.get(f"/orders?sku={quote(sku)}&sort=oldest")
+    assert (status, held in text, failed in text) == (200, True, False)
+    status, text = await admin.get(f"/orders?sku={quote(other)}&reason=out-of-stock")
+    assert (status, held in text, failed in text) == (200, False, True)
+    status, text = await admin.get(f"/orders?q={quote(held[:-1])}&sku=")
+    assert (status, held in text) == (200, True)
+    status, text = await admin.get("/orders?q=NOBODY-HAS-THIS")
+    assert (status, "No order matches these filters" in text) == (200, True)
+    status, text = await admin.get("/orders?older=soon")
+    assert (status, "10 minutes" in text) == (502, True)
+
+
 async def test_the_stream_tells_which_order_changed(shop: Shop, admin: Browser) -> None:
     sku = await shop.shelf(5)
     order_id = await shop.held({sku: 1})

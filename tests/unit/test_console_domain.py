@@ -10,7 +10,19 @@ from fastapi import HTTPException
 
 from orderctl.events import Event
 from services.console.access import TRIES, WINDOW_S, Attempts, require
-from services.console.domain import NEEDS, REASONS, ROLES, WAITING, Role, actions_for, in_words, masked, may, road_of
+from services.console.domain import (
+    NEEDS,
+    REASONS,
+    ROLES,
+    WAITING,
+    Role,
+    actions_for,
+    age_limit,
+    in_words,
+    masked,
+    may,
+    road_of,
+)
 from services.console.live import BOX, Viewer
 from services.console.pages_actions import FIELDS, MAKE, TITLES
 from services.console.pages_orders import _line, query_of
@@ -86,8 +98,34 @@ def test_who_only_looks_on_sees_the_beginning_of_a_customers_id() -> None:
 def test_filters_become_the_query_and_an_age_becomes_a_time() -> None:
     asked = {"status": "PAYING", "customer": "", "older": "2h", "nonsense": "x"}
     assert query_of(asked, NOW) == {"limit": "50", "status": "PAYING", "created_before": "2026-11-28T10:00:00+00:00"}
-    with pytest.raises(ValueError, match="15m, 2h, 3d"):
+    with pytest.raises(ValueError, match="10 minutes, 2 hours"):
         query_of({"older": "soon"}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("10m", 600),
+        ("10 minutes", 600),
+        ("older than 10 minutes", 600),
+        (" Older  than 1 hour ", 3600),
+        ("2 weeks", 1209600),
+        ("", None),
+    ],
+)
+def test_an_age_is_said_in_words_or_in_short(said: str, seconds: float | None) -> None:
+    assert age_limit(said) == seconds
+
+
+def test_the_beginning_of_an_id_is_searched_in_the_order_of_ids() -> None:
+    asked = {"q": " ORDER-2026 ", "sort": "oldest", "sku": "tea", "reason": "out-of-stock"}
+    assert query_of(asked, NOW) == {
+        "limit": "50",
+        "id_prefix": "ORDER-2026",
+        "sort": "id",
+        "sku": "tea",
+        "reason": "out-of-stock",
+    }
 
 
 def test_a_value_that_a_spreadsheet_would_run_is_exported_as_text() -> None:
