@@ -22,6 +22,9 @@ NEEDS: Final[Mapping[str, Role]] = {
     "resolve": "operator",
 }
 
+#: What else has a role: to see what a dead letter says, to settle it, to act on many orders at once.
+ALSO_NEEDS: Final[Mapping[str, Role]] = {"see-letters": "support", "letters": "operator", "bulk": "operator"}
+
 WAITING: Final[Mapping[str, str]] = {
     "enrichment": "for the customer's profile and what is in stock",
     "stock": "for inventory to hold the stock",
@@ -49,7 +52,7 @@ ENDED: Final = frozenset({"COMPLETED", "CANCELLED", "FAILED"})
 
 def may(role: Role, action: str) -> bool:
     """Whether the role is enough for the action."""
-    return ROLES.index(role) >= ROLES.index(NEEDS[action])
+    return ROLES.index(role) >= ROLES.index(NEEDS[action] if action in NEEDS else ALSO_NEEDS[action])
 
 
 def actions_for(role: Role, order: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from fastapi import HTTPException
 
+from contracts.letters import Letter
+from orderctl.errors import UsageError
 from orderctl.events import Event
+from orderctl.letters.book import DeadLetter
 from services.console.access import TRIES, WINDOW_S, Attempts, require
 from services.console.domain import (
     NEEDS,
@@ -25,6 +28,7 @@ from services.console.domain import (
 )
 from services.console.live import BOX, Viewer
 from services.console.pages_actions import FIELDS, MAKE, TITLES
+from services.console.pages_letters import _chosen, _row
 from services.console.pages_orders import _line, query_of
 from services.console.store import Person
 
@@ -51,6 +55,30 @@ def test_a_viewer_may_do_nothing_and_an_operator_everything(action: str) -> None
     with pytest.raises(HTTPException):
         require(person("viewer"), action)
     require(person("operator"), action)
+
+
+def test_dead_letters_are_read_by_the_support_desk_and_settled_by_operators() -> None:
+    assert [may(role, "see-letters") for role in ROLES] == [False, True, True]
+    assert [may(role, "letters") for role in ROLES] == [False, False, True]
+
+
+def letter(offset: int, reason: str = "invalid", topic: str = "orders.commands.v1") -> DeadLetter:
+    name = Letter("orders", topic, 0, offset)
+    return DeadLetter(name, b"cust-77", b"{}", [], reason, "no", "2026-11-28T12:00:00Z", None, None, "t", 0, offset)
+
+
+def test_letters_are_chosen_by_name_or_by_group_and_never_all_by_accident() -> None:
+    letters = [letter(1), letter(2, "handler-error"), letter(3)]
+    assert _chosen(letters, {"reason_is": "invalid"}) == [letters[0], letters[2]]
+    assert _chosen(letters, {"names": f"{letters[1].letter}\n{letters[2].letter}"}) == letters[1:]
+    with pytest.raises(UsageError):
+        _chosen(letters, {"names": "  "})
+
+
+def test_who_only_looks_on_does_not_see_what_a_letter_says() -> None:
+    row = _row(letter(1, topic="customer.commands.v1"), {}, person("viewer"))
+    assert (row["key"], row["error"]) == ("cu…", "")
+    assert _row(letter(1), {}, person("support"))["error"] == "no"
 
 
 def test_the_support_desk_speaks_for_customers_and_does_not_step_into_the_machinery() -> None:
