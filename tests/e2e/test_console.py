@@ -185,8 +185,8 @@ async def test_why_and_system_and_export_answer(shop: Shop, admin: Browser) -> N
 
 
 async def test_orders_are_found_by_the_beginning_of_their_id_by_sku_and_by_reason(shop: Shop, admin: Browser) -> None:
-    sku, other = await shop.shelf(5), await shop.shelf(0)
-    held, failed = await shop.held({sku: 1}), await shop.start({other: 1})
+    sku, other = await shop.shelf(5), await shop.shelf(1)
+    held, failed = await shop.held({sku: 1}), await shop.start({other: 2})
     await shop.ended(failed)
     status, text = await admin.get(f"/orders?sku={quote(sku)}&sort=oldest")
     assert (status, held in text, failed in text) == (200, True, False)
