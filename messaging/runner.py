@@ -193,6 +193,7 @@ class PartitionRunner:
             self._reader.hurry()
             ends = await self._reader.ends(worker.partition)
             barrier = Barrier(now, ends, await self._reader.positions(worker.partition))
+            now = self._clock.now()  # what came while the broker was asked is not decided before it came
         outcomes = list(self._outcomes)
         handled = await worker.step(now, barrier, outcomes)
         self._outcomes = self._outcomes[len(outcomes) :]
