@@ -155,6 +155,35 @@ async def test_a_misplaced_command_goes_on_unchanged_to_the_partition_of_its_key
     assert wrong.worker.acked == {}, "another partition's offset says nothing about this one"
 
 
+@pytest.mark.parametrize("binary", [False, True])
+async def test_a_misplaced_command_too_large_to_go_on_gets_its_verdict_without_its_data(
+    world: World, sender: Sender, binary: bool
+) -> None:
+    wrong = Process(world, 2)
+    await wrong.take_over()
+    right = await owner(world)
+    key = sender.keys[0]
+    topic, raw, value, headers = sender.message(key, _adjust(), "big")
+    if binary:
+        names = {
+            "specversion": "1.0",
+            "id": "big",
+            "source": "test",
+            "type": "inventory.adjust-stock.v1",
+            "subject": key,
+        }
+        headers = [*((f"ce_{name}", text.encode()) for name, text in names.items()), ("pad", b"x" * 1_040_000)]
+        value = b'{"sku":"A","delta":1,"reason":"add"}'
+    else:
+        value = value[:-1] + b',"pad":"' + b"x" * 1_040_000 + b'"}'
+    await world.append(topic, raw, value, headers, 2)
+    assert await wrong.work() == 1
+    (arrived,) = await world.read(INVENTORY_COMMANDS, HOME)
+    assert len(arrived.value or b"") < 1_000
+    await right.work()
+    assert await sender.said() == [f"{key}: big rejected"]
+
+
 def _adjust() -> Any:
     from contracts.inventory import AdjustStock
 
