@@ -14,6 +14,7 @@ from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from devstack.processes import SERVICES
 
 ROOT = Path(__file__).parents[2]
+WELL = {"/metrics": 200, "/healthz": 200, "/readyz": 200}
 TABLE = (ROOT / "docs" / "operations.md").read_text().split("## Settings")[0]
 
 
@@ -44,7 +45,7 @@ async def test_the_watcher_says_how_it_is_though_nothing_that_it_watches_is_ther
     try:
         async with asyncio.timeout(20), aiohttp.ClientSession() as web:
             answers: dict[str, int] = {}
-            while set(answers.values()) != {200}:
+            while answers != WELL:
                 for path in ("/metrics", "/healthz", "/readyz"):
                     try:
                         async with web.get(f"http://127.0.0.1:{port}{path}") as answer:
@@ -54,4 +55,4 @@ async def test_the_watcher_says_how_it_is_though_nothing_that_it_watches_is_ther
     finally:
         watcher.cancel()
         await asyncio.gather(watcher, return_exceptions=True)
-    assert answers == {"/metrics": 200, "/healthz": 200, "/readyz": 200}
+    assert answers == WELL

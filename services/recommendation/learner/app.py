@@ -20,9 +20,9 @@ from aiokafka.errors import KafkaError
 from faust.types import EventT
 
 from contracts.envelope import TYPE_HEADER, Unreadable, decode_event, header
+from contracts.letters import without_facts
 from contracts.orders import OrderCompleted
 from contracts.registry import TYPE_OF
-from contracts.letters import without_facts
 from contracts.topics import (
     ORDERS_EVENTS,
     RECOMMENDATION_BASKETS,
