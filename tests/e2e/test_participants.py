@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from devstack.demo import _one_more
 from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import Stack
@@ -92,6 +93,25 @@ async def test_what_was_bought_together_is_recommended_to_the_next_order(shop: S
     order_id = await shop.held({tea: 1})
     assert (await enriched(shop, order_id))["recommendations"] == [mug]
     await shop.cancel(order_id)
+
+
+async def test_the_demo_s_last_order_shows_what_was_recommended(shop: Shop, stack: Stack | ComposeStack | None) -> None:
+    if stack is None:
+        pytest.skip("the demo's order has an id of its own, which is taken in a stack that lives on")
+    await shop.buy({await shop.shelf(2): 1, await shop.shelf(2): 1})
+    said: list[tuple[str, ...]] = []
+    loop = asyncio.get_running_loop()
+
+    def say(*arguments: str) -> int:
+        said.append(arguments)
+        return asyncio.run_coroutine_threadsafe(orderctl(shop.place, *arguments), loop).result().returncode
+
+    assert await asyncio.to_thread(_one_more, say, shop.place.env) == 0
+    assert [arguments[0] for arguments in said] == ["receive-stock", "register-customer", "start", "history"]
+    found = await enriched(shop, "DEMO-1")
+    assert found["recommendations"]
+    shown = await orderctl(shop.place, *said[-1])
+    assert all(sku in shown.stdout for sku in found["recommendations"])
 
 
 async def test_a_recommendation_that_does_not_come_is_waited_for_two_seconds_and_its_absence_is_told(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -132,6 +133,14 @@ def test_what_was_mended_is_replayed_in_order_and_once(service: Service, orderct
     code, out, _ = orderctl("dlq", "replay", names[0], *ME, "--json")
     assert (code, lines(out)[0]["outcome"], lines(out)[0]["error"]) == (0, "skipped", "it is replayed already")
     assert service.sent() == before + 2
+
+
+def test_words_are_sent_no_faster_than_asked(service: Service, orderctl: Any) -> None:
+    broken(service)
+    service.handler.broken.clear()
+    began = time.monotonic()
+    assert orderctl("dlq", "replay", "--dlq-reason", "handler-error", *ME, "--rate", "2")[0] == 0
+    assert time.monotonic() - began > 0.9, "two at two a second take a second"
 
 
 def test_what_fails_again_stays_open_and_the_exit_code_says_so(service: Service, orderctl: Any) -> None:
