@@ -17,13 +17,14 @@ from contracts.envelope import (
     too_large,
 )
 from contracts.letters import without_facts
-from contracts.topics import COMMAND_TOPICS, MAX_DEAD_LETTER_BYTES, dead_letter_topic
+from contracts.topics import COMMAND_TOPICS, MAX_DEAD_LETTER_BYTES, UNANSWERED_TOPICS, dead_letter_topic
 from messaging.decision import Message
 from messaging.partitioner import partition_of
 from messaging.ports import Headers, Record, Wire, size_of
 
 #: A record above this cannot travel on: Kafka takes 1,048,588 bytes by default, and what came compressed may be far larger.
-#: As a command it goes on without its data. Its dead letter is kept whole as long as its topic takes it, and cut beyond that.
+#: A command that is answered goes on without its data. A dead letter is kept whole as long as its topic takes it, and cut beyond
+#: that.
 MAX_PUBLISHED_BYTES: Final = 1_000_000
 #: The key whose later records wait behind a dead letter.
 LANE_HEADER: Final = "dlq-lane"
@@ -75,6 +76,9 @@ def _command(record: Record, partitions: int) -> Message | DeadLetter | Forward:
     target = partition_of(found.subject, partitions)
     if target != record.partition:
         if size_of(record.key, record.value, record.headers) > MAX_PUBLISHED_BYTES:
+            if record.topic in UNANSWERED_TOPICS:
+                told = "The command stands on another key's partition and is too large to go on."
+                return DeadLetter(record, "too-large", told)
             value, headers = too_large(found)
             record = record._replace(key=found.subject.encode(), value=value, headers=headers)
         return Forward(record, target)

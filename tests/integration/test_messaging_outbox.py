@@ -10,9 +10,11 @@ import pytest
 from faults import Unsure
 from tally_world import HOME, Process, Sender, Totals, World
 
-from contracts.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS
+from contracts.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS, PAYMENT_COMMANDS
+from messaging.decoding import DeadLetter, decode
 from messaging.errors import PublishUnknownError
-from messaging.ports import Wire
+from messaging.partitioner import partition_of
+from messaging.ports import Record, Wire
 
 
 @pytest.fixture
@@ -182,6 +184,15 @@ async def test_a_misplaced_command_too_large_to_go_on_gets_its_verdict_without_i
     assert len(arrived.value or b"") < 1_000
     await right.work()
     assert await sender.said() == [f"{key}: big rejected"]
+
+
+def test_where_nobody_is_answered_a_misplaced_command_too_large_to_go_on_is_set_aside_whole() -> None:
+    value = b'{"id":"big","source":"s","subject":"k","pad":"' + b"x" * 1_040_000 + b'"}'
+    headers = [("mine", b"1")]
+    record = Record(PAYMENT_COMMANDS, (partition_of("k", 4) + 1) % 4, 7, b"k", value, headers, datetime.now(UTC))
+    found = decode(record, 4, {})
+    assert isinstance(found, DeadLetter)
+    assert (found.reason, found.record) == ("too-large", record)
 
 
 def _adjust() -> Any:
