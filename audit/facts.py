@@ -168,6 +168,7 @@ class OrderFacts:
     `at_rest`: nothing about it is under way, so what different parties have on record can be compared. Events of the
     history up to `published_to` are on the topic (None: all of them). `timers` are the due times of its timers.
     `heard_outcome`: what the sender heard of its end. `parked_at`: services where messages of it wait behind one that failed.
+    `counted_for`: the customers for whose tiers it counts (None: nobody has looked).
     """
 
     order_id: str
@@ -185,6 +186,7 @@ class OrderFacts:
     at_rest: bool = True
     published_to: int | None = None
     parked_at: tuple[str, ...] = ()
+    counted_for: tuple[str, ...] | None = None
 
     @property
     def ended(self) -> bool:
@@ -224,6 +226,17 @@ class Irregularity:
     reservation_id: str
     kind: str
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFacts:
+    """A customer: the count that decides the tier, and how many orders were counted one by one. `left_at`: where name or address
+    of one who was erased still stand."""
+
+    customer_id: str
+    completed_orders: int = 0
+    counted_orders: int = 0
+    left_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,3 +281,4 @@ class CommonFacts:
     money: tuple[MoneyFacts, ...] | None = ()
     unreadable: tuple[UnreadableRecord, ...] = ()
     sent_elsewhere: tuple[SentElsewhere, ...] = ()
+    customers: tuple[CustomerFacts, ...] = ()

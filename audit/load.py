@@ -15,6 +15,7 @@ from audit.facts import (
     Charge,
     CommandRow,
     CommonFacts,
+    CustomerFacts,
     GatewayEntry,
     HistoryEntry,
     Irregularity,
@@ -58,6 +59,7 @@ async def load_orders(cut: Cut, log: TopicLog, record: SenderRecord) -> AsyncIte
         ("commands", "orders", sql.COMMANDS, _command),
         ("timers", "orders", sql.ORDER_TIMERS, lambda row: row["due_at"]),
         ("charges", "payment", sql.CHARGES, _charge),
+        ("counted", "customer", sql.COUNTED_ORDERS, lambda row: row["customer_id"]),
         ("mails", "notification", sql.MAILS, lambda row: Mail(row["kind"], row["cause"], row["message_id"])),
     )
     streams: dict[str, Stream[Any]] = {
@@ -93,6 +95,7 @@ def _facts(
         published=found.get("published", ()),
         sent=found.get("sent", ()),
         heard_outcome=outcomes[0] if outcomes else None,
+        counted_for=found.get("counted", ()),
         parked_at=parked_at,
         at_rest=not parked_at,
     )
@@ -172,7 +175,29 @@ async def load_common(cut: Cut, log: TopicLog, record: SenderRecord) -> CommonFa
         partitions=cut.partitions,
         money=await _money(cut) if cut.quiet else None,
         unreadable=tuple(log.unreadable),
+        customers=await _customers(cut),
         sent_elsewhere=await _elsewhere(cut, record) if cut.quiet else (),
+    )
+
+
+async def _customers(cut: Cut) -> tuple[CustomerFacts, ...]:
+    rows = await cut.databases["customer"].fetch(sql.CUSTOMERS)
+    # What notification has not read yet it cannot have erased.
+    erased = [row["customer_id"] for row in rows if row["erased"]] if cut.quiet else []
+    contacts = await cut.databases["notification"].fetch(sql.CONTACTS_LEFT, erased) if erased else []
+    written_to = {row["customer_id"] for row in contacts}
+    places = ("customer", "in_row"), ("answer", "in_answers")
+    return tuple(
+        CustomerFacts(
+            row["customer_id"],
+            row["completed_orders"],
+            row["counted_orders"],
+            (
+                *(place for place, found in places if row[found]),
+                *(("contact",) if row["customer_id"] in written_to else ()),
+            ),
+        )
+        for row in rows
     )
 
 

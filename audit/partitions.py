@@ -37,13 +37,15 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class ParkedKey:
-    """A key whose messages wait: how many, and which one stands in the way (`error` None: they are being handled)."""
+    """A key whose messages wait: how many, and which one stands in the way (`error` None: they are being handled). `settled`:
+    what an operator says about that one has no effect any more."""
 
     key: str
     records: int
     topic: str
     offset: int
     error: str | None
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ EFFECTS: Final = "SELECT partition, id, key, kind, created_at FROM effect ORDER 
 
 PARKED: Final = """
 SELECT DISTINCT ON (partition, key) partition, key, count(*) OVER (PARTITION BY partition, key) AS records, topic, "offset",
-       CASE state WHEN 'failed' THEN error END AS error
-FROM parked ORDER BY partition, key, place
+       CASE state WHEN 'failed' THEN error END AS error, d.topic IS NOT NULL AS settled
+FROM parked LEFT JOIN letter_done d USING (topic, partition, "offset") ORDER BY partition, key, place
 """
 
 # --- orders -------------------------------------------------------------------------------------------------------------
@@ -52,8 +52,8 @@ SELECT order_id FROM history WHERE type = 'orders.attention-resolved.v1' AND dat
 """
 
 COMPLETED_SUMS: Final = """
-SELECT currency, sum(total_minor)::bigint AS total FROM orders WHERE status = 'COMPLETED' AND order_id <> ALL ($1::text[])
-GROUP BY currency
+SELECT currency, sum(total_minor)::bigint AS total FROM orders
+WHERE status = 'COMPLETED' AND currency IS NOT NULL AND order_id <> ALL ($1::text[]) GROUP BY currency
 """
 
 # --- inventory ----------------------------------------------------------------------------------------------------------
@@ -123,5 +123,24 @@ FROM gateway.entries($1) WHERE order_id NOT IN (SELECT unnest($2::text[])) GROUP
 # --- notification and customer ------------------------------------------------------------------------------------------
 
 MAILS: Final = 'SELECT order_id, kind, cause, message_id FROM mail ORDER BY order_id COLLATE "C"'
+
+COUNTED_ORDERS: Final = 'SELECT order_id, customer_id FROM counted_order ORDER BY order_id COLLATE "C"'
+
+CUSTOMERS: Final = """
+WITH counted AS (
+    SELECT customer_id, count(*) AS orders FROM counted_order GROUP BY customer_id
+), remembered AS (
+    SELECT DISTINCT data ->> 'customer_id' AS customer_id FROM answer WHERE type = 'customer.customer-registered.v1'
+)
+SELECT customer_id, coalesce(l.completed_orders, 0)::bigint AS completed_orders, coalesce(n.orders, 0)::bigint AS counted_orders,
+       c.erased_at IS NOT NULL AS erased, c.erased_at IS NOT NULL AND (c.name <> '' OR c.email <> '') AS in_row,
+       c.erased_at IS NOT NULL AND r.customer_id IS NOT NULL AS in_answers
+FROM customer c FULL JOIN loyalty l USING (customer_id) FULL JOIN counted n USING (customer_id)
+LEFT JOIN remembered r USING (customer_id) ORDER BY customer_id COLLATE "C"
+"""
+
+CONTACTS_LEFT: Final = """
+SELECT customer_id FROM contact WHERE customer_id = ANY ($1::text[]) AND (name <> '' OR email <> '')
+"""
 
 ANSWERED_BY_CUSTOMER: Final = "SELECT source, command_id AS id FROM answer WHERE command_id = ANY ($1::text[])"

@@ -25,6 +25,10 @@ CONTENT_TYPE: Final = "content-type"
 STRUCTURED: Final = "application/cloudevents+json"
 TYPE_HEADER: Final = "ce_type"
 
+#: Says that the command was too large to go on to its partition and has left its data behind. Whoever sends it himself has his
+#: command rejected.
+TOO_LARGE_HEADER: Final = "forwarded-too-large"
+
 Headers = Sequence[tuple[str, bytes | None]]
 D = TypeVar("D")
 
@@ -129,6 +133,16 @@ def headers_for(message_type: str) -> list[tuple[str, bytes]]:
     return [(CONTENT_TYPE, STRUCTURED.encode()), (TYPE_HEADER, message_type.encode())]
 
 
+def too_large(command: Envelope[CommandData] | InvalidCommand) -> tuple[bytes, Headers]:
+    """Value and headers of what is left of a command that is too large to travel: enough to be answered."""
+    if isinstance(command, InvalidCommand):
+        id, named = command.command_id, command.command_type
+    else:
+        id, named = command.id, command.type
+    left = {"specversion": "1.0", "id": id, "source": command.source, "type": named, "subject": command.subject}
+    return to_json(left), [(CONTENT_TYPE, STRUCTURED.encode()), (TOO_LARGE_HEADER, b"1")]
+
+
 def header(headers: Headers, name: str) -> str | None:
     """The first header of that name as text, or None. Bytes that are not UTF-8 read as replacement characters."""
     for key, value in headers:
@@ -189,6 +203,8 @@ def decode_command(
             str(command_id), str(source), _printable(named), _answer_under(subject, key_text), message
         )
 
+    if header(headers, TOO_LARGE_HEADER) is not None:
+        return invalid("The record was too large to go on to the partition of its key.")
     problem = flaw or _problem(parsed, value, subject, key_text)
     if problem is not None:
         return invalid(problem)

@@ -85,7 +85,12 @@ def word_of(headers: Headers) -> Word | None:
 
 def bare_headers(headers: Headers) -> list[tuple[str, bytes | None]]:
     """The headers that the record had before it became a letter."""
-    return [(name, value) for name, value in headers if not name.startswith((DEAD_PREFIX, WORD_PREFIX))]
+    return [(name, value) for name, value in without_facts(headers) if not name.startswith(WORD_PREFIX)]
+
+
+def without_facts(headers: Headers) -> list[tuple[str, bytes | None]]:
+    """The headers without those that tell of a letter, however they are written."""
+    return [(name, value) for name, value in headers if not name.lower().startswith(DEAD_PREFIX)]
 
 
 def _text(raw: bytes) -> str:

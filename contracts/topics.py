@@ -64,6 +64,8 @@ COMMAND_TOPICS: Final = frozenset(
         RECOMMENDATION_COMMANDS,
     }
 )
+#: Of these, those on which only the orchestrator asks. What is wrong there is a dead letter: there is no verdict for anybody else.
+UNANSWERED_TOPICS: Final = frozenset({PAYMENT_COMMANDS, RECOMMENDATION_COMMANDS})
 
 EVENT_TOPICS: Final = frozenset(
     {ORDERS_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, CUSTOMER_EVENTS, RECOMMENDATION_EVENTS, LETTERS_EVENTS}

@@ -27,6 +27,8 @@ MAX_FAILURES_IN_A_ROW: Final = 50
 #: A timer whose decision raised is tried again after this long.
 TIMER_RETRY_S: Final = 60
 _MOST_TEXT: Final = 1000
+#: Why a letter is not discarded.
+_NO_VERDICT: Final = "Its sender cannot be told: not even the rejection can be decided or stored."
 
 Item = Record | DueTimer | Message | Parked
 Found = Message | DeadLetter | Forward | None
@@ -90,10 +92,12 @@ class Deciding:
         word = self._words.get(id(item))
         if word is not None and self.lane_work.is_done(word.letter):
             found, word = None, None  # it was said twice within this batch
-        elif word is not None and isinstance(item, Record) and self._heeded(word, found):
-            if word.act == "discard" and not condemned:
-                self._refuse(batch, word, found)
-            return
+        elif word is not None and isinstance(item, Record):
+            if word.act == "discard" and not self._refused(batch, word, found, condemned):
+                self._stays(word, found)
+                return
+            if self._heeded(word, found):
+                return
         if self._waits(item, found):
             return
         outcome = self._handle(batch, item, found, condemned)
@@ -169,9 +173,11 @@ class Deciding:
 
     def _bury(self, dead: DeadLetter) -> None:
         log.warning("dead-letter", reason=dead.reason, **of_record(dead.record))
+        record = dead.record
+        self.lane_work.anew(Letter(self._service, record.topic, record.partition, record.offset))
         self.commit.outbox.append(dead_letter_wire(self.commit.next_seq, self._service, dead, self.now))
         self.commit.next_seq += 1
-        self._meters.dead_lettered(dead.record.topic, dead.reason)
+        self._meters.dead_lettered(record.topic, dead.reason)
 
     # --- what waits ---------------------------------------------------------------------------------------------------
 
@@ -210,21 +216,30 @@ class Deciding:
             self.lane_work.retry(head, word.operator, word.reason)
         return True
 
-    def _refuse(self, batch: Batch, word: Word, found: Found) -> None:
-        """Every command gets a verdict: one that is given up is told to its sender as one that cannot be carried out. Where even
-        that fails (or the sender is one of us, whom nothing needs to be told) it is given up all the same."""
+    def _refused(self, batch: Batch, word: Word, found: Found, condemned: bool) -> bool:
+        """Every command gets a verdict: one that is given up is told to its sender as one that cannot be carried out. False: even
+        that cannot be decided or stored. (One of us, and whoever a decision says cannot be answered, needs to be told nothing.)"""
         if not isinstance(found, Message) or not isinstance(found.data, CommandData):
-            return
+            return True
+        if condemned:
+            return False
         told = f"It could not be handled and was given up by an operator: {word.reason}"[:_MOST_TEXT]
         data = InvalidCommand(found.id, found.source, found.type, found.key, told)
         try:
             decision = batch.decide(found._replace(data=data), self.now)
         except PoisonError:
-            return
+            return True
         except Exception:
             log.exception("decision-failed", **of_message(found))
-            return
+            return False
         self._take(found, decision)
+        return True
+
+    def _stays(self, word: Word, found: Found) -> None:
+        """A command whose sender cannot be told is not given up: the letter stays, with all that waits behind it."""
+        lane = self.lane_work.of_letter(word.letter)
+        waiting = 0 if lane is None else lane.records - 1
+        self._answer(word.letter, word.act, "failed", word.operator, word.reason, _NO_VERDICT, waiting, found, 0)
 
     def _answer_word(self, word: Word, found: Found, outcome: Outcome, waiting: int = 0) -> None:
         self.lane_work.finish(LetterDone(word.letter, word.act, outcome, word.operator, word.reason))

@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from contracts.envelope import Envelope, InvalidCommand, Unreadable, decode_command, decode_event, event_type
-from contracts.topics import COMMAND_TOPICS, MAX_DEAD_LETTER_BYTES, dead_letter_topic
+from contracts.envelope import (
+    Envelope,
+    InvalidCommand,
+    Unreadable,
+    decode_command,
+    decode_event,
+    event_type,
+    too_large,
+)
+from contracts.letters import without_facts
+from contracts.topics import COMMAND_TOPICS, MAX_DEAD_LETTER_BYTES, UNANSWERED_TOPICS, dead_letter_topic
 from messaging.decision import Message
 from messaging.partitioner import partition_of
 from messaging.ports import Headers, Record, Wire, size_of
 
 #: A record above this cannot travel on: Kafka takes 1,048,588 bytes by default, and what came compressed may be far larger.
-#: It is not forwarded. Its dead letter is kept whole as long as its topic takes it, and cut beyond that.
+#: A command that is answered goes on without its data. A dead letter is kept whole as long as its topic takes it, and cut beyond
+#: that.
 MAX_PUBLISHED_BYTES: Final = 1_000_000
 #: The key whose later records wait behind a dead letter.
 LANE_HEADER: Final = "dlq-lane"
@@ -35,7 +45,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A command that another partitioner put elsewhere than Java's: it goes on, unchanged, to `partition`."""
+    """A command that another partitioner put elsewhere than Java's: it goes on to `partition`, unchanged unless it is too large."""
 
     record: Record
     partition: int
@@ -66,9 +76,11 @@ def _command(record: Record, partitions: int) -> Message | DeadLetter | Forward:
     target = partition_of(found.subject, partitions)
     if target != record.partition:
         if size_of(record.key, record.value, record.headers) > MAX_PUBLISHED_BYTES:
-            return DeadLetter(
-                record, "too-large", "The command stands on another key's partition and is too large to go on."
-            )
+            if record.topic in UNANSWERED_TOPICS:
+                told = "The command stands on another key's partition and is too large to go on."
+                return DeadLetter(record, "too-large", told)
+            value, headers = too_large(found)
+            record = record._replace(key=found.subject.encode(), value=value, headers=headers)
         return Forward(record, target)
     if isinstance(found, InvalidCommand):
         return Message(
@@ -108,7 +120,8 @@ def _uid(record: Record) -> str:
 
 
 def dead_letter_wire(seq: int, service: str, dead: DeadLetter, now: datetime) -> Wire:
-    """The dead letter as it will stand on its topic: key, value and headers as they were, and where and why beside them.
+    """The dead letter as it will stand on its topic: key, value and headers as they were, and where and why beside them. Headers
+    `dlq-*` that the record came with are left out.
 
     What is too large to be published is cut, first the value, then the headers, then the key; `dlq-truncated` says so."""
     record = dead.record
@@ -125,7 +138,11 @@ def dead_letter_wire(seq: int, service: str, dead: DeadLetter, now: datetime) ->
         facts[LANE_HEADER] = dead.lane
     if (key, value, original) != (record.key, record.value, record.headers):
         facts["dlq-truncated"] = f"the value had {len(record.value or b'')} bytes, the key {len(record.key or b'')}"
-    headers = [*original, *((name, text.encode("utf-8", errors="replace")) for name, text in facts.items())]
+    # A client's headers of such names would be taken for ours.
+    headers = [
+        *without_facts(original),
+        *((name, text.encode("utf-8", errors="replace")) for name, text in facts.items()),
+    ]
     return Wire(seq, dead_letter_topic(record.topic, service), record.partition, key, value, "dead-letter", headers)
 
 
@@ -143,6 +160,6 @@ def _cut(record: Record) -> tuple[bytes | None, bytes | None, Headers]:
 
 
 def forward_wire(seq: int, forward: Forward) -> Wire:
-    """The command as it was, for the partition where its key belongs."""
+    """The command for the partition where its key belongs."""
     record = forward.record
     return Wire(seq, record.topic, forward.partition, record.key, record.value, "forwarded", list(record.headers))

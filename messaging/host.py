@@ -61,6 +61,9 @@ class Host:
         self._session_over = asyncio.Event()
         self._why = ""
         self._joined = False
+        self._worked = False
+        # Topics that were not there when this was last looked at.
+        self._gone: list[str] = []
         self._stop = asyncio.Event()
         self._crash: BaseException | None = None
         # Where each partition stood when it was last seen to move, and how often rebuilding did not make it move.
@@ -92,7 +95,8 @@ class Host:
         return sorted(self._runners)
 
     async def run(self) -> None:
-        """Work until `stop`. Raises `TopicMismatchError`, and whatever nobody foresaw; what may mend itself is waited for."""
+        """Work until `stop`. Raises `TopicMismatchError` where the topics were never right, and whatever nobody foresaw; what may
+        mend itself is waited for."""
         try:
             await self._sessions()
         finally:
@@ -104,9 +108,11 @@ class Host:
             try:
                 await self._session()
                 backoff_s = REJOIN_FIRST_S
-            except (TopicMismatchError, TooManyDeadLettersError):
+            except TooManyDeadLettersError:
                 raise
             except (KafkaError, MessagingError, OSError, TimeoutError) as error:
+                if isinstance(error, TopicMismatchError) and not self._worked:
+                    raise
                 self.last_error = failure(error, self._clock.now(), "no session with the broker")
                 log.warning("no-session", error=error, retry_in_s=backoff_s)
                 await self._pause(backoff_s)
@@ -137,6 +143,7 @@ class Host:
         self._session_over.clear()
         self._why = ""
         self._standing.clear()
+        self._gone = []
         handler = self._handler
         reader = GroupReader(
             self._settings, handler.topics, self._assigned, self._revoked, self._patient, handler.interests
@@ -206,7 +213,7 @@ class Host:
             )
             self._runners[partition] = runner
             runner.start()
-        self._joined = True
+        self._joined = self._worked = True
 
     async def _revoked(self, partitions: set[int]) -> None:
         self._joined = False
@@ -220,6 +227,12 @@ class Host:
 
     async def _look(self, reader: GroupReader) -> None:
         """Now and then: tell Kafka the offsets, and see whether records wait while nothing moves (aiokafka#1037)."""
+        gone, before = reader.gone(), self._gone
+        self._gone = gone
+        if gone and gone == before:
+            # The client would ask for it again at once, and for ever, as fast as the broker answers.
+            self._end_session(f"the broker has no topic {', '.join(gone)}")
+            return
         now = self._clock.now()
         for partition, runner in list(self._runners.items()):
             if not runner.ready or runner.failing:

@@ -282,6 +282,10 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         if rested:
             self._consumer.resume(*rested)
 
+    def gone(self) -> list[str]:
+        """The topics that are not there any more, as far as the client knows; it asks nobody."""
+        return [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]
+
     async def ends(self, partition: int) -> dict[str, int]:
         """The end of each topic's partition, asked of the broker now."""
         found = await self._consumer.end_offsets(self._tps(partition))

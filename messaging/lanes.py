@@ -125,6 +125,11 @@ class LaneWork:
         """Everything about the letter is said."""
         self.changes.done.append(done)
 
+    def anew(self, letter: Letter) -> None:
+        """The letter is written now. One of the same name may be settled: a broker that lost its tail gives an offset a second
+        time, and a topic may be read again."""
+        self.changes.anew.add(letter)
+
     def is_done(self, letter: Letter) -> bool:
         """Whether this batch has finished the letter."""
         return self._commit.lanes is not None and any(done.letter == letter for done in self._commit.lanes.done)

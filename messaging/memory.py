@@ -93,6 +93,8 @@ class MemoryTransaction:
         database.parked |= {(partition, place): row for place, row in (changes.parked | changes.marked).items()}
         for place in changes.gone:
             del database.parked[partition, place]
+        for letter in changes.anew:
+            database.letters.pop(letter, None)
         for done in changes.done:
             database.letters.setdefault(done.letter, done)
 

@@ -139,12 +139,13 @@ class LetterDone:
 @dataclass(slots=True)
 class LaneChanges:
     """What a batch changes in the lanes. `marked` are rows that stay, by their place; `gone` are places. A place stands in one
-    of the three."""
+    of the three. `anew` are letters that are written now: what was said of older ones of the same name is forgotten."""
 
     parked: dict[int, Parked] = field(default_factory=dict)
     marked: dict[int, Parked] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
     done: list[LetterDone] = field(default_factory=list)
+    anew: set[Letter] = field(default_factory=set)
 
 
 @dataclass(slots=True)

@@ -53,6 +53,11 @@ FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::te
 ON CONFLICT DO NOTHING
 """
 
+FORGET: Final = """
+DELETE FROM letter_done AS d USING unnest($2::text[], $3::bigint[]) AS r (topic, at_offset)
+WHERE d.partition = $1 AND d.topic = r.topic AND d."offset" = r.at_offset
+"""
+
 DONE_WITH: Final = """
 SELECT topic, partition, "offset" FROM letter_done
 JOIN unnest($1::text[], $2::integer[], $3::bigint[]) AS r (topic, partition, "offset") USING (topic, partition, "offset")
@@ -69,6 +74,11 @@ def lane_parts(partition: int, changes: LaneChanges) -> Iterator[tuple[str, str,
         yield "lane_marked", MARK, (partition, *_columns(rows)), len(changes.marked)
     if changes.gone:
         yield "lane_gone", UNPARK, (partition, sorted(changes.gone)), len(changes.gone)
+    # What is written and settled at once is the row that is written below.
+    anew = changes.anew - {done.letter for done in changes.done}
+    if anew:
+        rows = ((letter.topic, letter.offset) for letter in sorted(anew))
+        yield "letters_anew", FORGET, (partition, *_columns(rows)), None
     if changes.done:
         rows = (
             (d.letter.topic, d.letter.offset, d.act, d.outcome, d.operator, d.reason)

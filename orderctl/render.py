@@ -85,9 +85,13 @@ def coloured(word: str) -> str:
 
 def event_line(event: Event) -> str:
     """One event on one line, as markup."""
-    name = f"{event.outcome or event.name}" if event.outcome else event.name
-    shown = coloured(name) + " " * max(1, 20 - len(name))
-    return f"{clock(event.at)}  {shown} {escape(facts(event.data))}".rstrip()
+    return told_line(event.at, event.outcome or event.name, event.data)
+
+
+def told_line(at: str | None, name: str, data: Mapping[str, Any]) -> str:
+    """What happened when, on one line, as markup."""
+    shown = coloured(name) + " " * max(1, 20 - len(visible(name)))
+    return f"{clock(at)}  {shown} {escape(facts(data))}".rstrip()
 
 
 def facts(data: Mapping[str, Any]) -> str:
@@ -98,15 +102,21 @@ def facts(data: Mapping[str, Any]) -> str:
     if "sku" in data:
         told.append(f"{data['sku']} x {data['quantity']}" if "quantity" in data else str(data["sku"]))
     if data.get("items"):
-        told.append(f"{len(data['items'])} lines")
+        told.append(count(len(data["items"]), "line"))
     for field in ("total_minor", "amount_minor"):
         if data.get(field) is not None:
             told.append(money(data[field], data.get("currency")))
-    told += [f"{field} {data[field]}" for field in ("on_hand", "delta", "charge_id", "customer_id") if field in data]
+    named = ("on_hand", "delta", "charge_id", "customer_id", "tier")
+    told += [f"{field} {data[field]}" for field in named if field in data]
     if data.get("approved_by"):
         told.append(f"by {data['approved_by']}")
     told += [str(data[field]) for field in ("greeting", "reason", "message") if data.get(field)]
     return ", ".join(told)
+
+
+def count(number: int, what: str) -> str:
+    """So many of them: `1 line`, `2 lines`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def verdict_line(verdict: Verdict) -> str:
@@ -154,7 +164,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> Table:
     """A plain table; `right` names the columns of numbers. Cells are markup."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", no_wrap=True)
     for row in rows:

@@ -14,6 +14,7 @@ from audit.facts import (
     Charge,
     CommandRow,
     CommonFacts,
+    CustomerFacts,
     GatewayEntry,
     HistoryEntry,
     Irregularity,
@@ -31,8 +32,10 @@ from audit.facts import (
 )
 from audit.fold import settled_by_hand
 from audit.partitions import Effect, OutboxRow, ParkedKey, PartitionFacts, Timer
+from contracts.customer import CustomerRegistered
 from contracts.envelope import InvalidCommand, Unreadable, decode_command, decode_event, event_type
 from contracts.inventory import StockAdjusted, StockReceived
+from contracts.letters import Letter
 from contracts.topics import ORDERS_COMMANDS, ORDERS_EVENTS
 from contracts.values import PricedItem
 from messaging.memory import MemoryBroker, MemoryDatabase
@@ -90,6 +93,7 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
             sent=tuple(sent.get(order_id, ())),
             at_rest=at_rest and order_id not in parked,
             parked_at=parked.get(order_id, ()),
+            counted_for=counted_for(parts, order_id),
         )
         for order_id in known
     )
@@ -98,6 +102,7 @@ def books(parts: Parts, broker: MemoryBroker, clock: Clock, at_rest: bool) -> Bo
         irregularities=tuple(_irregularities(parts)),
         partitions=tuple(_partitions(parts, clock, broker.partitions)),
         money=money_of(orders) if at_rest else None,
+        customers=_customers(parts, at_rest),
     )
     return Books(orders, common)
 
@@ -227,6 +232,36 @@ def _sent(broker: MemoryBroker) -> Mapping[str, list[SentCommand]]:
     return found
 
 
+def counted_for(parts: Parts, order_id: str) -> tuple[str, ...]:
+    """The customers for whom the order counts."""
+    customer_id = parts.customers.counted.get(order_id)
+    return () if customer_id is None else (customer_id,)
+
+
+def _customers(parts: Parts, at_rest: bool) -> tuple[CustomerFacts, ...]:
+    known = parts.customers
+    counted = Counter(known.counted.values())
+    names = dict.fromkeys((*known.customers, *known.completed, *counted))
+    return tuple(
+        CustomerFacts(name, known.completed.get(name, 0), counted[name], tuple(_left_of(parts, name, at_rest)))
+        for name in names
+    )
+
+
+def _left_of(parts: Parts, customer_id: str, at_rest: bool) -> Iterator[str]:
+    customer = parts.customers.customers.get(customer_id)
+    if customer is None or customer.erased_at is None:
+        return
+    if customer.name or customer.email:
+        yield "customer"
+    answers = parts.customers.answers.values()
+    if any(isinstance(told, CustomerRegistered) and told.customer_id == customer_id for told in answers):
+        yield "answer"
+    contact = parts.notification.contacts.get(customer_id)
+    if at_rest and contact is not None and (contact.name or contact.email):
+        yield "contact"
+
+
 def stock_row(row: Stock) -> StockRow:
     """Inventory's row of a SKU."""
     return StockRow(row.received, row.adjusted, row.on_hand, row.held, row.shipped)
@@ -279,18 +314,32 @@ def _partitions(parts: Parts, clock: Clock, partitions: int) -> Iterable[Partiti
             ago = now - timedelta(microseconds=1)
             effects = [Effect(e.id, e.key, e.kind, ago) for (p, _), e in database.effects.items() if p == number]
             yield PartitionFacts(
-                service, number, now, tuple(waiting), tuple(timers), tuple(effects), parked_keys(part.database, number)
+                service,
+                number,
+                now,
+                tuple(waiting),
+                tuple(timers),
+                tuple(effects),
+                parked_keys(service, part.database, number),
             )
 
 
-def parked_keys(database: MemoryDatabase, partition: int) -> tuple[ParkedKey, ...]:
+def parked_keys(service: str, database: MemoryDatabase, partition: int) -> tuple[ParkedKey, ...]:
     """The lanes of a service's partition."""
     found: dict[str, list[Parked]] = {}
     for (owner, _), row in sorted(database.parked.items()):
         if owner == partition:
             found.setdefault(row.key, []).append(row)
+    heads = {key: rows[0].record for key, rows in found.items()}
     return tuple(
-        ParkedKey(key, len(rows), rows[0].record.topic, rows[0].record.offset, rows[0].error)
+        ParkedKey(
+            key,
+            len(rows),
+            heads[key].topic,
+            heads[key].offset,
+            rows[0].error,
+            Letter(service, heads[key].topic, partition, heads[key].offset) in database.letters,
+        )
         for key, rows in found.items()
     )
 

@@ -14,9 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from contracts.envelope import encode, headers_for
+from contracts.inventory import ReservationExpired
 from contracts.orders import CancelByOperator, PauseOrder, ResolveAttention, ResumeOrder, RetryNow, StartOrder
+from contracts.registry import TYPE_OF
 from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS, ORDERS_COMMANDS, PAYMENT_EVENTS, RECOMMENDATION_EVENTS
 from contracts.values import CommandData, Item
+from services.orders.domain.state import business_id
 from simulation.kit import words
 from simulation.system import System
 
@@ -67,6 +71,7 @@ class Player:
             "operators": lambda: self.play("retry-now resume resolve:retry resolve:settled"),
             "orders": self._orders,
             "redeliver": self._redeliver,
+            "over": self._over,
             "down": system.down,
             "up": self._up,
             "away": lambda: self._gateway(away=True),
@@ -111,8 +116,13 @@ class Player:
         asked: dict[str, Any] = {
             "customer_id": said.get("customer", "ann"),
             "items": tuple(Item(sku=sku, quantity=int(quantity)) for sku, quantity in lines),
-            "workflow_version": int(said.get("version", self._version)),
+            "workflow_version": self._version,
         }
+        match said.get("version"):
+            case "-":
+                del asked["workflow_version"]
+            case str(version):
+                asked["workflow_version"] = int(version)
         names = {"method": "payment_method", "currency": "currency"}
         asked |= {names[name]: text for name, text in said.items() if name in names}
         if "timeout" in said:
@@ -157,6 +167,17 @@ class Player:
         for topic in _ANSWERS:
             for record in [found for found in self.system.records(topic) if found.key == ORDER.encode()]:
                 self.system.raw(topic, record.key, record.value, record.headers, record.partition)
+
+    def _over(self, number: str = "0") -> None:
+        """Inventory announces that one of the order's holds is over, whatever the time is and whoever is down."""
+        system = self.system
+        reservation_id = business_id("rsv", ORDER, number)
+        data = ReservationExpired(reservation_id=reservation_id, expired_at=system.clock.now())
+        named = TYPE_OF[ReservationExpired][1]
+        id = f"over-{number}-{system.clock.now().timestamp()}"
+        told = {"id": id, "source": "inventory", "type": named, "subject": ORDER, "correlationid": ORDER}
+        value = encode(**told, data=data, time=system.clock.now())  # type: ignore[arg-type]
+        system.raw(INVENTORY_EVENTS, ORDER.encode(), value, headers_for(named))
 
     def _gateway(self, away: bool) -> None:
         self.system.gateway.away = away

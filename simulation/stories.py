@@ -22,6 +22,7 @@ BOTH: Final[Mapping[str, Scenario]] = {
         "cancelled-then-signals": "start cancel signals operators pause",
         "nobody-approves": "start:timeout=2 skip:3",
         "before-the-start": "approve cancel add invalid pause operators start start:items=mug*1 approve",
+        "unsupported-version": "start:version=9 start cancel",
         "same-command-again": "start again add again approve again",
         "signals-while-awaiting": "start signals redeliver operators",
         "operators-while-awaiting": "start operators redeliver approve",
@@ -53,6 +54,8 @@ BOTH: Final[Mapping[str, Scenario]] = {
         "hold-over-with-a-line": "start add down:payment approve skip:1000 up",
         "hold-over-past-the-time": "start down:orders skip:1000 up",
         "hold-over-and-approved-in-time": "start down:orders approve skip:1000 up",
+        "hold-over-and-nobody-answers": "start down:inventory add approve skip:200 over up",
+        "hold-over-of-what-was-given-back": "start down:payment approve over:7 up",
         "hold-over-while-giving-back": f"{_REFUNDING} down:payment skip:1000 redeliver up",
         # --- the payment
         "declined": "start:method=pm_card_declined approve",
@@ -106,6 +109,8 @@ BOTH: Final[Mapping[str, Scenario]] = {
         "paused-while-retrying": "start away approve skip:2 pause skip:100 operators back resume skip:10",
         "paused-while-refunding": f"{_REFUNDING} skip:2 pause skip:100 resume skip:60",
         "paused-while-releasing": "start down:inventory cancel pause up resume",
+        "paused-while-a-person-is-needed": "start away approve until:NEEDS_ATTENTION pause resolve:retry back resume",
+        "paused-while-the-charge-fails": "start:method=pm_card_timeout approve skip:0.5 pause skip:10 resume skip:10",
     }.items()
 } | {
     "transient-failures": Scenario("start approve skip:60", failure_rate=1.0),
@@ -136,6 +141,7 @@ ENRICHING: Final[Mapping[str, Scenario]] = {
         "paused-and-unknown": "down:customer start:customer=nobody pause up",
         "silver-customer": "orders:5 start:version=2 skip:1799 approve",
         "silver-customer-says-how-long": "orders:5 start:timeout=60 equal skip:61",
+        "version-left-to-the-system": "start:version=- start:version=-:currency=GBP start:version=1 approve",
         "enrichment-delivered-again": "start redeliver down:payment approve redeliver up",
     }.items()
 }

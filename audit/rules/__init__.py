@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from audit.facts import CommonFacts, OrderFacts
 from audit.partitions import PartitionFacts
-from audit.rules import money, publishing, runtime, stock, workflow
+from audit.rules import acts, customers, money, publishing, runtime, stock, workflow
 from audit.rules.breach import Breach, Finding, Tally, Terms
 
 OrderRule = Callable[[OrderFacts], Iterator[Finding]]
@@ -29,6 +29,9 @@ ALWAYS: Final[tuple[OrderRule, ...]] = (
     workflow.every_command_decided,
     workflow.every_verdict_told,
     workflow.deadline_while_open,
+    acts.enriched_before_reserved,
+    acts.operators_are_named,
+    acts.a_greeting_is_a_greeting,
     money.charged_once,
     money.refunds_within_captures,
 )
@@ -40,10 +43,12 @@ AT_REST: Final[tuple[OrderRule, ...]] = (
     publishing.sequence_rises,
     money.order_is_paid,
     money.gateway_agrees,
+    money.told_money_moved,
     stock.no_hold_after_end,
     stock.shipped_exactly,
     stock.held_exactly,
     runtime.one_mail_per_cause,
+    customers.completed_orders_count,
 )
 #: About an order at every moment too, where it matters how late something may be.
 TIMELY: Final[tuple[TimelyRule, ...]] = (stock.no_hold_outlives_its_order,)
@@ -57,7 +62,9 @@ PARTITION: Final[tuple[Rule, ...]] = (
     runtime.outbox_is_drained,
     runtime.no_timer_is_overdue,
     runtime.no_effect_is_overdue,
+    runtime.lanes_can_be_opened,
 )
+CUSTOMERS: Final[tuple[Rule, ...]] = (customers.tiers_add_up, customers.erased_is_gone)
 OTHERS: Final[tuple[Rule, ...]] = (
     runtime.everything_has_ended,
     money.money_adds_up,
@@ -72,7 +79,7 @@ def name_of(rule: Rule) -> str:
     return rule.__name__.replace("_", "-")
 
 
-_RULES: Final[tuple[Rule, ...]] = (*ALWAYS, *TIMELY, *AT_REST, *STOCK, *PARTITION, *OTHERS)
+_RULES: Final[tuple[Rule, ...]] = (*ALWAYS, *TIMELY, *AT_REST, *STOCK, *PARTITION, *CUSTOMERS, *OTHERS)
 #: Every rule's promise by its name.
 PROMISES: Final[Mapping[str, str]] = {name_of(rule): " ".join((rule.__doc__ or "").split()) for rule in _RULES}
 
@@ -116,6 +123,8 @@ def check_common(facts: CommonFacts, terms: Terms = DEFAULT_TERMS, tally: Tally 
     found = [breach for partition in facts.partitions for breach in check_partition(partition, terms, tally)]
     for rule in STOCK:
         found += _each(rule, "sku", [(row.sku, row) for row in facts.stock], tally)
+    for rule in CUSTOMERS:
+        found += _each(rule, "customer", [(one.customer_id, one) for one in facts.customers], tally)
     found += _each(money.money_adds_up, "currency", [(m.currency, m) for m in facts.money or ()], tally)
     found += _each(stock.nothing_irregular, "order", [(i.order_id, i) for i in facts.irregularities], tally)
     unreadable = [(f"orders.events.v1/{r.partition}/{r.offset}", r) for r in facts.unreadable]

@@ -11,6 +11,8 @@ from audit.rules.breach import Finding
 
 #: In these the payment service does not know, or has not recorded, what the gateway has done: the gateway may be ahead.
 UNSETTLED = frozenset({"calling", "failed", "unknown", "voiding"})
+CAPTURED = "orders.payment-captured.v1"
+TOLD = frozenset({CAPTURED, "orders.payment-refunded.v1"})
 BEFORE_PAYMENT = frozenset({"ENRICHING", "RESERVING", "AWAITING_APPROVAL"})
 
 
@@ -72,6 +74,24 @@ def _refunded(charge: Charge, entries: list[GatewayEntry]) -> Iterator[Finding]:
 
 def _amount(amount: tuple[int, str | None] | None) -> str:
     return "nothing" if amount is None else f"{amount[0]} {amount[1]}"
+
+
+def told_money_moved(order: OrderFacts) -> Iterator[Finding]:
+    """What an order told of money that was captured or refunded is what payment has on record."""
+    charges = {charge.charge_id: charge for charge in order.charges}
+    for entry in order.history:
+        if entry.type not in TOLD:
+            continue
+        data = entry.data
+        charge = charges.get(data["charge_id"])
+        told, moved = (data["amount_minor"], data["currency"]), None
+        if charge is not None and entry.type == CAPTURED:
+            moved = (charge.captured_minor, charge.currency)
+        elif charge is not None:
+            done = (refund for refund in charge.refunds if refund.done and refund.refund_id == data["refund_id"])
+            moved = next(((refund.amount_minor, refund.currency) for refund in done), None)
+        if told != moved:
+            yield Finding(f"{_amount(moved)} ({entry.type.split('.')[1]})", f"{_amount(told)} told", data["charge_id"])
 
 
 def charged_once(order: OrderFacts) -> Iterator[Finding]:

@@ -35,6 +35,14 @@ def no_timer_is_overdue(partition: PartitionFacts, terms: Terms) -> Iterator[Fin
             yield Finding("it has fired", f"due since {timer.due_at.isoformat()}", f"timer {timer.name} of {timer.key}")
 
 
+def lanes_can_be_opened(partition: PartitionFacts, terms: Terms) -> Iterator[Finding]:
+    """Where a key's messages wait for a person, that person can still decide: the letter that they wait behind is not settled."""
+    for lane in partition.parked:
+        if lane.error is not None and lane.settled:
+            found = f"{lane.records} messages behind a letter that is settled"
+            yield Finding("a letter that is open", found, f"{lane.topic}/{lane.offset} of {lane.key}")
+
+
 def no_effect_is_overdue(partition: PartitionFacts, terms: Terms) -> Iterator[Finding]:
     """A call outside the database that was asked for has ended, as soon as a grace period has passed."""
     late = partition.as_of - timedelta(seconds=terms.grace_s)

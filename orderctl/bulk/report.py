@@ -33,8 +33,8 @@ def headline(job: Job) -> str:
     """What is asked, and of how many."""
     left, verb = len(job.left), short_name(job.run.type)
     if job.goes_on:
-        return f"{verb}: {left} orders are left of the {len(job.run.order_ids)} in {render.escape(str(job.path))}."
-    return f"{verb}: {left} orders."
+        return f"{verb}: {render.count(left, 'order')} left of the {len(job.run.order_ids)} in {render.escape(str(job.path))}."
+    return f"{verb}: {render.count(left, 'order')}."
 
 
 def forecast_lines(found: Forecast) -> Iterator[str]:
@@ -47,7 +47,7 @@ def forecast_lines(found: Forecast) -> Iterator[str]:
     for (kind, currency), amount in sorted(found.money.items()):
         yield f"  money              {kind} {render.money(amount, currency)}"
     if found.unpriced:
-        yield f"  money              and what {found.unpriced} orders cost that have no price yet"
+        yield f"  money              and what is not priced yet, of {render.count(found.unpriced, 'order')}"
     for (kind, sku), quantity in sorted(found.stock.items()):
         yield (
             f"  stock              {kind} {render.escape(sku)} x {quantity}"
@@ -67,7 +67,9 @@ def tell(job: Job, tally: Tally, stopped: bool, json: bool) -> None:
         render.print_json(_result(job, tally, stopped))
         return
     console = render.out()
-    console.print(f"{short_name(job.run.type)}: {tally.receipts} receipts in {render.escape(str(job.path))}")
+    console.print(
+        f"{short_name(job.run.type)}: {render.count(tally.receipts, 'receipt')} in {render.escape(str(job.path))}"
+    )
     console.print(f"  accepted   {tally.accepted}" + (f" ({tally.duplicates} again)" if tally.duplicates else ""))
     for line in _counts("  rejected  ", tally.rejected):
         console.print(line)

@@ -53,7 +53,6 @@ async def _raw(apis: Apis, order_id: str, json: bool) -> None:
         if event is not None:
             console.print(render.event_line(event))
         else:
-            facts = render.facts(entry.get("data") or {})
-            console.print(
-                f"{render.clock(entry.get('at'))}  {render.escape(str(entry.get('type')))}  {render.escape(facts)}"
-            )
+            # A note of the orchestrator's own, which is not published.
+            noted = str(entry.get("type")).removeprefix("orders.")
+            console.print(render.told_line(entry.get("at"), noted, entry.get("data") or {}))

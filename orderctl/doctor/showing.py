@@ -33,7 +33,9 @@ def diagnosis_json(found: Diagnosis, unasked: Sequence[str], exit_code: int) -> 
 def print_diagnosis(console: Console, found: Diagnosis, unasked: Sequence[str]) -> None:
     """The chain, each line the cause of the one above it, and what helps."""
     colour = _COLOURS.get(found.state, "green")
-    console.print(f"{_shown(found.order_id)}: [{colour}]{found.state}[/] ({_shown(found.cause)})")
+    # `ended (ended)` tells nothing that `ended` does not.
+    cause = "" if found.cause == found.state else f" ({_shown(found.cause)})"
+    console.print(f"{_shown(found.order_id)}: [{colour}]{found.state}[/]{cause}")
     for depth, link in enumerate(found.chain):
         arrow = "" if depth == 0 else "  " * (depth - 1) + "-> "
         console.print(f"  {arrow}{_shown(link.fact)}")

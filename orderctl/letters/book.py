@@ -136,13 +136,26 @@ def read_letters(records: Iterable[RawRecord]) -> list[DeadLetter]:
     """The letters among these records, each once, in the order in which their keys have to be handled."""
     told: dict[Letter, list[Told]] = {}
     found: dict[Letter, dict[str, Any]] = {}
+    since: dict[Letter, datetime | None] = {}
     for record in records:
         if record.topic == LETTERS_EVENTS:
             _hear(record, told)
-        elif (letter := _name(record)) is not None and letter not in found:
-            found[letter] = _facts(record)
-    letters = [DeadLetter(letter, **facts, told=tuple(told.get(letter, ()))) for letter, facts in found.items()]
+        elif (letter := _name(record)) is not None:
+            facts = _facts(record)
+            # The same letter twice is a repeat. One of its name that was written later is another: the broker lost the record of
+            # the first, or the topic was read again, and what was said before is not about it.
+            if letter in found and facts["at"] > found[letter]["at"]:
+                found[letter], since[letter] = facts, _moment(facts["at"])
+            found.setdefault(letter, facts)
+    letters = [
+        DeadLetter(letter, **facts, told=_told_since(since.get(letter), told.get(letter, ())))
+        for letter, facts in found.items()
+    ]
     return sorted(letters, key=lambda one: (one.at, one.dead_topic, one.dead_partition, one.dead_offset))
+
+
+def _told_since(since: datetime | None, told: Sequence[Told]) -> tuple[Told, ...]:
+    return tuple(one for one in told if since is None or one.at is None or one.at >= since)
 
 
 def _hear(record: RawRecord, told: dict[Letter, list[Told]]) -> None:

@@ -13,7 +13,6 @@ from contracts.topics import COMMAND_TOPICS, DEFAULT_PARTITIONS, SUBSCRIPTIONS, 
 from contracts.topics import ORDERS_EVENTS as ORDERS_TELL
 from messaging.decision import Message
 from messaging.decoding import DeadLetter, Forward, decode
-from messaging.ports import Record
 from proof.hostile.judge import record_of
 from proof.hostile.maker import Hostile
 from proof.hostile.readers import INTERESTS, readers_of
@@ -55,9 +54,7 @@ class Book:
             found = decode(record, DEFAULT_PARTITIONS, INTERESTS[service])
             if isinstance(found, Forward):
                 self.forwarded[place] += 1
-                moved = Record(
-                    record.topic, found.partition, 0, record.key, record.value, record.headers, record.timestamp
-                )
+                moved = found.record._replace(partition=found.partition, offset=0)
                 found = decode(moved, DEFAULT_PARTITIONS, INTERESTS[service])
             rejected = isinstance(found, Message) and isinstance(found.data, InvalidCommand)
             if isinstance(found, DeadLetter) or (rejected and service in _TELLS_NOBODY):

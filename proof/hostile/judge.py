@@ -20,7 +20,7 @@ from contracts.registry import TYPE_OF
 from contracts.topics import COMMAND_TOPICS, MAX_DEAD_LETTER_BYTES
 from contracts.values import MAX_RECORD_BYTES, is_id
 from messaging.decision import Message
-from messaging.decoding import DeadLetter, Forward, dead_letter_wire, decode, forward_wire
+from messaging.decoding import MAX_PUBLISHED_BYTES, DeadLetter, Forward, dead_letter_wire, decode, forward_wire
 from messaging.ports import Headers, Record, size_of, wire_headers
 from messaging.postgres_lanes import headers_json, headers_of
 from proof.hostile.maker import Hostile
@@ -136,13 +136,18 @@ def _dead(dead: DeadLetter) -> Fate:
 
 
 def _forward(record: Record, forward: Forward, partitions: int, interests: Interests) -> Fate:
-    """A forwarded command arrives, unchanged, and does not travel for ever."""
+    """A forwarded command arrives, unchanged unless it is too large, and does not travel for ever."""
     wire = forward_wire(1, forward)
-    _sound((wire.key, wire.value) == (record.key, record.value), "a forwarded command was changed")
+    large = size_of(record.key, record.value, record.headers) > MAX_PUBLISHED_BYTES
+    _sound(large or (wire.key, wire.value) == (record.key, record.value), "a forwarded command was changed")
+    _sound(
+        size_of(wire.key, wire.value, wire_headers(wire)) <= MAX_PUBLISHED_BYTES, "a forwarded command cannot travel"
+    )
     there = Record(
         record.topic, wire.partition, 0, wire.key, wire.value, _headers(wire_headers(wire)), record.timestamp
     )
-    _sound(not isinstance(decode(there, partitions, interests), Forward), "a command is forwarded for ever")
+    found = decode(there, partitions, interests)
+    _sound(isinstance(found, Message), "a command is forwarded for ever, or arrives as nothing that can be answered")
     return "forwarded"
 
 

@@ -64,6 +64,10 @@ class Stack:
         """`kill -9`; returns at once, and the supervisor starts it again."""
         await asyncio.to_thread(self._devstack, "kill", name)
 
+    async def signal(self, name: str, signal_name: str) -> None:
+        """Send a signal to a process, as STOP or CONT."""
+        await asyncio.to_thread(self._devstack, "kill", name, "--signal", signal_name)
+
     async def restart(self, name: str) -> None:
         """Stop it in an orderly way and start it again; returns when everything is ready."""
         await asyncio.to_thread(self._devstack, "restart", name)

@@ -6,6 +6,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
+import pytest
+
 from contracts.topics import INVENTORY_EVENTS
 from e2e.shop import STRUCTURED, Shop, envelope
 from e2e.tools import orderctl
@@ -73,6 +76,36 @@ async def test_a_hold_that_is_over_is_announced_and_stays_held_until_it_is_relea
     await shop.send("inventory.release-stock.v1", key, reservation)
     await shop.saw(key, "stock-released", topic=INVENTORY_EVENTS)
     assert (await shop.stock(sku))["on_hand"] == 1
+
+
+async def test_an_order_whose_hold_is_over_before_its_own_late_timer_ends_as_reservation_timeout(shop: Shop) -> None:
+    if "ORDERS_DATABASE_URL" not in shop.place.env:
+        pytest.skip("this stack does not tell where its databases are")
+    sku = await shop.shelf(1)
+    order_id = await shop.held({sku: 1}, approval_timeout_s=5)
+    (hold,) = await holds(shop, sku=sku)
+    connection = await asyncpg.connect(shop.place.env["ORDERS_DATABASE_URL"], timeout=10)
+    try:
+        # Its timer fires seconds later than it was to.
+        late = "UPDATE timer SET due_at = due_at + interval '6 seconds' WHERE key = $1"
+        assert await connection.execute(late, order_id) == "UPDATE 1"
+    finally:
+        await connection.close()
+    deadline = datetime.fromisoformat((await shop.order(order_id))["deadline"])
+
+    async def passed() -> bool | None:
+        return True if datetime.now(UTC) > deadline + timedelta(seconds=1) else None
+
+    await shop.eventually(passed, "the deadline")
+    assert (await shop.order(order_id))["status"] == "AWAITING_APPROVAL"
+    # A minute is long to wait for: the announcement comes as soon as nothing else ends the order.
+    data = {"reservation_id": hold["reservation_id"], "expired_at": datetime.now(UTC).isoformat()}
+    event = envelope("inventory.reservation-expired.v1", order_id, data, shop.new_id("over"), "inventory")
+    await shop.put(INVENTORY_EVENTS, order_id.encode(), json.dumps(event).encode(), STRUCTURED)
+    end = await shop.ended(order_id)
+    assert (end.short, end.data["reason"]) == ("order-failed", "reservation-timeout")
+    assert await shop.entries(order_id) == []
+    assert (await shop.buy({sku: 1})).short == "order-completed", "what was freed is the next order's at once"
 
 
 async def test_a_paused_order_extends_its_hold_when_that_is_over(shop: Shop) -> None:

@@ -104,6 +104,27 @@ async def test_the_evidence_of_a_resolution_stands_in_the_history(shop: Shop) ->
     assert facts == [{"operator": "night-shift", "resolution": "retry", "evidence": "BANK-4711"}]
 
 
+async def test_an_order_stands_still_and_goes_on_and_what_failed_is_tried_at_once_all_by_name(shop: Shop) -> None:
+    sku = await shop.shelf(5)
+    order_id = await shop.held({sku: 1}, payment_method="pm_refund_fails")
+    assert (await operate(shop, "pause-order", order_id)).short == "command-accepted"
+    assert (await operate(shop, "pause-order", order_id)).data["duplicate"]
+    order = await shop.order(order_id)
+    assert (order["paused"], order["waiting_for"], order["deadline"]) == (True, "operator", None)
+    assert (await operate(shop, "resume-order", order_id)).short == "command-accepted"
+    assert (await operate(shop, "resume-order", order_id)).data["reason"] == "not-allowed"
+    await shop.approve(order_id)
+    await shop.cancel(order_id)
+    await shop.saw(order_id, "attention-needed", 30)
+    assert (await operate(shop, "retry-now", order_id)).short == "command-accepted"
+    assert (await shop.ended(order_id, 30)).short == "order-cancelled"
+    named = ("orders.order-paused.v1", "orders.order-resumed.v1", "orders.retried-now")
+    acts = {e["type"]: e["data"] for e in await shop.history(order_id) if e["type"] in named}
+    assert {name: (data["operator"], data["reason"]) for name, data in acts.items()} == dict.fromkeys(
+        named, ("night-shift", "ticket 4711")
+    )
+
+
 # --- many orders ------------------------------------------------------------------------------------------------------
 
 

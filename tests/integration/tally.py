@@ -6,7 +6,7 @@ It is not idempotent on purpose: a message that has its effect twice shows in th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -152,8 +152,12 @@ class TallyBatch:
     def decide(self, message: Message, now: datetime) -> Decision[Tally]:
         if self.handler.broken and isinstance(message.data, AdjustStock) and "fragile" in message.data.reason.split():
             raise ValueError("broken for now")
+        if self.handler.broken_verdicts == "raise" and isinstance(message.data, InvalidCommand):
+            raise ValueError("broken for now")
         state = self.changed.get(message.key) or self.rows.get(message.key, Tally())
         decision = decide(state, message)
+        if self.handler.broken_verdicts == "refuse" and isinstance(message.data, InvalidCommand):
+            decision = replace(decision, state=Tally(-1, state.version))
         if decision.state != state:
             self.changed[message.key] = decision.state
         return decision
@@ -177,6 +181,8 @@ class TallyHandler:
         self.store = store
         #: As long as this code is broken it cannot handle commands whose words are `fragile`.
         self.broken = False
+        #: How the rejection of a command goes wrong: `raise`, `refuse` (by the database) or not at all.
+        self.broken_verdicts = ""
         self.memory: dict[int, dict[str, Tally]] = {}
 
     async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> TallyBatch:

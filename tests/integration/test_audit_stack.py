@@ -191,7 +191,7 @@ SPOILT: list[tuple[str, str, tuple[str, ...], set[str]]] = [
         "done-00",
         "orders",
         ("UPDATE orders SET status = 'CANCELLED' WHERE order_id = '{o}'",),
-        {"history-folds-to-state", "order-is-paid", "shipped-exactly"},
+        {"history-folds-to-state", "order-is-paid", "shipped-exactly", "completed-orders-count"},
     ),
     (
         "done-01",
@@ -225,7 +225,12 @@ SPOILT: list[tuple[str, str, tuple[str, ...], set[str]]] = [
         ("UPDATE charge SET refunded_minor = 100 WHERE order_id = '{o}'",),
         {"refunds-within-captures", "order-is-paid", "gateway-agrees"},
     ),
-    ("done-08", "payment", ("DELETE FROM charge WHERE order_id = '{o}'",), {"order-is-paid", "gateway-agrees"}),
+    (
+        "done-08",
+        "payment",
+        ("DELETE FROM charge WHERE order_id = '{o}'",),
+        {"order-is-paid", "gateway-agrees", "told-money-moved"},
+    ),
     (
         "done-09",
         "inventory",
@@ -246,6 +251,37 @@ SPOILT: list[tuple[str, str, tuple[str, ...], set[str]]] = [
         "orders",
         ("UPDATE orders SET total_minor = 501 WHERE order_id = '{o}'",),
         {"history-folds-to-state", "total-is-sum-of-lines", "order-is-paid"},
+    ),
+    (
+        "done-12",
+        "orders",
+        ("UPDATE orders SET workflow_version = 2 WHERE order_id = '{o}'",),
+        {"history-folds-to-state", "enriched-before-reserved"},
+    ),
+    (
+        "done-13",
+        "orders",
+        (
+            "UPDATE history SET data = jsonb_set(data::jsonb, '{{amount_minor}}', '1')::json"
+            " WHERE order_id = '{o}' AND type LIKE '%captured%'",
+        ),
+        {"told-money-moved"},
+    ),
+    ("done-14", "customer", ("DELETE FROM counted_order WHERE order_id = '{o}'",), {"completed-orders-count"}),
+    (
+        "done-15",
+        "orders",
+        (
+            "UPDATE history SET data = jsonb_set(data::jsonb, '{{command_type}}', '\"orders.pause-order.v1\"')::json"
+            " WHERE order_id = '{o}' AND data::jsonb ->> 'command_type' LIKE '%approve%'",
+        ),
+        {"operators-are-named"},
+    ),
+    (
+        "done-16",
+        "orders",
+        ("UPDATE orders SET workflow = 'greet' WHERE order_id = '{o}'",),
+        {"history-folds-to-state", "a-greeting-is-a-greeting"},
     ),
     (
         "cancelled",
@@ -274,6 +310,7 @@ async def test_each_thing_that_is_spoilt_by_hand_is_found_by_the_right_rules(sho
     report = await shop.audit()
     found = dict(by_subject(report))
     assert found.pop("GBP") == {"money-adds-up"}
+    assert found.pop("k1") == {"tiers-add-up"}
     assert found == {order_id: rules for order_id, _, _, rules in SPOILT}
     assert report.exit_code == 1
 
@@ -285,6 +322,22 @@ async def test_what_is_spoilt_in_the_stock_and_on_the_topic_is_found_too(shop: S
         "UPDATE stock SET received = received + 7, held = held + 3, shipped = shipped + 1 WHERE sku = 'A'",
         "INSERT INTO irregularity VALUES ('failed', 'r', 'shipping-not-held', 'released', 'm', now())",
     )
+    await shop.execute(
+        "customer",
+        "INSERT INTO customer (customer_id, name, email, registered_at, updated_at, erased_at)"
+        " VALUES ('gone', 'Somebody', '', now(), now(), now())",
+    )
+    await shop.execute(
+        "notification", "INSERT INTO contact (customer_id, name, email, registered_at) VALUES ('gone', 'x', 'y', now())"
+    )
+    await shop.execute(
+        "payment",
+        "INSERT INTO partition_ownership (partition) VALUES (98)",
+        """INSERT INTO parked (partition, place, key, topic, "offset", headers, appended_at, state, failures, error)
+           VALUES (98, 1, 'nobody', 'payment.commands.v1', 7, '[]', now(), 'failed', 1, 'ValueError')""",
+        """INSERT INTO letter_done (topic, partition, "offset", act, outcome, operator, reason)
+           VALUES ('payment.commands.v1', 98, 7, 'discard', 'discarded', 'me', 'why not')""",
+    )
     producer = make_producer(shop.settings.bootstrap_servers, "audit-test")
     await producer.start()
     rubbish = await producer.send_and_wait(ORDERS_EVENTS, key=b"x", value=b"{", partition=partition_of("x", 4))
@@ -293,5 +346,7 @@ async def test_what_is_spoilt_in_the_stock_and_on_the_topic_is_found_too(shop: S
     assert found == {
         "A": {"held-matches-reservations", "shipped-matches-reservations", "receipts-are-answered"},
         "failed": {"nothing-irregular"},
+        "gone": {"erased-is-gone"},
+        "payment/98": {"lanes-can-be-opened"},
         f"{ORDERS_EVENTS}/{rubbish.partition}/{rubbish.offset}": {"every-topic-record-is-an-event"},
     }

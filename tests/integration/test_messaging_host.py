@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tally import MIGRATIONS, PostgresTally, TallyHandler
+from aiokafka.admin import NewTopic
+from tally import MIGRATIONS, TOPICS, PostgresTally, TallyHandler
 from tally_hosts import Fleet, new_fleet
 from tally_process import Asker
 from tally_real import real_world
@@ -17,11 +18,13 @@ from waiting import until
 
 from contracts.topics import INVENTORY_COMMANDS
 from messaging import host as host_module
+from messaging.clients import make_admin
 from messaging.errors import TopicMismatchError
 from messaging.partitioner import partition_of
 
 #: Three keys on each partition.
 KEYS = [[k for n in range(200) if partition_of(k := f"k{n}", PARTITIONS) == p][:3] for p in range(PARTITIONS)]
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 ALL_KEYS = [key for keys in KEYS for key in keys]
 
 
@@ -73,6 +76,39 @@ async def test_a_missing_topic_is_refused(fleet: Fleet) -> None:
     handler.topics = (INVENTORY_COMMANDS, "there.is.no.such.topic")
     with pytest.raises(TopicMismatchError, match="does not exist"):
         await fleet.host(handler).task
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_topic_that_is_deleted_is_not_asked_for_without_a_pause_and_work_goes_on_when_it_is_back(
+    fleet: Fleet, kafka: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    admin, new = make_admin(kafka, "test"), [NewTopic("soon.gone.v1", PARTITIONS, 1)]
+    await admin.start()
+    try:
+        await admin.create_topics(new)
+        handler = TallyHandler(PostgresTally())
+        handler.topics = (*TOPICS, "soon.gone.v1")
+        running = fleet.host(handler)
+        await fleet.add(KEYS[0][0])
+        await fleet.until_totals({KEYS[0][0]: 1})
+        await admin.delete_topics(["soon.gone.v1"])
+
+        def told_after(moment: datetime) -> bool:
+            error = running.host.last_error
+            return error is not None and "soon.gone.v1" in error.text and error.at > moment
+
+        await until(lambda: told_after(LONG_AGO), "the missing topic is told")
+        caplog.clear()
+        since = datetime.now(UTC)
+        await until(lambda: told_after(since + timedelta(seconds=3)), "it is told again, seconds later")
+        # The client alone asks hundreds of times a second.
+        asked = [record for record in caplog.records if "not found in cluster metadata" in record.getMessage()]
+        assert len(asked) < 30
+        await admin.create_topics(new)
+        await fleet.add(KEYS[0][0])
+        await fleet.until_totals({KEYS[0][0]: 2})
+    finally:
+        await admin.close()
 
 
 async def test_an_error_that_nobody_foresaw_ends_the_host(fleet: Fleet) -> None:

@@ -361,6 +361,52 @@ async def test_many_failing_replays_do_not_stop_the_process(
     assert len(await answers(world)) == 8
 
 
+async def test_a_letter_is_not_settled_by_what_was_said_of_an_older_one_of_its_name(
+    world: World, process: Process, sender: Sender
+) -> None:
+    """A broker that lost its tail gives an offset, and so a letter's name, a second time; or a topic is read again."""
+    head = await sender.add("b", 1, "fragile")
+    await process.work()
+    await say(world, "discard", head)
+    await process.work()
+    assert await process.store.done_with({name_of(head)}) == {name_of(head)}
+    ends = {topic: await world.end(topic, HOME) for topic in process.worker.offsets}
+    lost = {**ends, INVENTORY_COMMANDS: head.offset}
+    assert await process.worker.reconcile(dict.fromkeys(ends, 0), lost, {})
+    process.worker.buffers.offer([head], process.worker.offsets)
+    await process.worker.step(datetime.now(UTC), None)
+    assert [lane.key for lane in process.worker.lanes] == ["b"]
+    assert await process.store.done_with({name_of(head)}) == set()
+    mend(process)
+    word = Word(name_of(head), "replay", "m.brown", "ticket 4711")
+    again = await world.append(head.topic, head.key, head.value, [*head.headers, *word_headers(word)], HOME)
+    process.worker.buffers.offer([again], {**ends, INVENTORY_COMMANDS: again.offset})
+    while await process.worker.step(datetime.now(UTC), None):
+        pass
+    assert await Totals(world)() == {"b": 1}
+
+
+@pytest.mark.parametrize("why", ["raise", "refuse"])
+async def test_a_command_whose_rejection_fails_too_is_not_given_up_before_it_can_be_told(
+    world: World, process: Process, sender: Sender, why: str
+) -> None:
+    head, _ = await a_lane(world, process, sender, "add")
+    handler: Any = process.worker._handler
+    handler.broken_verdicts = why
+    for attempt in range(1, 3):
+        await say(world, "discard", head)
+        await sender.add("a", 1)
+        await process.work()
+        assert await answers(world) == [(head.offset, "discard", "failed", 1)] * attempt
+    assert [(lane.key, lane.records, lane.held) for lane in process.worker.lanes] == [("b", 2, True)]
+    assert await process.store.done_with({name_of(head)}) == set()
+    handler.broken_verdicts = ""
+    await say(world, "discard", head)
+    await process.work()
+    assert [line for line in await sender.said() if line.startswith("b")] == ["b: m1 rejected", "b: m3 -> 100"]
+    assert await Totals(world)() == {"a": 4, "b": 100}
+
+
 async def test_a_row_that_was_put_right_by_hand_lets_a_refused_message_through(
     world: World, process: Process, sender: Sender
 ) -> None:

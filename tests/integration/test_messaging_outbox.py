@@ -10,9 +10,11 @@ import pytest
 from faults import Unsure
 from tally_world import HOME, Process, Sender, Totals, World
 
-from contracts.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS
+from contracts.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS, PAYMENT_COMMANDS
+from messaging.decoding import DeadLetter, decode
 from messaging.errors import PublishUnknownError
-from messaging.ports import Wire
+from messaging.partitioner import partition_of
+from messaging.ports import Record, Wire
 
 
 @pytest.fixture
@@ -153,6 +155,44 @@ async def test_a_misplaced_command_goes_on_unchanged_to_the_partition_of_its_key
     )
     assert forwarded == 2
     assert wrong.worker.acked == {}, "another partition's offset says nothing about this one"
+
+
+@pytest.mark.parametrize("binary", [False, True])
+async def test_a_misplaced_command_too_large_to_go_on_gets_its_verdict_without_its_data(
+    world: World, sender: Sender, binary: bool
+) -> None:
+    wrong = Process(world, 2)
+    await wrong.take_over()
+    right = await owner(world)
+    key = sender.keys[0]
+    topic, raw, value, headers = sender.message(key, _adjust(), "big")
+    if binary:
+        names = {
+            "specversion": "1.0",
+            "id": "big",
+            "source": "test",
+            "type": "inventory.adjust-stock.v1",
+            "subject": key,
+        }
+        headers = [*((f"ce_{name}", text.encode()) for name, text in names.items()), ("pad", b"x" * 1_040_000)]
+        value = b'{"sku":"A","delta":1,"reason":"add"}'
+    else:
+        value = value[:-1] + b',"pad":"' + b"x" * 1_040_000 + b'"}'
+    await world.append(topic, raw, value, headers, 2)
+    assert await wrong.work() == 1
+    (arrived,) = await world.read(INVENTORY_COMMANDS, HOME)
+    assert len(arrived.value or b"") < 1_000
+    await right.work()
+    assert await sender.said() == [f"{key}: big rejected"]
+
+
+def test_where_nobody_is_answered_a_misplaced_command_too_large_to_go_on_is_set_aside_whole() -> None:
+    value = b'{"id":"big","source":"s","subject":"k","pad":"' + b"x" * 1_040_000 + b'"}'
+    headers = [("mine", b"1")]
+    record = Record(PAYMENT_COMMANDS, (partition_of("k", 4) + 1) % 4, 7, b"k", value, headers, datetime.now(UTC))
+    found = decode(record, 4, {})
+    assert isinstance(found, DeadLetter)
+    assert (found.reason, found.record) == ("too-large", record)
 
 
 def _adjust() -> Any:

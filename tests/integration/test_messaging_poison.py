@@ -91,6 +91,17 @@ async def test_what_names_no_sender_is_set_aside_with_the_reason(
             assert letter.value == value
 
 
+async def test_a_client_s_headers_of_a_letter_s_names_are_left_out(world: World, process: Process) -> None:
+    forged = [("dlq-lane", b"b"), ("x", b"y"), ("DLQ-Offset", b"7"), ("dlq-reason", b"forged")]
+    await world.append(INVENTORY_COMMANDS, b"b", b"nope", forged, HOME)
+    await process.work()
+    (letter,) = await dead(world)
+    assert [header for header in letter.headers if not header[0].startswith("dlq-")] == [("x", b"y")]
+    assert b"forged" not in dict(letter.headers).values()
+    assert header(letter.headers, "dlq-lane") is None
+    assert facts(letter)["reason"] == "not-json"
+
+
 async def test_what_only_fits_compressed_is_cut_in_the_dead_letters_and_says_so(world: World, process: Process) -> None:
     """A client may send megabytes of the same byte: the broker counts what it gets, compressed."""
     huge = Record(

@@ -69,7 +69,7 @@ class Broken:
     def parked(self) -> list[ParkedKey]:
         """What waits at the service."""
         database = self._system.parts.of[self._service].database
-        return [lane for p in range(self._system.broker.partitions) for lane in parked_keys(database, p)]
+        return [lane for p in range(self._system.broker.partitions) for lane in parked_keys(self._service, database, p)]
 
 
 def test_an_order_waits_alone_and_goes_on_when_its_letter_is_replayed(shop: Shop) -> None:

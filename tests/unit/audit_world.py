@@ -10,6 +10,7 @@ from audit.facts import (
     Charge,
     CommandRow,
     CommonFacts,
+    CustomerFacts,
     GatewayEntry,
     HistoryEntry,
     Line,
@@ -25,7 +26,7 @@ from audit.facts import (
     StockFacts,
     StockRow,
 )
-from audit.partitions import PartitionFacts
+from audit.partitions import ParkedKey, PartitionFacts
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 START, APPROVE, CANCEL = "orders.start-order.v1", "orders.approve-payment.v1", "orders.cancel-order.v1"
@@ -34,16 +35,17 @@ PRICED = Line("A", 2, 250)
 TOTAL = 500
 
 
-def event(seq: int, kind: str, **data: Any) -> HistoryEntry:
-    return HistoryEntry(seq, f"orders.{kind}.v1", f"e{seq}", data)
+def event(seq: int, kind: str, cause: str = "", **data: Any) -> HistoryEntry:
+    return HistoryEntry(seq, f"orders.{kind}.v1", f"e{seq}", data, cause)
 
 
-def note(seq: int, kind: str, **data: Any) -> HistoryEntry:
-    return HistoryEntry(seq, f"orders.{kind}", None, data)
+def note(seq: int, kind: str, cause: str = "", **data: Any) -> HistoryEntry:
+    return HistoryEntry(seq, f"orders.{kind}", None, data, cause)
 
 
 def accepted(seq: int, command_type: str) -> HistoryEntry:
-    return event(seq, "command-accepted", command_id=f"c{seq}", command_type=command_type, duplicate=False)
+    cause = f"c{seq}"
+    return event(seq, "command-accepted", cause, command_id=cause, command_type=command_type, duplicate=False)
 
 
 def items(*lines: Line) -> list[dict[str, Any]]:
@@ -92,6 +94,7 @@ def completed() -> OrderFacts:
         entries=(CHARGED,),
         mails=(Mail("confirmation", "e7", "<m7>"),),
         heard_outcome="completed",
+        counted_for=("k1",),
     )
     return with_history(
         order,
@@ -166,14 +169,45 @@ def stranger() -> OrderFacts:
     return with_history(OrderFacts("stranger"), refused)
 
 
-ORDERS = {make.__name__: make for make in (completed, cancelled, failed, waiting, stranger)}
+def enriched() -> OrderFacts:
+    """Version 2, open, and an operator has let it stand still and go on."""
+    asked = accepted(6, "orders.pause-order.v1")
+    order = OrderFacts(
+        "enriched",
+        row=replace(ROW, status="AWAITING_APPROVAL", workflow_version=2),
+        timers=(NOW + timedelta(minutes=15),),
+        reservations=(Reservation("r0", "held", (PRICED,), "GBP"),),
+        counted_for=(),
+    )
+    first, started, held = begun()
+    return with_history(
+        order,
+        first,
+        replace(started, data={**started.data, "workflow_version": 2}),
+        event(3, "order-enriched", customer_id="k1", tier="STANDARD"),
+        replace(held, seq=5, event_id="e5"),
+        asked,
+        event(7, "order-paused", "c6", operator="m.brown", reason="ticket 4711", message="It stands still."),
+        accepted(8, "orders.resume-order.v1"),
+        event(9, "order-resumed", "c8", operator="m.brown", reason="ticket 4711", message="It goes on."),
+    )
+
+
+def greeted() -> OrderFacts:
+    """The second workflow."""
+    order = OrderFacts("greeted", row=OrderRow("COMPLETED", "greet", 1, "ada", ()), counted_for=())
+    return with_history(order, accepted(1, "orders.start-greet.v1"), event(3, "greeted", greeting="Hello, ada!"))
+
+
+ORDERS = {make.__name__: make for make in (completed, cancelled, failed, waiting, stranger, enriched, greeted)}
 
 
 def common() -> CommonFacts:
     """What belongs to no order: 2 pieces shipped, 2 held, 6 left of 10 + 1 - 1."""
     return CommonFacts(
         stock=(StockFacts("A", StockRow(11, -1, 6, 2, 2), 2, 2, 11, -1),),
-        partitions=(PartitionFacts("orders", 0, NOW),),
+        partitions=(PartitionFacts("orders", 0, NOW, parked=(ParkedKey("b", 2, "t", 7, "ValueError"),)),),
+        customers=(CustomerFacts("k1", 1, 1), CustomerFacts("k2")),
         money=(MoneyFacts("GBP", TOTAL, 2 * TOTAL, TOTAL, 2 * TOTAL, TOTAL),),
         sent_elsewhere=(SentElsewhere("inventory.commands.v1", "A", "s1", "inventory.receive-stock.v1", True),),
     )

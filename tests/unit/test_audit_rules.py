@@ -22,7 +22,9 @@ from audit_world import (
 from audit.facts import (
     Charge,
     CommonFacts,
+    CustomerFacts,
     GatewayEntry,
+    HistoryEntry,
     Irregularity,
     Line,
     Mail,
@@ -33,8 +35,8 @@ from audit.facts import (
     StockRow,
     UnreadableRecord,
 )
-from audit.partitions import Effect, OutboxRow, PartitionFacts, Timer
-from audit.rules import ALWAYS, AT_REST, OTHERS, PARTITION, TIMELY, check, check_common, check_order, name_of
+from audit.partitions import Effect, OutboxRow, ParkedKey, PartitionFacts, Timer
+from audit.rules import ALWAYS, AT_REST, CUSTOMERS, OTHERS, PARTITION, TIMELY, check, check_common, check_order, name_of
 from audit.rules import STOCK as STOCK_RULES
 
 OrderCorruption = Callable[[OrderFacts], OrderFacts]
@@ -94,7 +96,37 @@ def forgotten_verdict(order: OrderFacts) -> OrderFacts:
     return replace(order, commands=(changed, *order.commands[1:]), sent=())
 
 
+def without_entry(number: int) -> OrderCorruption:
+    return lambda order: with_history(order, *order.history[:number], *order.history[number + 1 :])
+
+
+def again(number: int) -> OrderCorruption:
+    def twice(order: OrderFacts) -> OrderFacts:
+        entry = replace(order.history[number], seq=4, event_id="e4")
+        return with_history(order, *order.history[: number + 1], entry, *order.history[number + 1 :])
+
+    return twice
+
+
+def before_the_end(entry: HistoryEntry) -> OrderCorruption:
+    return lambda order: with_history(order, *order.history[:-1], entry, order.history[-1])
+
+
+def told_otherwise(number: int, **data: object) -> OrderCorruption:
+    def other(order: OrderFacts) -> OrderFacts:
+        entry = replace(order.history[number], data={**order.history[number].data, **data})
+        return with_history(order, *order.history[:number], entry, *order.history[number + 1 :])
+
+    return other
+
+
+def unsigned(number: int, what: str = "operator") -> OrderCorruption:
+    return told_otherwise(number, **{what: ""})
+
+
 STRAY = Published("e99", "orders.payment-approved.v1", 99, 0, 999)
+ENRICHED = event(4, "order-enriched", customer_id="k1", tier="GOLD")
+APPROVED = event(2, "payment-approved", approved_by="me")
 LATE_APPROVAL = event(12, "payment-approved", approved_by="me")
 SECOND_END = event(12, "order-failed", reason="payment-failed", customer_id="k1")
 STILL_HELD = Reservation("r0", "held", (PRICED,), "GBP")
@@ -138,8 +170,18 @@ ORDER_CORRUPTIONS: list[tuple[str, str, OrderCorruption, str]] = [
     ("an event on the topic is not in the history", "completed", more(published=STRAY), "published-is-recorded"),
     ("events stand in the wrong order", "completed", swapped, "sequence-rises"),
     ("an event id stands for two events", "failed", redelivered_changed, "history-is-published sequence-rises"),
-    ("a completed order was not captured", "completed", facts(charges=(), entries=()), "order-is-paid"),
-    ("a cancelled order was not refunded", "cancelled", facts(charges=(GHOST,), entries=(CHARGED,)), "order-is-paid"),
+    (
+        "a completed order was not captured",
+        "completed",
+        facts(charges=(), entries=()),
+        "order-is-paid told-money-moved",
+    ),
+    (
+        "a cancelled order was not refunded",
+        "cancelled",
+        facts(charges=(GHOST,), entries=(CHARGED,)),
+        "order-is-paid told-money-moved",
+    ),
     ("money was taken before the approval", "waiting", facts(charges=(GHOST,), entries=(CHARGED,)), "order-is-paid"),
     ("money was taken from nobody's order", "stranger", facts(charges=(GHOST,), entries=(CHARGED,)), "order-is-paid"),
     ("the gateway lost a charge", "completed", facts(entries=()), "gateway-agrees"),
@@ -170,6 +212,28 @@ ORDER_CORRUPTIONS: list[tuple[str, str, OrderCorruption, str]] = [
     ("a mail was made twice", "completed", mailed_twice, "one-mail-per-cause"),
     ("a confirmation of a cancelled order", "cancelled", facts(mails=(WRONG_MAIL,)), "one-mail-per-cause"),
     ("a command was lost", "completed", more(sent=LOST), "every-sent-command-known"),
+    ("stock is held for an order that was never enriched", "enriched", without_entry(2), "enriched-before-reserved"),
+    ("an order was enriched twice", "enriched", again(2), "enriched-before-reserved"),
+    (
+        "an order of version 1 was enriched",
+        "waiting",
+        both(ENRICHED),
+        "enriched-before-reserved history-folds-to-state",
+    ),
+    ("nobody knows who paused an order", "enriched", unsigned(5), "operators-are-named"),
+    ("nobody knows why an order was resumed", "enriched", unsigned(7, "reason"), "operators-are-named"),
+    ("a greeting greets somebody else", "greeted", row(customer_id="bob"), "a-greeting-is-a-greeting"),
+    ("a greeting was approved", "greeted", before_the_end(APPROVED), "a-greeting-is-a-greeting"),
+    ("a greeting was charged", "greeted", facts(charges=(GHOST,), entries=(CHARGED,)), "order-is-paid"),
+    ("a greeting holds stock", "greeted", facts(reservations=(STILL_HELD,)), "no-hold-after-end"),
+    ("a greeting was mailed about", "greeted", facts(mails=(WRONG_MAIL,)), "one-mail-per-cause"),
+    ("a greeting counts for a tier", "greeted", facts(counted_for=("ada",)), "completed-orders-count"),
+    ("a refund was told that was not made", "cancelled", told_otherwise(8, refund_id="rx"), "told-money-moved"),
+    ("another amount was told to be refunded", "cancelled", told_otherwise(8, amount_minor=1), "told-money-moved"),
+    ("another amount was told to be captured", "completed", told_otherwise(5, amount_minor=1), "told-money-moved"),
+    ("a completed order counts for nobody", "completed", facts(counted_for=()), "completed-orders-count"),
+    ("a completed order counts twice", "completed", facts(counted_for=("k1", "k1")), "completed-orders-count"),
+    ("a cancelled order counts", "cancelled", facts(counted_for=("k1",)), "completed-orders-count"),
     ("the sender heard another verdict", "failed", misheard, "what-was-heard-stands"),
     ("the sender heard another outcome", "completed", facts(heard_outcome="cancelled"), "what-was-heard-stands"),
 ]
@@ -208,6 +272,10 @@ def outbox(at: object) -> CommonFacts:
     return partition(outbox=(OutboxRow(7, "orders.events.v1", "orders.order-completed.v1", at),))  # type: ignore[arg-type]
 
 
+def of_customers(*customers: CustomerFacts) -> CommonFacts:
+    return replace(common(), customers=customers)
+
+
 COMMON_CORRUPTIONS: list[tuple[str, CommonFacts, str]] = [
     ("a piece vanished", stock_row(11, -1, 5, 2, 2), "stock-is-conserved"),
     ("more was sold than there was", stock_row(11, -9, -2, 2, 2), "stock-is-conserved receipts-are-answered"),
@@ -233,6 +301,14 @@ COMMON_CORRUPTIONS: list[tuple[str, CommonFacts, str]] = [
     ("a message that never left", outbox(LONG_AGO), "outbox-is-drained"),
     ("a timer that never fired", partition(timers=(Timer("o", "order", LONG_AGO),)), "no-timer-is-overdue"),
     ("a call that never ended", partition(effects=(Effect("f", "o", "charge", LONG_AGO),)), "no-effect-is-overdue"),
+    (
+        "a lane behind a letter that is settled",
+        partition(parked=(ParkedKey("b", 2, "t", 7, "ValueError", settled=True),)),
+        "lanes-can-be-opened",
+    ),
+    ("an order counted twice for a tier", of_customers(CustomerFacts("k1", 2, 1)), "tiers-add-up"),
+    ("a counted order does not count", of_customers(CustomerFacts("k1", 0, 1)), "tiers-add-up"),
+    ("an erased address", of_customers(CustomerFacts("k1", left_at=("contact",))), "erased-is-gone"),
     ("rubbish", replace(common(), unreadable=(UnreadableRecord(0, 7, "?"),)), "every-topic-record-is-an-event"),
     ("a receipt was lost", replace(common(), sent_elsewhere=(UNANSWERED,)), "every-shop-command-answered"),
 ]
@@ -245,5 +321,5 @@ def test_a_corruption_elsewhere_is_found_by_the_right_rule(what: str, spoilt: Co
 
 def test_every_other_rule_has_a_corruption_that_it_finds() -> None:
     found = {rule for _, _, rules in COMMON_CORRUPTIONS for rule in rules.split()}
-    others = {name_of(rule) for rule in (*STOCK_RULES, *PARTITION, *OTHERS)}
+    others = {name_of(rule) for rule in (*STOCK_RULES, *PARTITION, *CUSTOMERS, *OTHERS)}
     assert found == others - {"everything-has-ended"}

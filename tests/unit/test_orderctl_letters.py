@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from contracts.letters import Letter
 from contracts.topics import LETTERS_EVENTS, ORDERS_EVENTS, RECOMMENDATION_COMMANDS
 from orderctl import cli, main
 from orderctl.commands import dlq
+from orderctl.letters import book
 from orderctl.letters.book import Wanted, topics_for
 from orderctl.letters.lanes import Lanes
 
@@ -133,6 +135,14 @@ def test_what_was_mended_is_replayed_in_order_and_once(service: Service, orderct
     assert service.sent() == before + 2
 
 
+def test_words_are_sent_no_faster_than_asked(service: Service, orderctl: Any) -> None:
+    broken(service)
+    service.handler.broken.clear()
+    began = time.monotonic()
+    assert orderctl("dlq", "replay", "--dlq-reason", "handler-error", *ME, "--rate", "2")[0] == 0
+    assert time.monotonic() - began > 0.9, "two at two a second take a second"
+
+
 def test_what_fails_again_stays_open_and_the_exit_code_says_so(service: Service, orderctl: Any) -> None:
     names = broken(service)
     code, out, _ = orderctl("dlq", "replay", names[0], *ME, "--json")
@@ -245,6 +255,23 @@ def test_a_letter_that_was_cut_can_only_be_discarded(service: Service, orderctl:
     code, out, _ = orderctl("dlq", "replay", name, *ME, "--json")
     assert (code, lines(out)[0]["outcome"]) == (5, "skipped")
     assert orderctl("dlq", "discard", name, *ME)[0] == 0
+
+
+def test_a_second_letter_of_a_name_is_not_settled_by_what_was_said_of_the_first(
+    service: Service, orderctl: Any
+) -> None:
+    """A broker that lost its tail gives an offset a second time."""
+    names = broken(service)
+    assert orderctl("dlq", "discard", names[0], *ME)[0] == 0
+    _, out, _ = orderctl("dlq", "show", names[0], "--json")
+    assert lines(out)[0]["state"] == "discarded"
+    (first,) = (r for r in service.broker.all_records(DEAD) if str(book._name(r)) == names[0])
+    headers = [(n, b"2999-01-01T00:00:00+00:00" if n == "dlq-time" else v) for n, v in first.headers]
+    service.broker.append(DEAD, first.key, b"another", headers, first.partition)
+    service.broker.append(DEAD, first.key, first.value, first.headers, first.partition)
+    _, out, _ = orderctl("dlq", "show", names[0], "--json")
+    (told,) = lines(out)
+    assert (told["state"], told["value_text"], told["told"]) == ("open", "another", [])
 
 
 def test_only_the_topics_on_which_a_letter_can_stand_are_read() -> None:

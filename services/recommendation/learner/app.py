@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from faust.types import EventT
 
 from contracts.envelope import TYPE_HEADER, Unreadable, decode_event, header
+from contracts.letters import without_facts
 from contracts.orders import OrderCompleted
 from contracts.registry import TYPE_OF
 from contracts.topics import (
@@ -254,7 +255,7 @@ class Learner:
             "dlq-offset": str(message.offset),
             "dlq-time": datetime.now(UTC).isoformat(),
         }
-        headers = [*(message.headers or ()), *((name, text.encode()) for name, text in facts.items())]
+        headers = [*without_facts(message.headers or ()), *((name, text.encode()) for name, text in facts.items())]
         # The client refuses a record with neither key nor value, which others may well write.
         value = b"" if message.key is None and message.value is None else message.value
         await (await self._append(DEAD_LETTERS, message.key, value, message.partition, headers))
