@@ -68,6 +68,9 @@ function news() {
   if (line) { line.hidden = false; line.querySelector("a").href = location.href; }
 }
 
+// A page that changes by itself is loaded again, for as long as it says so.
+setInterval(() => { if (document.visibilityState === "visible" && document.body.dataset.poll) reload(); }, Number(document.body.dataset.poll) || 60000);
+
 let reloading = null;
 async function reload() {
   if (reloading) return;
@@ -79,6 +82,8 @@ async function reload() {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const open = [...document.querySelectorAll("details")].map((one) => one.open);
       document.getElementById("main").replaceWith(page.getElementById("main"));
+      if (page.body.dataset.poll) document.body.dataset.poll = page.body.dataset.poll;
+      else delete document.body.dataset.poll;
       document.querySelectorAll("details").forEach((one, n) => { one.open = open[n] || false; });
       tick();
     } catch {
