@@ -63,7 +63,12 @@ class Bulks:
     async def go(self, run_id: str, ended: Callable[[str], Awaitable[None]]) -> None:
         """Send what has no receipt yet, from the plan or from where it stopped. `ended` is told what came of it."""
         found = await self.store.find(run_id)
-        if found is None or found["plan"] is None or self.active(run_id) or found["state"] not in {"planned", "running", "stopped", "failed"}:
+        if (
+            found is None
+            or found["plan"] is None
+            or self.active(run_id)
+            or found["state"] not in {"planned", "running", "stopped", "failed"}
+        ):
             return
         left = await self.store.order_ids(run_id, left=True)
         data = _MODELS[found["type"]].model_validate(found["data"])
