@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from e2e.shop import Shop
+from e2e.stack import Place, Stack
 from playwright.async_api import Browser, async_playwright
 from waiting import until
 
 from browser.desk import PASSWORD, Desk, log_in
 from contracts.ports import WATCHER_PORT
-from e2e.shop import Shop
-from e2e.stack import Place, Stack
 
 _HERE = Path(__file__).parent
 
@@ -27,7 +27,11 @@ _HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One event loop for all: they share the browser and the client."""
     for item in items:
-        if _HERE in item.path.parents and isinstance(item, pytest.Function) and asyncio.iscoroutinefunction(item.function):
+        if (
+            _HERE in item.path.parents
+            and isinstance(item, pytest.Function)
+            and asyncio.iscoroutinefunction(item.function)
+        ):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 

@@ -6,11 +6,11 @@ import asyncio
 import re
 
 import pytest
+from e2e.shop import Shop
 from playwright.async_api import expect
 
 from browser.desk import PATIENCE_MS, Desk
 from contracts.topics import ORDERS_COMMANDS
-from e2e.shop import Shop
 
 
 async def test_an_order_is_started_from_the_form_and_seen_to_wait_without_loading_again(shop: Shop, desk: Desk) -> None:
@@ -109,7 +109,9 @@ async def test_many_orders_are_cancelled_with_progress_and_a_receipt_each(shop: 
         assert (await shop.ended(order_id)).short == "order-cancelled"
 
 
-async def test_the_list_keeps_its_filters_says_that_it_changed_and_the_back_button_works(shop: Shop, desk: Desk) -> None:
+async def test_the_list_keeps_its_filters_says_that_it_changed_and_the_back_button_works(
+    shop: Shop, desk: Desk
+) -> None:
     sku, page = await shop.shelf(9), desk.page
     order_id = await shop.held({sku: 1})
     await desk.go("/orders")
@@ -144,7 +146,9 @@ async def test_the_console_is_worked_by_keys_alone(shop: Shop, desk: Desk) -> No
     await desk.sees("It would be accepted")
 
 
-@pytest.mark.parametrize("path", ["/orders", "/dashboard", "/letters", "/system", "/acts", "/accounts", "/start", "/bulk"])
+@pytest.mark.parametrize(
+    "path", ["/orders", "/dashboard", "/letters", "/system", "/acts", "/accounts", "/start", "/bulk"]
+)
 async def test_no_page_says_anything_against_its_own_policy(desk: Desk, path: str) -> None:
     said: list[str] = []
     desk.page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)

@@ -23,6 +23,16 @@ function tick() {
 tick();
 setInterval(tick, 1000);
 
+// What has to be moved sideways can be reached by keys, and nothing else can.
+function reachable() {
+  for (const one of document.querySelectorAll(".scroll, .card")) {
+    if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
+    else one.removeAttribute("tabindex");
+  }
+}
+reachable();
+addEventListener("resize", reachable);
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
@@ -86,6 +96,7 @@ async function reload() {
       else delete document.body.dataset.poll;
       document.querySelectorAll("details").forEach((one, n) => { one.open = open[n] || false; });
       tick();
+      reachable();
     } catch {
       say("The page could not be loaded again; what you see may be old.");
     }
