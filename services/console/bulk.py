@@ -25,6 +25,8 @@ log = get_logger(__name__)
 #: A run is about so many orders at most; who has more narrows the filter, or uses `orderctl bulk`.
 MOST: Final = 5_000
 _MODELS: Final = {kind: model for models in COMMANDS.values() for kind, model in models.items()}
+#: A run that another process was at when it ended still says `running`.
+_CAN_GO: Final = frozenset({"planned", "running", "stopped", "failed"})
 #: Receipts are written together, so often.
 TOGETHER_S: Final = 0.3
 
@@ -38,6 +40,7 @@ class Bulks:
         self._hub = hub
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._runners: dict[str, Runner] = {}
+        self._beginning = asyncio.Lock()
         #: How many orders of a run are planned so far.
         self.plans: dict[str, int] = {}
 
@@ -60,21 +63,24 @@ class Bulks:
         self._begin(run.run_id, self._foresee(run, data))
         return run.run_id
 
-    async def go(self, run_id: str, ended: Callable[[str], Awaitable[None]]) -> None:
-        """Send what has no receipt yet, from the plan or from where it stopped. `ended` is told what came of it."""
-        found = await self.store.find(run_id)
-        if (
-            found is None
-            or found["plan"] is None
-            or self.active(run_id)
-            or found["state"] not in {"planned", "running", "stopped", "failed"}
-        ):
-            return
-        left = await self.store.order_ids(run_id, left=True)
-        data = _MODELS[found["type"]].model_validate(found["data"])
-        run = Run(run_id, found["type"], found["data"], left)
-        await self.store.state(run_id, "running")
-        self._begin(run_id, self._send(run, data, float(found["rate_per_s"]), ended))
+    async def go(self, run_id: str, ended: Callable[[str], Awaitable[None]]) -> bool:
+        """Send what has no receipt yet, from the plan or from where it stopped; whether it begins. `ended` is told the outcome."""
+        # Pressed twice at once it begins once.
+        async with self._beginning:
+            found = await self.store.find(run_id)
+            if found is None or found["plan"] is None or found["state"] not in _CAN_GO:
+                return False
+            if found["state"] != "running" and (task := self._tasks.get(run_id)):
+                # It has said its last word, and is about to end.
+                await asyncio.wait({task}, timeout=1)
+            if self.active(run_id):
+                return False
+            left = await self.store.order_ids(run_id, left=True)
+            data = _MODELS[found["type"]].model_validate(found["data"])
+            run = Run(run_id, found["type"], found["data"], left)
+            await self.store.state(run_id, "running")
+            self._begin(run_id, self._send(run, data, float(found["rate_per_s"]), ended))
+            return True
 
     def stop(self, run_id: str) -> None:
         """Begin nothing more; what is under way is heard to its verdict."""

@@ -110,14 +110,13 @@ async def step(request: Request, run_id: str, person: Who, form: Form) -> Respon
     if form.get("step") == "stop":
         console.bulks.stop(run_id)
         await _record(console, person, found, "stopped by hand")
-    elif not console.bulks.active(run_id):
-        left = found["orders"] - found["receipts"]
-        await _record(console, person, found, f"begun: {left} orders")
+    else:
 
         async def ended(told: str) -> None:
             await _record(console, person, found, told)
 
-        await console.bulks.go(run_id, ended)
+        if await console.bulks.go(run_id, ended):
+            await _record(console, person, found, f"begun: {found['orders'] - found['receipts']} orders")
     return RedirectResponse(f"/bulk/{run_id}", 303)
 
 

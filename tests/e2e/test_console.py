@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from html import unescape
@@ -279,19 +280,19 @@ async def test_many_orders_are_cancelled_after_their_plan_with_a_receipt_each(sh
 
 async def test_a_bulk_run_is_stopped_and_goes_on_where_it_stopped(shop: Shop, admin: Browser) -> None:
     sku = await shop.shelf(99)
-    order_ids = [await shop.held({sku: 1}) for _ in range(40)]
+    order_ids = await asyncio.gather(*(shop.held({sku: 1}) for _ in range(60)))
     form = {"sku": sku, "action": "pause", "rate": "10.0", "reason": "stocktaking"}
     await admin.get("/bulk")
     found = re.search(r'action="(/bulk/[0-9a-f]+)"', (await admin.post("/bulk", form))[1])
     assert found
-    await until(admin, found[1], "40 would be accepted", shop)
+    await until(admin, found[1], "60 would be accepted", shop)
     await admin.post(found[1], {"step": "go"})
     await until(admin, found[1], ">accepted</span>", shop)
     await admin.post(found[1], {"step": "stop"})
     text = await until(admin, found[1], "It stopped.", shop)
     left = re.search(r"Go on with the (\d+) that are left", text)
     assert left
-    assert 0 < int(left[1]) < 40
+    assert 0 < int(left[1]) < 60
     await admin.post(found[1], {"step": "go"})
     await until(admin, found[1], "It is done.", shop)
     assert {(await shop.order(order_id))["paused"] for order_id in order_ids} == {True}
