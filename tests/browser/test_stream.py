@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -29,6 +30,14 @@ def console_of(place: Place) -> psutil.Process:
     (pid,) = found
     assert pid
     return psutil.Process(pid)
+
+
+async def viewers(desk: Desk) -> float:
+    """How many pages listen, as the console's own metrics tell."""
+    async with aiohttp.ClientSession() as web, web.get(f"{desk.base}/metrics") as answer:
+        found = re.search(r"^console_viewers (\S+)$", await answer.text(), re.MULTILINE)
+    assert found
+    return float(found[1])
 
 
 async def test_500_viewers_each_hear_of_an_order_and_memory_stays_bounded(shop: Shop, desk: Desk, place: Place) -> None:
@@ -59,8 +68,7 @@ async def test_500_viewers_each_hear_of_an_order_and_memory_stays_bounded(shop: 
             stream = await session.get(f"{desk.base}/live")
             assert stream.status == 200
             tasks.append(asyncio.create_task(listen(stream, told)))
-        async with session.get(f"{desk.base}/metrics") as answer:
-            assert f"console_viewers {VIEWERS}" in await answer.text()
+        assert await viewers(desk) >= VIEWERS
         # One viewer in ten is slow: it does not read at all.
         for task in tasks[::10]:
             task.cancel()
@@ -77,8 +85,7 @@ async def test_500_viewers_each_hear_of_an_order_and_memory_stays_bounded(shop: 
     assert grown < MOST_BYTES
 
     async def gone() -> bool:
-        async with aiohttp.ClientSession() as web, web.get(f"{desk.base}/metrics") as answer:
-            return f"console_viewers {VIEWERS}" not in await answer.text()
+        return await viewers(desk) < 5
 
     await until(gone, "the viewers are forgotten")
 
