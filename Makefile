@@ -9,7 +9,7 @@ DATA ?= ../shared/data/online_retail.csv
 IMAGES := service notification recommendation-learner operator console smtp-sink
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check lint schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model compose-up compose-down
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check lint schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model compose-up compose-down browser-tests screenshots
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -87,7 +87,15 @@ bench: setup ## load and cost per order on a stack of its own (see benchmarks/)
 bench-peers: setup .venv-dbos/.ready ## the same order here, the usual way and on DBOS Transact, in turns
 	@$(BIN)/python -m benchmarks peers
 
-bench-check: setup ## has an order become dearer than the committed baseline? (about three minutes)
+bench-browser-tests: setup ## the console in a real browser: every action, axe, the stream (installs Debian's Chromium; minutes)
+	@tests/browser/install.sh
+	@$(BIN)/python -m pytest -q tests/browser
+
+screenshots: setup ## pictures of every page of the console, into docs/console
+	@tests/browser/install.sh
+	@SCREENSHOTS=docs/console $(BIN)/python -m pytest -q tests/browser/test_pages.py -k pictures
+
+check: setup ## has an order become dearer than the committed baseline? (about three minutes)
 	@$(BIN)/python -m benchmarks check
 
 .venv-dbos/.ready: requirements/dbos.txt
@@ -115,7 +123,7 @@ check-model: setup ## search every world of the model checker's scenarios, small
 	@$(BIN)/python -m simulation.checker --long
 
 lock: setup ## resolve requirements/*.in anew, with hashes; each image's are versions of dev.txt
-	@for name in base console dev java dbos $(IMAGES:%=images/%); do case $$name in images/*) of=--constraints=requirements/dev.txt ;; *) of= ;; esac; \
+	@for name in base console dev java dbos browser $(IMAGES:%=images/%); do case $$name in images/*|browser) of=--constraints=requirements/dev.txt ;; *) of= ;; esac; \
 	  uv pip compile --quiet --generate-hashes --no-emit-index-url --universal $$of \
 	  --python-version 3.11 --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contracts.ports import HTTP_PORTS
+from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from messaging.secure import database_url
 from messaging.settings import integer, text
 from orderctl.settings import Settings as ClientSettings
@@ -25,6 +25,7 @@ class Settings:
     database_url: str
     origin: str | None
     session_hours: int
+    watcher_url: str
     client: ClientSettings
 
     @property
@@ -54,5 +55,6 @@ def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
         database_url=database_url(env, "console"),
         origin=(env.get("CONSOLE_ORIGIN") or "").rstrip("/") or None,
         session_hours=integer(env, "CONSOLE_SESSION_HOURS", 12, 1, 24 * 30),
+        watcher_url=text(env, "WATCHER_URL", f"http://127.0.0.1:{WATCHER_PORT}").rstrip("/"),
         client=client,
     )

@@ -1,0 +1,164 @@
+"""Every action of the console, as an operator does it in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from e2e.shop import Shop
+from playwright.async_api import expect
+
+from browser.desk import PATIENCE_MS, Desk
+from contracts.topics import ORDERS_COMMANDS
+
+
+async def test_an_order_is_started_from_the_form_and_seen_to_wait_without_loading_again(shop: Shop, desk: Desk) -> None:
+    sku, page = await shop.shelf(5, 1250), desk.page
+    order_id = shop.new_id("browser")
+    await desk.go("/start")
+    await page.get_by_text("The catalogue").click()
+    await expect(page.locator(".catalogue")).to_contain_text(sku)
+    await page.get_by_label("Order id").fill(order_id)
+    await page.get_by_label("Customer").fill("somebody")
+    await page.get_by_label("Lines, one each").fill(f"{sku}:2")
+    await page.get_by_label("Why").fill("ordered by telephone")
+    await page.get_by_role("button", name="Show what it would do").click()
+    await desk.sees("It would be accepted")
+    await page.get_by_role("button", name="Start an order").click()
+    await desk.sees("Accepted.")
+    await page.get_by_role("link", name="To the order").click()
+    await desk.sees("It waits for a person to approve the payment.")
+    await shop.approve(order_id)
+    await desk.sees("Completed: the money is taken")
+
+
+async def test_an_order_is_approved_and_its_money_shown(shop: Shop, desk: Desk) -> None:
+    sku = await shop.shelf(5, 1250)
+    order_id = await shop.held({sku: 2})
+    await desk.act(order_id, "Approve")
+    await shop.ended(order_id)
+    await desk.order(order_id)
+    await desk.sees("25.00 GBP")
+
+
+async def test_an_order_gets_a_line_is_paused_resumed_and_cancelled(shop: Shop, desk: Desk) -> None:
+    sku, other = await shop.shelf(5), await shop.shelf(5)
+    order_id = await shop.held({sku: 1})
+    await desk.act(order_id, "Add a line", SKU=other, Quantity="2")
+    assert [line["sku"] for line in (await shop.order(order_id))["items"]] == [sku, other]
+    await desk.act(order_id, "Pause")
+    assert (await shop.order(order_id))["paused"]
+    await desk.act(order_id, "Resume")
+    assert not (await shop.order(order_id))["paused"]
+    await desk.act(order_id, "Cancel")
+    assert (await shop.ended(order_id)).short == "order-cancelled"
+    await desk.order(order_id)
+    await desk.sees("↩ Release")
+
+
+@pytest.mark.parametrize("action", ["retry-now", "resolve"])
+async def test_a_refund_that_fails_is_tried_again_by_an_operator(shop: Shop, desk: Desk, action: str) -> None:
+    page = desk.page
+    for _ in range(4):
+        sku = await shop.shelf(5)
+        order_id = await shop.held({sku: 1}, payment_method="pm_refund_fails")
+        # Four seconds after the third failure the next attempt comes by itself: the form is filled in before.
+        await desk.go(f"/act/{action}/{order_id}")
+        await page.get_by_label("Why").fill("the bank is back")
+        await shop.approve(order_id)
+        await shop.send("orders.cancel-order.v1", order_id, {"reason": "changed my mind"})
+        await shop.saw(order_id, "attention-needed", 60)
+        await page.get_by_role("button", name="Show what it would do").click()
+        if await page.get_by_text("It would be accepted").count():
+            await page.locator("form[method=post] button:not(.quiet)").last.click()
+            await expect(page.get_by_text("Command")).to_be_visible()
+            if await page.get_by_text("Accepted.").count():
+                break
+    else:
+        raise AssertionError("four times the console was slower than the next attempt")
+    assert (await shop.ended(order_id, 60)).short == "order-cancelled"
+
+
+async def test_a_dead_letter_is_seen_with_its_bytes_and_discarded(shop: Shop, desk: Desk) -> None:
+    key, page = shop.new_id("garbage"), desk.page
+    await shop.put(ORDERS_COMMANDS, key.encode(), b"\xff<script>alert(1)</script>", [("mine", b"<b>")])
+    for _ in range(20):
+        await desk.go("/letters")
+        if await page.get_by_text(key).count():
+            break
+        await asyncio.sleep(0.5)
+    await page.locator("tr", has_text=key).get_by_role("link").first.click()
+    await desk.sees("<script>alert(1)</script>")
+    await desk.sees("3c 73 63 72 69 70 74")
+    await page.get_by_role("link", name="Discard…").click()
+    await page.get_by_label("Why").fill("noise")
+    await page.get_by_role("button", name="Show what it would do").click()
+    await desk.sees("1 of 1 would be given up")
+    await page.get_by_role("button", name="Discard 1 letter").click()
+    await desk.sees("it is given up")
+
+
+async def test_many_orders_are_cancelled_with_progress_and_a_receipt_each(shop: Shop, desk: Desk) -> None:
+    sku, page = await shop.shelf(20), desk.page
+    order_ids = await asyncio.gather(*(shop.held({sku: 1}) for _ in range(12)))
+    await desk.go(f"/orders?sku={sku}")
+    await page.get_by_role("link", name="Act on all of these…").click()
+    await page.get_by_label("Cancel the order").check()
+    await page.get_by_label("Why").fill("recalled")
+    await page.get_by_role("button", name="Count them and show the plan").click()
+    await desk.sees("12 would be accepted")
+    await page.get_by_role("button", name="Cancel the order: 12 orders").click()
+    await expect(page.get_by_role("button", name="Stop")).to_be_visible(timeout=PATIENCE_MS)
+    await desk.sees("It is done.")
+    await desk.sees(re.compile(r"12 of 12 have their\s+verdict: 12 accepted"))
+    for order_id in order_ids:
+        assert (await shop.ended(order_id)).short == "order-cancelled"
+
+
+async def test_the_list_keeps_its_filters_says_that_it_changed_and_the_back_button_works(
+    shop: Shop, desk: Desk
+) -> None:
+    sku, page = await shop.shelf(9), desk.page
+    order_id = await shop.held({sku: 1})
+    await desk.go("/orders")
+    await page.get_by_label("SKU").fill(sku)
+    await page.get_by_label("Sort").select_option("oldest")
+    await page.get_by_role("button", name="Show", exact=True).click()
+    await desk.sees(order_id)
+    where = page.url
+    await shop.approve(order_id)
+    await expect(page.get_by_role("link", name="Orders have changed: show")).to_be_visible(timeout=PATIENCE_MS)
+    await page.get_by_role("link", name=order_id).click()
+    await desk.sees("Completed")
+    await page.go_back()
+    assert page.url == where
+    await desk.sees(order_id)
+    await page.get_by_role("button", name=f"Copy {order_id}").click()
+    assert await page.evaluate("navigator.clipboard.readText()") == order_id
+
+
+async def test_the_console_is_worked_by_keys_alone(shop: Shop, desk: Desk) -> None:
+    sku, page = await shop.shelf(5), desk.page
+    order_id = await shop.held({sku: 1})
+    await desk.order(order_id)
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="To the content")).to_be_focused()
+    await page.get_by_role("link", name="Approve").focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_label("Why").focus()
+    await page.keyboard.type("by keys")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await desk.sees("It would be accepted")
+
+
+@pytest.mark.parametrize(
+    "path", ["/orders", "/dashboard", "/letters", "/system", "/acts", "/accounts", "/start", "/bulk"]
+)
+async def test_no_page_says_anything_against_its_own_policy(desk: Desk, path: str) -> None:
+    said: list[str] = []
+    desk.page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    await desk.go(path)
+    await desk.page.wait_for_load_state()
+    assert said == []

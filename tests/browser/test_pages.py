@@ -1,0 +1,124 @@
+"""Each page in a real browser: what axe finds, light and dark; what fits on a telephone; and the pictures of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import pytest_asyncio
+from e2e.shop import Shop
+from PIL import Image
+from playwright.async_api import Browser, ViewportSize
+
+from browser.desk import DESKTOP, PATIENCE_MS, PHONE, Desk, findings, log_in
+from contracts.topics import ORDERS_COMMANDS
+
+#: By name; `{order}` is an order that was cancelled after its payment, `{waiting}` one that waits.
+PAGES = {
+    "orders": "/orders",
+    "order": "/orders/{order}",
+    "why": "/why/{waiting}",
+    "action": "/act/cancel/{waiting}",
+    "start": "/start",
+    "bulk": "/bulk?status=AWAITING_APPROVAL",
+    "dashboard": "/dashboard",
+    "dead-letters": "/letters",
+    "system": "/system",
+    "acts": "/acts",
+    "accounts": "/accounts",
+    "empty": "/orders?q=NOBODY-HAS-THIS",
+}
+WIDTHS = {"desktop": DESKTOP, "phone": PHONE}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def orders(shop: Shop, desk: Desk) -> dict[str, str]:
+    """A shop with something going on: orders in several states, a dead letter, a dashboard that has looked at it."""
+    skus = [await shop.shelf(60, price) for price in (1250, 399, 8900)]
+    scarce = await shop.shelf(6, 4500)
+    customer = await shop.customer()
+    held = await asyncio.gather(
+        *(shop.held({skus[n % 3]: 1 + n % 2}, customer_id=customer) for n in range(10)),
+        shop.held({scarce: 5}, customer_id=customer),
+    )
+    for order_id in held[:5]:
+        await shop.approve(order_id)
+        await shop.ended(order_id)
+    order = await shop.held({skus[0]: 2, skus[2]: 1}, customer_id=customer, payment_method="pm_refund_fails")
+    await shop.approve(order)
+    await shop.send("orders.cancel-order.v1", order, {"reason": "bought twice"})
+    failed = await shop.start({scarce: 50}, customer_id=customer)
+    await shop.ended(failed)
+    await shop.ended(order, 90)
+    await shop.put(ORDERS_COMMANDS, shop.new_id("garbage").encode(), b"\xff not a command", [])
+    await desk.go("/dashboard")
+    await desk.sees("Balanced since")
+    await desk.sees("Orders under way, by status")
+    await desk.page.locator("svg.chart").first.wait_for(timeout=PATIENCE_MS * 2)
+    return {"order": order, "waiting": held[-1]}
+
+
+def path_of(name: str, orders: dict[str, str]) -> str:
+    return PAGES[name].format(**{key: quote(value, safe="") for key, value in orders.items()})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+async def test_axe_finds_nothing_serious(desk: Desk, orders: dict[str, str], name: str, scheme: str) -> None:
+    await desk.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    await desk.go(path_of(name, orders))
+    assert await findings(desk.page) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_on_a_telephone_nothing_has_to_be_moved_sideways(desk: Desk, orders: dict[str, str], name: str) -> None:
+    await desk.page.set_viewport_size(ViewportSize(width=PHONE[0], height=PHONE[1]))
+    try:
+        await desk.go(path_of(name, orders))
+        wide = await desk.page.evaluate("document.documentElement.scrollWidth")
+    finally:
+        await desk.page.set_viewport_size(ViewportSize(width=DESKTOP[0], height=DESKTOP[1]))
+    assert wide <= PHONE[0]
+
+
+async def test_axe_finds_nothing_serious_before_anybody_is_logged_in(chromium: Browser, desk: Desk) -> None:
+    context = await chromium.new_context()
+    try:
+        page = await context.new_page()
+        await page.goto(f"{desk.base}/login")
+        assert await findings(page) == []
+    finally:
+        await context.close()
+
+
+@pytest.mark.skipif(not os.environ.get("SCREENSHOTS"), reason="`make screenshots` makes the pictures")
+async def test_pictures_of_every_page_are_made(
+    chromium: Browser, desk: Desk, orders: dict[str, str], password: str
+) -> None:
+    made: list[Path] = []
+    for width, (wide, high) in WIDTHS.items():
+        other = await log_in(
+            chromium, desk.base, "admin", password, viewport=ViewportSize(width=wide, height=high), color_scheme="light"
+        )
+        try:
+            for name in PAGES:
+                await other.go(path_of(name, orders))
+                made.append(save(await other.page.screenshot(), f"{name}-{width}.png"))
+            await other.page.emulate_media(color_scheme="dark")
+            await other.go("/dashboard")
+            made.append(save(await other.page.screenshot(full_page=True), f"dashboard-dark-{width}.png"))
+        finally:
+            await other.context.close()
+    assert max(len(picture.read_bytes()) for picture in made) < 200_000
+
+
+def save(png: bytes, name: str) -> Path:
+    """Where it is kept. With 48 colours a page of text is a third as large and looks the same."""
+    path = Path(os.environ["SCREENSHOTS"]) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.open(BytesIO(png)).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(path, optimize=True)
+    return path

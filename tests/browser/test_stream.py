@@ -1,0 +1,104 @@
+"""The live stream under many viewers, and over a restart of the console."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import AsyncExitStack
+
+import aiohttp
+import psutil
+from e2e.shop import Shop
+from e2e.stack import Place, Stack
+from playwright.async_api import expect
+from waiting import until
+
+from browser.desk import PATIENCE_MS, Desk
+
+VIEWERS = 500
+#: What 500 viewers may cost together: a box of at most 500 orders each would be more, if boxes were not emptied.
+MOST_BYTES = 150_000_000
+
+
+def console_of(place: Place) -> psutil.Process:
+    port = int(place.urls["console"].rsplit(":", 1)[1])
+    found = {
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN
+    }
+    (pid,) = found
+    assert pid
+    return psutil.Process(pid)
+
+
+async def viewers(desk: Desk) -> float:
+    """How many pages listen, as the console's own metrics tell."""
+    async with aiohttp.ClientSession() as web, web.get(f"{desk.base}/metrics") as answer:
+        found = re.search(r"^console_viewers (\S+)$", await answer.text(), re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+async def test_500_viewers_each_hear_of_an_order_and_memory_stays_bounded(shop: Shop, desk: Desk, place: Place) -> None:
+    cookies = {cookie["name"]: cookie["value"] for cookie in await desk.context.cookies()}
+    process = console_of(place)
+    before = process.memory_info().rss
+    sku = await shop.shelf(500)
+    heard = [asyncio.Event() for _ in range(VIEWERS)]
+    order_id = shop.new_id("many")
+
+    async def listen(stream: aiohttp.ClientResponse, told: asyncio.Event) -> None:
+        async for line in stream.content:
+            if order_id.encode() in line:
+                told.set()
+
+    async with AsyncExitStack() as opened:
+        connector = aiohttp.TCPConnector(limit=0)
+        session = await opened.enter_async_context(
+            aiohttp.ClientSession(
+                connector=connector,
+                cookies=cookies,
+                cookie_jar=aiohttp.CookieJar(unsafe=True),
+                timeout=aiohttp.ClientTimeout(),
+            )
+        )
+        tasks = []
+        for told in heard:
+            stream = await session.get(f"{desk.base}/live")
+            assert stream.status == 200
+            tasks.append(asyncio.create_task(listen(stream, told)))
+        assert await viewers(desk) >= VIEWERS
+        # One viewer in ten is slow: it does not read at all.
+        for task in tasks[::10]:
+            task.cancel()
+        for _ in range(20):
+            await shop.start({sku: 1})
+        await shop.start({sku: 1}, order_id=order_id)
+        quick = [told for n, told in enumerate(heard) if n % 10]
+        await asyncio.wait_for(asyncio.gather(*(told.wait() for told in quick)), 60)
+        grown = process.memory_info().rss - before
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    print(f"\n{VIEWERS} viewers: {grown / 1e6:.1f} MB more, {grown / VIEWERS / 1000:.0f} kB each")
+    assert grown < MOST_BYTES
+
+    async def gone() -> bool:
+        return await viewers(desk) < 5
+
+    await until(gone, "the viewers are forgotten")
+
+
+async def test_a_page_says_that_the_stream_is_lost_and_goes_on_after_a_restart(
+    shop: Shop, desk: Desk, stack: Stack
+) -> None:
+    sku, page = await shop.shelf(5), desk.page
+    order_id = await shop.held({sku: 1})
+    await desk.order(order_id)
+    await stack.kill("console")
+    await expect(page.locator("#stream")).to_contain_text("The stream is lost; reconnecting", timeout=PATIENCE_MS)
+    await stack.wait_ready()
+    await expect(page.locator("#stream")).to_be_hidden(timeout=PATIENCE_MS)
+    await shop.approve(order_id)
+    await desk.sees("Completed: the money is taken")
