@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from html import unescape
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import Place, Stack
 
@@ -57,11 +57,11 @@ def new_browser(place: Place) -> Browser:
 
 
 @pytest.fixture(scope="module")
-def one_time(stack: Stack | None) -> str:
+def one_time(stack: Stack | ComposeStack | None) -> str:
     """What the console printed at its first start."""
     if stack is None:
         pytest.skip("a running stack's one-time password is not ours")
-    printed = (Path(stack.home) / "logs" / "console.log").read_text()
+    printed = stack.log("console")
     found = re.search(r"one-time password (\S+)", printed)
     assert found, printed
     return found[1]
