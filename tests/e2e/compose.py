@@ -22,6 +22,7 @@ from devstack.settings import DATABASES, KAFKA_PORT, LOOPBACK, SMTP_PORT, databa
 from e2e.stack import CLONE, Place, StackError, place_of
 
 POSTGRES_PORT: Final = 5432
+PROMETHEUS_PORT: Final = 9090
 PASSWORD: Final = "order-processing"
 #: What answers with `/readyz`.
 PORTS: Final = {**HTTP_PORTS, "watcher": WATCHER_PORT}
@@ -63,7 +64,7 @@ class ComposeStack:
     def up(self) -> Place:
         """Build the images and start on empty volumes; returns when everything is ready."""
         self._make_mails()
-        self._compose("down", "--volumes", "--remove-orphans")
+        self._compose("--profile", "observability", "down", "--volumes", "--remove-orphans")
         began = time.monotonic()
         self._compose("build", "--quiet")
         built = time.monotonic()
@@ -80,7 +81,7 @@ class ComposeStack:
         if not wipe:
             self.home.mkdir(parents=True, exist_ok=True)
             (self.home / "containers.log").write_text(self._compose("logs", "--no-color", "--timestamps"))
-        self._compose("down", "--remove-orphans", *(["--volumes"] if wipe else []))
+        self._compose("--profile", "observability", "down", "--remove-orphans", *(["--volumes"] if wipe else []))
 
     async def kill(self, name: str) -> None:
         """`kill -9`, and started again. (An engine does not restart by itself what it was asked to kill.)"""
@@ -106,6 +107,18 @@ class ComposeStack:
     async def start(self, name: str) -> None:
         """Start it again; returns at once."""
         await asyncio.to_thread(self._docker, "start", await asyncio.to_thread(self._container, name))
+
+    async def start_prometheus(self) -> str:
+        """Prometheus of the profile `observability`; where it answers."""
+        await asyncio.to_thread(
+            self._compose, "--profile", "observability", "up", "--detach", "--no-deps", "prometheus"
+        )
+        url = f"http://{LOOPBACK}:{PROMETHEUS_PORT + self._offset}"
+        spec = ProcessSpec(name="prometheus", argv=(), address=url, probe="http", target=f"{url}/-/ready")
+        async with asyncio.timeout(READY_S):
+            while not await is_ready(spec):  # noqa: ASYNC110 - the fact is outside this process
+                await asyncio.sleep(0.5)
+        return url
 
     def run_in(self, name: str, *argv: str) -> str:
         """What a program in the container prints."""
@@ -159,7 +172,12 @@ class ComposeStack:
 
     def _ports(self) -> dict[str, str]:
         http = {f"{name.upper().replace('-', '_')}_PORT": port for name, port in PORTS.items()}
-        backends = {"KAFKA_HOST_PORT": KAFKA_PORT, "POSTGRES_HOST_PORT": POSTGRES_PORT, "SMTP_HOST_PORT": SMTP_PORT}
+        backends = {
+            "KAFKA_HOST_PORT": KAFKA_PORT,
+            "POSTGRES_HOST_PORT": POSTGRES_PORT,
+            "SMTP_HOST_PORT": SMTP_PORT,
+            "PROMETHEUS_PORT": PROMETHEUS_PORT,
+        }
         ports = {name: str(port + self._offset) for name, port in {**http, **backends}.items()}
         return {**ports, "MAIL_SINK_DIR": str(self.home / "mails")}
 
