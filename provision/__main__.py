@@ -7,21 +7,25 @@ import os
 import sys
 from collections.abc import Mapping
 
-from contracts.topics import DEFAULT_PARTITIONS
 from messaging.errors import SettingsError
-from messaging.settings import integer, text
+from messaging.settings import BOOTSTRAP_SERVERS, PARTITIONS
 from provision.databases import database_urls, ensure_schemas
 from provision.errors import ProvisionError
 from provision.topics import ensure_topics
 
 
+def load_settings(env: Mapping[str, str]) -> tuple[str, int]:
+    """The broker, and how many partitions the topics have. Raises `SettingsError`."""
+    return BOOTSTRAP_SERVERS.read(env), PARTITIONS.read(env)
+
+
 async def provision(env: Mapping[str, str]) -> None:
     """Do all of it; harmless where all is there. Raises `ProvisionError`, `SettingsError`."""
-    bootstrap = text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
-    partitions = integer(env, "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 1000)
+    bootstrap, partitions = load_settings(env)
+    urls = database_urls(env)
     await ensure_topics(bootstrap, partitions)
     print(f"topics: all there, {partitions} partitions each")
-    for name, applied in (await ensure_schemas(database_urls(env))).items():
+    for name, applied in (await ensure_schemas(urls)).items():
         print(f"database {name}: {', '.join(applied) or 'up to date'}")
 
 
