@@ -9,7 +9,7 @@ DATA ?= ../shared/data/online_retail.csv
 IMAGES := service notification recommendation-learner operator console smtp-sink
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model compose-up compose-down
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check lint schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model compose-up compose-down
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -51,7 +51,7 @@ test: setup ## every test: unit, contract, system, integration, e2e; it starts w
 
 # They mostly wait, each for a stack of its own: side by side they take half as long on two cores.
 test-e2e test-integration: test-%:
-	@$(BIN)/python -m pytest -q tests/$*
+	@$(BIN)/python -m pytest -q -m "not proof" tests/$*
 
 test-others:
 	@$(BIN)/python -m pytest -q tests/unit tests/contract tests/system
@@ -59,12 +59,14 @@ test-others:
 e2e: setup ## the scenarios of the public contract against a running stack, through Kafka and HTTP alone
 	@$(BIN)/python -m pytest -q tests/e2e
 
-check: setup ## format, lint, types, import rules, unit and contract tests, published contract; under a minute, no broker
+check: lint ## format, lint, types, import rules, unit and contract tests, published contract; no broker
+	@$(BIN)/python -m pytest -q tests/unit tests/contract
+
+lint: setup ## format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q tests/unit tests/contract
 
 sim: setup ## 25,000 simulated orders with everything going wrong, on all cores (SEEDS=A:B, ORDERS=n; docs/simulation.md)
 	@$(BIN)/python -m simulation run --seeds $(or $(SEEDS),0:625) --orders $(or $(ORDERS),40) --jobs $$(nproc) --verify $(or $(VERIFY),100) --json .simulation/gate.json --fresh
@@ -98,6 +100,7 @@ chaos: setup ## kill, stop and cut everything under load, then audit: 20 kills i
 	@$(BIN)/python -m chaos kill-run $(CHAOS)
 
 proof-fast: setup ## every crash point of the runtime once, and the kill run; some minutes
+	@$(BIN)/python -m pytest -q -m proof tests/integration
 	@$(BIN)/python -m chaos crash-points --fast
 	@$(BIN)/python -m chaos kill-run
 

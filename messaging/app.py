@@ -27,6 +27,7 @@ from messaging.lane_queries import lane_routes
 from messaging.logs import configure, get_logger, load_log_settings
 from messaging.meters import Meters
 from messaging.migrate import migrate
+from messaging.otlp import load_trace_settings, open_traces
 from messaging.postgres import PostgresStore
 from messaging.progress import ProcessProgress, failure
 from messaging.safe_text import safe_text
@@ -44,7 +45,7 @@ GC_YOUNG: Final = 50_000
 class Service:
     """A service, wired: what the runtime needs to run it. `patient`: the topics for whose records nobody waits, so that they may
     be read in gulps. `ready`: whether what it needs beside the runtime is there. `begin`: what it does once its database is there,
-    before it reads anything. `metrics`: its own."""
+    before it reads anything. `metrics`: its own. `ends`: the events that end what a key is about, for its trace."""
 
     name: str
     topics: tuple[str, ...]
@@ -58,6 +59,7 @@ class Service:
     ready: Callable[[], bool] = lambda: True
     metrics: Collector | None = None
     begin: Callable[[], Awaitable[None]] | None = None
+    ends: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     service = await build(settings)
     if service.metrics is not None:
         meters.registry.register(service.metrics)
+    traces = open_traces(load_trace_settings(), settings.service, settings.identity, service.ends)
     state: list[Host] = []
 
     async def ready() -> bool:
@@ -149,6 +152,7 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
             SystemClock(),
             meters,
             service.patient,
+            None if traces is None else traces.tracer,
         )
         state.append(host)
         _spare_garbage_collection()
@@ -157,6 +161,8 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
         await http.cleanup()
         if service.close is not None:
             await service.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
 
 async def _progress(told: ProcessProgress, host: Host | None, ready: bool) -> dict[str, Any]:

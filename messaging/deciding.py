@@ -51,6 +51,8 @@ class Deciding:
         self.failures = failures
         self.now = now
         self.stamped: list[Stamped] = []
+        #: Which message asked for which effect.
+        self.asked: dict[str, Message] = {}
         self.lane_work = LaneWork(lanes, commit)
         self._service = service
         # Nearly always nobody waits and nobody has said anything: then nothing is asked about it for each item.
@@ -134,7 +136,9 @@ class Deciding:
                 commit.outbox.append(stamped.wire)
         for timer in decision.timers:
             commit.timers[timer.key, timer.name] = timer
-        commit.effects.extend(decision.effects)
+        for effect in decision.effects:
+            commit.effects.append(effect)
+            self.asked[effect.id] = message
         if isinstance(message.data, EffectDone):
             commit.effects_done.append(message.data.effect_id)
 

@@ -54,6 +54,10 @@ def decode(
         envelope = decode_event(named, record.value)
     except Unreadable as error:
         return DeadLetter(record, error.reason, str(error))
+    if partition_of(envelope.subject, partitions) != record.partition:
+        # Whoever reads it here does not own what it is about: its number in the order, and what is in memory of it, are another's.
+        # Unlike a command it does not go on: each of its readers would send it there once.
+        return DeadLetter(record, "foreign-partition", "The event stands on another partition than its subject's.")
     return _message(record, named, envelope)
 
 

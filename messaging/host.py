@@ -20,6 +20,7 @@ from messaging.ports import Clock, Record, Store
 from messaging.progress import Ends, Failure, failure, partition_progress
 from messaging.runner import PartitionRunner
 from messaging.settings import Settings
+from messaging.tracing import Tracer
 from messaging.worker import PartitionWorker
 
 log = get_logger(__name__)
@@ -45,7 +46,9 @@ class Host:
         clock: Clock,
         meters: Meters,
         patient: frozenset[str] = frozenset(),
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._patient = patient
         self._settings = settings
         self._handler = handler
@@ -181,7 +184,13 @@ class Host:
         for partition in sorted(partitions):
             store = self._make_store()
             worker = PartitionWorker(
-                self._handler, store, partition, self._settings.partitions, self._settings.identity, self._meters
+                self._handler,
+                store,
+                partition,
+                self._settings.partitions,
+                self._settings.identity,
+                self._meters,
+                self._tracer,
             )
             runner = PartitionRunner(
                 worker,

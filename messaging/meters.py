@@ -13,6 +13,7 @@ from contracts import metrics
 from contracts.metrics import Metric
 from messaging.logs import DROPPED
 from messaging.ports import Wire
+from messaging.tracing import TracedBatch
 
 #: What a partition's loop tells of its depths, and as which metric.
 _DEPTHS: Final = {"lag": metrics.LAG, "outbox-waiting": metrics.OUTBOX_WAITING, "parked-keys": metrics.PARKED_KEYS}
@@ -90,25 +91,30 @@ class Meters:
         """One of: outbox-waiting, lag, parked-keys."""
         self._depths[what].labels(self._service, str(partition)).set(value)
 
-    def phase(self, name: str) -> Timed:
-        """Time one of: decode, load, decide, commit, publish."""
+    def phase(self, name: str, traced: TracedBatch | None = None) -> Timed:
+        """Time one of: decode, load, decide, commit, publish; also for the batch's trace, where it has one."""
         histogram = self._phases.get(name)
         if histogram is None:
             histogram = self._phases[name] = self._phase.labels(self._service, name)
-        return Timed(histogram)
+        return Timed(histogram, name, traced)
 
 
 class Timed:
     """Times what stands in its `with`, however that ends."""
 
-    __slots__ = ("_histogram", "_started")
+    __slots__ = ("_histogram", "_name", "_started", "_traced")
 
-    def __init__(self, histogram: Histogram) -> None:
+    def __init__(self, histogram: Histogram, name: str, traced: TracedBatch | None) -> None:
         self._histogram = histogram
+        self._name = name
+        self._traced = traced
         self._started = 0.0
 
     def __enter__(self) -> None:
         self._started = perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self._histogram.observe(perf_counter() - self._started)
+        took_s = perf_counter() - self._started
+        self._histogram.observe(took_s)
+        if self._traced is not None:
+            self._traced.phase(self._name, took_s)

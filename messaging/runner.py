@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -286,19 +287,24 @@ class PartitionRunner:
         self._under_way[effect.id] = asyncio.create_task(self._perform(effect, resumed))
 
     async def _perform(self, effect: Effect, resumed: bool) -> None:
-        backoff_s = BACKOFF_FIRST_S
+        backoff_s, tracer = BACKOFF_FIRST_S, self.worker.tracer
         while True:
+            began_ns = time.time_ns()
             try:
                 reached("before-effect")
                 result = await self._performer.perform(effect.kind, effect.request, resumed)
                 reached("after-effect")
                 break
             except Exception as error:  # whatever it was, the effect is still asked for
+                if tracer is not None:
+                    tracer.performed(effect, began_ns, type(error).__name__)
                 self.notes.last_error = failure(error, self._clock.now(), f"an effect of kind {effect.kind}")
                 self._meters.happened("effect-failed")
                 log.exception("effect-failed", kind=effect.kind, key=effect.key, retry_in_s=backoff_s)
                 await self._clock.sleep(backoff_s)
                 backoff_s, resumed = min(backoff_s * 2, BACKOFF_MOST_S), True
+        if tracer is not None:
+            tracer.performed(effect, began_ns)
         self._outcomes.append(self.worker.outcome(effect, result, self._clock.now()))
         self._under_way.pop(effect.id, None)
         self._wake.set()

@@ -13,7 +13,7 @@ from contracts.values import CommandData, EventData
 from messaging.decision import Message, Note, Outgoing
 from messaging.ports import Wire
 
-_TRACEPARENT: Final = re.compile(r"^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$")
+_TRACEPARENT: Final = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})$")
 
 
 class Stamped(NamedTuple):
@@ -61,9 +61,13 @@ def stamp(
     return Stamped(seq, said.key, message_type, said.data, now, cause.id, event_id, wire, cause)
 
 
+def trace_id_of(key: str) -> int:
+    """The trace of everything about a key, whoever's trace it came from: an order has one, however many clients' commands,
+    timers and calls make it go on."""
+    return int.from_bytes(blake2b(key.encode("utf-8", errors="backslashreplace"), digest_size=16).digest(), "big")
+
+
 def _trace(cause: Message, key: str, event_id: str) -> str:
-    """The cause's trace goes on; without one, an order's trace id follows from its id, so that all its messages share it."""
+    """The W3C `traceparent` of what is said: its key's trace, its own span, and whether the cause's sender wants it recorded."""
     found = _TRACEPARENT.match(cause.traceparent) if cause.traceparent else None
-    if found:
-        return f"00-{found[1]}-{event_id[:16]}-{found[2]}"
-    return f"00-{blake2b(key.encode(), digest_size=16).hexdigest()}-{event_id[:16]}-00"
+    return f"00-{trace_id_of(key):032x}-{event_id[:16]}-{found[1] if found else '00'}"

@@ -24,6 +24,7 @@ from messaging.logs import get_logger
 from messaging.meters import Meters
 from messaging.ports import Commit, DueTimer, Ownership, Parked, PendingEffect, Placed, Publisher, Record, Store, Wire
 from messaging.schedule import Barrier, Buffers, take
+from messaging.tracing import Tracer
 
 log = get_logger(__name__)
 
@@ -37,9 +38,17 @@ class PartitionWorker:
     """Owns one partition of everything that a service reads, as long as its ownership number stands."""
 
     def __init__(
-        self, handler: Handler, store: Store, partition: int, partitions: int, owner: str, meters: Meters
+        self,
+        handler: Handler,
+        store: Store,
+        partition: int,
+        partitions: int,
+        owner: str,
+        meters: Meters,
+        tracer: Tracer | None = None,
     ) -> None:
         self.partition = partition
+        self.tracer = tracer
         self.buffers = Buffers()
         self.unpublished: deque[Wire] = deque()
         self.launch: list[Effect] = []
@@ -176,7 +185,8 @@ class PartitionWorker:
 
     async def _transact(self, items: Sequence[Item], now: datetime, condemned: frozenset[int]) -> None:
         words: dict[int, Word] = {}
-        with self._meters.phase("decode"):
+        traced = None if self.tracer is None else self.tracer.batch()
+        with self._meters.phase("decode", traced):
             read = [self._read(item, words) for item in items]
         if words:
             await self._pass_over_what_is_done(items, read, words)
@@ -190,15 +200,15 @@ class PartitionWorker:
         reached("before-begin")
         transaction = await self._store.begin()
         try:
-            with self._meters.phase("load"):
+            with self._meters.phase("load", traced):
                 batch = await self._handler.load(transaction, self.partition, messages)
             reached("after-load")
-            with self._meters.phase("decide"):
+            with self._meters.phase("decide", traced):
                 for item, found in zip(items, read, strict=True):
                     work.settle(batch, item, found, id(item) in condemned)
             batch.stage(transaction, work.stamped)
             reached("before-commit")
-            with self._meters.phase("commit"):
+            with self._meters.phase("commit", traced):
                 await transaction.commit(work.commit)
             reached("after-commit")
         except BaseException:
@@ -210,6 +220,8 @@ class PartitionWorker:
         self._advance(work)
         self._meters.batch(len(items))
         self._meters.published(work.commit.outbox)
+        if self.tracer is not None and traced is not None:
+            self.tracer.committed(self.partition, traced, messages, work.stamped, work.asked)
 
     def _pass_over(self, items: Sequence[Item]) -> None:
         """Nothing among these concerns the service. That they were read goes into the database with the next commit; a process
@@ -289,6 +301,8 @@ class PartitionWorker:
         while self.unpublished and self.unpublished[0].seq <= wires[-1].seq:
             self.unpublished.popleft()
         self.published_seq = max(self.published_seq, wires[-1].seq)
+        if self.tracer is not None:
+            self.tracer.published(self.partition, wires)
         # Where a forwarded command ended up says nothing about this partition's own tail.
         for wire, offset in zip(wires, offsets, strict=True):
             if wire.partition == self.partition and offset >= 0:

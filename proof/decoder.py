@@ -13,9 +13,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from contracts.topics import DEFAULT_PARTITIONS
+from contracts.topics import COMMAND_TOPICS, DEFAULT_PARTITIONS
+from messaging.partitioner import partition_of
 from proof import results
-from proof.hostile.judge import judge, record_of
+from proof.hostile.judge import Fate, judge, record_of
 from proof.hostile.maker import Hostile, Maker
 from proof.hostile.readers import INTERESTS, TOPICS, readers_of
 
@@ -61,7 +62,7 @@ class Tally:
                 )
             self.fates[fate] += 1
             # What is made as it should be must be taken: else everything could be refused and nobody would notice.
-            if hostile.how == "valid" and fate not in ("accepted", "forwarded", "passed-over"):
+            if hostile.how == "valid" and fate not in _fates_of_the_valid(hostile):
                 self.wrong.append({"number": hostile.number, "reader": service, "why": f"it is valid, and was {fate}"})
 
     def as_json(self) -> dict[str, Any]:
@@ -75,6 +76,13 @@ class Tally:
             "wrong": self.wrong[:100],
             "wrong_count": len(self.wrong),
         }
+
+
+def _fates_of_the_valid(hostile: Hostile) -> tuple[Fate, ...]:
+    """What may become of a record that is made as it should be: by where it stands."""
+    if partition_of((hostile.key or b"").decode(), DEFAULT_PARTITIONS) == hostile.partition:
+        return "accepted", "passed-over"
+    return ("forwarded",) if hostile.topic in COMMAND_TOPICS else ("set-aside", "passed-over")
 
 
 def _time_to_judge(hostile: Hostile) -> float:

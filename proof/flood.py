@@ -34,6 +34,8 @@ ROUND: Final = 10_000
 MOST_STANDING_S: Final = 5.0
 #: A fate that is not told after so long without any news will not be told.
 NO_NEWS_S: Final = 60.0
+#: A stack that is slow to come up proves nothing, one way or the other.
+START_S: Final = 300.0
 _AT_ONCE: Final = 500
 _HEARD: Final = (
     *sorted(EVENT_TOPICS),
@@ -117,10 +119,9 @@ async def flood(stack: Stack, seed: int, count: int, for_s: float, result: dict[
     """Rounds until `count` records were sent, or the time is over. The result grows round by round and is kept after each."""
     ports = stack.settings
     standing = Standing({name: ports.http_url(name) for name in SUBSCRIPTIONS})
-    watching = asyncio.create_task(standing.watch())
     began, prefix = time.monotonic(), f"p{seed}"
     maker = Maker(seed, TOPICS, DEFAULT_PARTITIONS, prefix, words=False)
-    try:
+    with standing.watching():
         async with Flood(ports.bootstrap, standing) as client:
             while result["records"] < count and not result["wrong"] and time.monotonic() - began < for_s:
                 first, round_began = result["records"], time.monotonic()
@@ -130,14 +131,10 @@ async def flood(stack: Stack, seed: int, count: int, for_s: float, result: dict[
                 path = results.write("flood", seed, result, folder)
                 print(
                     f"{last:,} of {count:,}, {(last - first) / (time.monotonic() - round_began):,.0f}/s, "
-                    f"{result['wrong_count']} wrong, stood {result['longest_standing_s']:.1f} s at most, {path.name}",
+                    f"{result['wrong_count']} wrong, stood {result['longest_standing_s']:.1f} s at most, "
+                    f"looked at least every {result['blind_s']:.1f} s, {path.name}",
                     flush=True,
                 )
-                if watching.done():
-                    watching.result()
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
 
 
 def _add(result: dict[str, Any], book: Book, records: int, standing: Standing, took_s: float) -> None:
@@ -154,6 +151,7 @@ def _add(result: dict[str, Any], book: Book, records: int, standing: Standing, t
     result["wrong"] = [*result["wrong"], *wrong][:100]
     if standing.longest_s > result["longest_standing_s"]:
         result["longest_standing_s"], result["stood"] = round(standing.longest_s, 2), standing.where
+    result["blind_s"] = round(max(result["blind_s"], standing.blind_s), 2)
     result["looks"] += standing.looks
     standing.looks = 0
 
@@ -168,17 +166,18 @@ def fresh() -> dict[str, Any]:
         "wrong_count": 0,
         "longest_standing_s": 0.0,
         "stood": "",
+        "blind_s": 0.0,
         "looks": 0,
     }
 
 
 def run(seed: int, count: int, for_s: float, home: Path, folder: Path, again: bool) -> dict[str, Any]:
     """Flood a stack of its own in `home`; nothing is left of it but the result in `folder`."""
-    result = (None if again else results.read("flood", seed, folder)) or fresh()
+    result = {**fresh(), **((None if again else results.read("flood", seed, folder)) or {})}
     stack = Stack(home, free_offset())
     stack.down(wipe=True)
     try:
-        stack.up(report=lambda line: print(line, flush=True))
+        stack.up(report=lambda line: print(line, flush=True), timeout_s=START_S)
         asyncio.run(flood(stack, seed, count, for_s, result, folder))
     finally:
         # Where something is wrong, the logs and the databases stay to be looked at.

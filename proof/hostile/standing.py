@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
 from typing import Any, Final
 
 import aiohttp
@@ -13,25 +16,42 @@ LOOK_EVERY_S: Final = 0.25
 
 
 class Standing:
-    """`longest_s` is the longest time that a partition stood, `where` which one. A look that is late makes it longer, never
-    shorter. `read` is where each partition of each service stands."""
+    """`longest_s` is the longest time that a partition was seen standing, `where` which one; it may have stood for up to `blind_s`
+    more, the longest time between two looks. `waiting`: what each service still has to read and to publish.
+
+    It looks from a thread of its own: whoever makes and reads records beside it is busy for seconds on end."""
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self.longest_s = 0.0
         self.where = ""
+        self.blind_s = 0.0
         self.looks = 0
         self.unanswered = 0
         self.waiting: dict[str, int] = {}
         self._urls = urls
         self._moved: dict[tuple[str, int], tuple[Any, float]] = {}
 
-    async def watch(self) -> None:
-        """Look until cancelled."""
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look until the end of the block. What goes wrong with it is raised there."""
+        over = Event()
+        with ThreadPoolExecutor(1) as threads:
+            watching = threads.submit(asyncio.run, self._watch(over))
+            try:
+                yield
+            finally:
+                over.set()
+            watching.result()
+
+    async def _watch(self, over: Event) -> None:
         timeout = aiohttp.ClientTimeout(total=5)
+        looked_at = time.monotonic()
         async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
-            while True:
+            while not over.is_set():
                 await asyncio.gather(*(self._look(session, name, url) for name, url in self._urls.items()))
                 self.looks += 1
+                self.blind_s = max(self.blind_s, time.monotonic() - looked_at)
+                looked_at = time.monotonic()
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look(self, session: aiohttp.ClientSession, name: str, url: str) -> None:

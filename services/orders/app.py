@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from contracts.orders import Greeted, OrderCancelled, OrderCompleted, OrderFailed
+from contracts.registry import TYPE_OF
 from messaging.app import Service
 from messaging.settings import Settings
 from services.orders.api.policies import policy_routes
@@ -17,6 +19,8 @@ from services.orders.settings import load_policies
 from services.orders.store import PostgresOrders
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+#: After one of these nothing more is decided about an order.
+ENDS: Final = frozenset(TYPE_OF[event][1] for event in (OrderCompleted, OrderCancelled, OrderFailed, Greeted))
 
 
 async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Service:
@@ -34,4 +38,5 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
         handler=handler,
         routes=policy_routes(own_policies),
         begin=lambda: record(settings.database_url, settings.identity, policies),
+        ends=ENDS,
     )

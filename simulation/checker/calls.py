@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
+
+from pydantic import BaseModel
 
 from messaging.decision import Effect
 from services.payment.gateway.port import ChargeRequest, GatewayError, RefundRequest
@@ -76,9 +79,15 @@ class _Heard:
 
 def go_on(call: Call) -> Asked | Outcome:
     """What the performer asks the gateway next, or how the call has ended."""
-    performer = GatewayPerformer(_Heard(call.answers))
+    return _going_on(call.effect.kind, call.effect.request, call.resumed, call.answers)
+
+
+@lru_cache(maxsize=100_000)
+def _going_on(kind: str, request: BaseModel, resumed: bool, answers: tuple[Any, ...]) -> Asked | Outcome:
+    """The performer depends on nothing else, and in hundreds of thousands of worlds makes few hundred different calls."""
+    performer = GatewayPerformer(_Heard(answers))
     try:
-        return _finish(performer.perform(call.effect.kind, call.effect.request, call.resumed))
+        return _finish(performer.perform(kind, request, resumed))
     except _Asks as asks:
         return asks.asked
 

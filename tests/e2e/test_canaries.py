@@ -15,8 +15,9 @@ import pytest
 import pytest_asyncio
 
 from contracts.topics import EVENT_TOPICS, ORDERS_COMMANDS, RECOMMENDATION_PAIRS
+from e2e.collector import Collector, Told, collecting
 from e2e.compose import ComposeStack
-from e2e.conftest import make_stack, run_stack
+from e2e.conftest import make_stack, run_stack, uses_containers
 from e2e.shop import Shop, envelope, order_data
 from e2e.stack import CLONE, SERVICES, Place, Stack, uses_running_stack
 from e2e.tools import orderctl
@@ -26,12 +27,21 @@ FACES: Final = ("at", "level", "event", "logger", "service", "identity")
 
 
 @pytest.fixture(scope="module")
-def canary_stack() -> Stack | ComposeStack:
+def collector() -> Iterator[Collector]:
+    """Where that stack's traces go."""
+    with collecting("0.0.0.0" if uses_containers() else "127.0.0.1") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def canary_stack(collector: Collector) -> Stack | ComposeStack:
     if uses_running_stack():
         pytest.skip("the running stack is not ours to break (E2E_STACK=running)")
+    host = "host.docker.internal" if uses_containers() else "127.0.0.1"
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{host}:{collector.port}"}
     loud = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG", "PAYMENT_FAILURE_RATE": "0.3"}
     # In containers the password really opens the databases.
-    return make_stack("canaries", **loud, DATABASE_PASSWORD=canaries.PASSWORD)
+    return make_stack("canaries", **loud, **traced, DATABASE_PASSWORD=canaries.PASSWORD)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +57,8 @@ async def canary_shop(canary_place: Place) -> AsyncIterator[Shop]:
 
 
 @pytest.mark.slow
-async def test_no_canary_is_heard_in_any_log_of_a_stack_in_which_everything_goes_wrong(
-    canary_stack: Stack | ComposeStack, canary_shop: Shop
+async def test_no_canary_is_heard_in_any_log_or_trace_of_a_stack_in_which_everything_goes_wrong(
+    canary_stack: Stack | ComposeStack, canary_shop: Shop, collector: Collector
 ) -> None:
     shop = canary_shop
     sku = shop.new_id("sku")
@@ -69,8 +79,38 @@ async def test_no_canary_is_heard_in_any_log_of_a_stack_in_which_everything_goes
     assert canaries.singing(told.stderr.splitlines()) == []
     lines = _lines(canary_stack)
     assert canaries.singing(lines) == []
+    assert len(collector.spans) > 100
+    assert canaries.singing([span.text for span in collector.spans]) == []
     events = {json.loads(line)["event"] for line in lines if line.startswith("{")}
     assert events >= {"started", "owns-partitions", "dead-letter", "partition-stands-still", "mail-not-sent"}
+
+
+@pytest.mark.slow
+async def test_a_whole_order_is_one_tree_of_spans_across_all_services(canary_shop: Shop, collector: Collector) -> None:
+    shop = canary_shop
+    sku = shop.new_id("sku")
+    await shop.receive(sku, 5, unit_price_minor=500)
+    one = await _order(shop, sku, 0)
+    await shop.ended(one, timeout_s=60)
+
+    async def whole() -> dict[str, Told] | None:
+        """All of it, once each process has sent what it had: nothing hangs in the air then."""
+        spans = {span.span: span for span in collector.of_key(one)}
+        wanted = {"order", "effect charge", "effect send-mail", "publish orders.order-completed.v1"}
+        there = wanted <= {span.name for span in spans.values()}
+        return spans if there and all(not s.parent or s.parent in spans for s in spans.values()) else None
+
+    spans = await shop.eventually(whole, f"the trace of {one}")
+    assert len({span.trace for span in spans.values()}) == 1
+    services = {"orders", "customer", "inventory", "recommendation", "payment", "notification"}
+    assert {span.service for span in spans.values()} == services
+    (root,) = (span for span in spans.values() if not span.parent)
+    assert root.name == "order"
+    batches = {span.span: span for span in collector.spans if span.name == "orders batch"}
+    charged = next(span for span in spans.values() if span.name == "process payment.charge-captured.v1")
+    (batch,) = (batches[link] for link in charged.links)
+    phases = {span.name for span in collector.spans if span.parent == batch.span}
+    assert phases == {"decode", "load", "decide", "commit"}
 
 
 async def _order(shop: Shop, sku: str, number: int) -> str:

@@ -12,6 +12,8 @@ from e2e.shop import Shop
 from e2e.tools import orderctl
 
 Entry = dict[str, Any]
+#: A second without news is told as a gap.
+GAP_S = 1.0
 
 
 async def tape_of(shop: Shop, order_id: str) -> list[Entry]:
@@ -50,6 +52,14 @@ def check(shop: Shop, order_id: str, tape: list[Entry]) -> None:
     assert all(stands.get(entry["cause"], -1) < number for number, entry in enumerate(tape))
 
 
+def pause_s(tape: list[Entry]) -> float:
+    """How long nothing happened between the failed attempt and the next try's time."""
+    steps = [entry for entry in tape if entry["kind"] != "gap"]
+    number = next(number for number, entry in enumerate(steps) if entry["title"] == "Time for the next try")
+    before, at = (datetime.fromisoformat(entry["at"]) for entry in steps[number - 1 : number + 1])
+    return (at - before).total_seconds()
+
+
 def titles(tape: list[Entry]) -> list[str]:
     return [entry["title"] for entry in tape]
 
@@ -82,7 +92,8 @@ async def test_an_order_with_an_added_line_a_lost_answer_and_an_approval_is_told
     assert subsequence(wanted, titles(tape)), titles(tape)
     gaps = [entry["text"] for entry in tape if entry["kind"] == "gap"]
     assert any(gap.endswith(": waiting for payment to charge") for gap in gaps), gaps
-    assert any(gap.endswith(": waiting before the next try") for gap in gaps), gaps
+    # The first retry comes a second after the failure: on a busy machine it is noticed so late that less than a gap remains.
+    assert any(gap.endswith(": waiting before the next try") for gap in gaps) == (pause_s(tape) >= GAP_S), gaps
     assert [entry["data"]["amount_minor"] for entry in tape if entry["kind"] == "money"] == [
         (await shop.order(order_id))["total_minor"]
     ]

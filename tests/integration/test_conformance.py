@@ -13,8 +13,8 @@ from proof.conformance.replay import DifferentError, Room, replay
 from proof.conformance.worlds import live
 
 #: Each world holds about five orders, and each order's life is a history.
-WORLDS = 12
-FEWEST_HISTORIES = 40
+WORLDS = 6
+FEWEST_HISTORIES = 20
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from inventory_bench import (
 )
 
 from contracts.inventory import ReservationExpired
-from services.inventory.holds import SWEEP_LIMIT
+from services.inventory import handlers, holds
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -109,13 +109,17 @@ async def test_a_partition_has_one_timer_whatever_it_holds(bench: Bench) -> None
     assert await bench.backend.stock() == {"A": pieces(10_000, shipped=10 * PARTITIONS)}
 
 
-async def test_more_than_a_sweep_can_take_is_announced_by_the_next_ones_once_each(bench: Bench) -> None:
-    keys = [key_on(0, number) for number in range(SWEEP_LIMIT + 20)]
+async def test_more_than_a_sweep_can_take_is_announced_by_the_next_ones_once_each(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (holds, handlers):
+        monkeypatch.setattr(module, "SWEEP_LIMIT", 20)
+    keys = [key_on(0, number) for number in range(30)]
     for key in keys:
         bench.send(key, reserve("r1", ("A", 1), for_s=900))
     await bench.drain()
     await bench.pass_to(after(904))
-    assert sum(len(announced(bench, key)) for key in keys) == SWEEP_LIMIT
+    assert sum(len(announced(bench, key)) for key in keys) == 20
     await bench.pass_to(after(950))
     assert all(announced(bench, key) == [after(900)] for key in keys)
 

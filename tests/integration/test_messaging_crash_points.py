@@ -88,6 +88,7 @@ class Victim:
         return found if found["line"] == line else None
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("kind", ["kill", "exception", "error"])
 async def test_a_process_that_comes_to_grief_at_any_point_loses_and_repeats_nothing(
     fleet: Fleet, tmp_path: Path, kind: Kind

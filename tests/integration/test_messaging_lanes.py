@@ -14,6 +14,7 @@ from contracts.envelope import decode_event, event_type, header
 from contracts.inventory import AdjustStock
 from contracts.letters import Act, Letter, LetterAnswered, Word, bare_headers, word_headers
 from contracts.topics import INVENTORY_COMMANDS, LETTERS_EVENTS, ORDERS_EVENTS, dead_letter_topic
+from messaging import deciding
 from messaging.errors import FenceLostError, TransientStoreError
 from messaging.ports import Record
 from messaging.worker import MAX_BATCH
@@ -344,17 +345,20 @@ async def test_a_crash_while_a_lane_is_drained_handles_nothing_twice_and_leaves_
     assert await answers(world) == [(head.offset, "replay", "handled", 2)]
 
 
-async def test_many_failing_replays_do_not_stop_the_process(world: World, process: Process, sender: Sender) -> None:
+async def test_many_failing_replays_do_not_stop_the_process(
+    world: World, process: Process, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "MAX_FAILURES_IN_A_ROW", 5)
     await sender.add("a", 1, "fragile")
     await process.work()
     (head,) = await letters(world)
     record = Record(
         INVENTORY_COMMANDS, HOME, int(header(head.headers, "dlq-offset") or 0), head.key, head.value, [], LONG_AGO
     )
-    for _ in range(60):
+    for _ in range(8):
         await say(world, "replay", record)
         await process.work()
-    assert len(await answers(world)) == 60
+    assert len(await answers(world)) == 8
 
 
 async def test_a_row_that_was_put_right_by_hand_lets_a_refused_message_through(

@@ -15,8 +15,15 @@ from contracts.customer import CustomerFound
 from contracts.envelope import encode, headers_for
 from contracts.inventory import StockChecked, StockLevel
 from contracts.orders import AddLineItem, CancelOrder, StartOrder
+from contracts.recommendation import Recommended
 from contracts.registry import TYPE_OF
-from contracts.topics import CUSTOMER_EVENTS, DEFAULT_PARTITIONS, INVENTORY_EVENTS
+from contracts.topics import (
+    CUSTOMER_EVENTS,
+    DEFAULT_PARTITIONS,
+    INVENTORY_EVENTS,
+    RECOMMENDATION_EVENTS,
+    dead_letter_topic,
+)
 from contracts.values import CommandData, EventData, Item
 from messaging.memory import MemoryBroker
 from messaging.meters import Meters
@@ -36,13 +43,13 @@ ENRICHMENT = business_id("enr", ORDER)
 
 
 class Desk:
-    """The owner of the order's partition, on a real database and a broker in memory."""
+    """The owner of the order's partition, on a real database and a broker in memory. `partition`: of another one."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, partition: int = PARTITION) -> None:
         self.broker = MemoryBroker(RealClock(), DEFAULT_PARTITIONS)
         handler = OrdersHandler(PostgresOrders("order-worker-test"))
         self.worker = PartitionWorker(
-            handler, PostgresStore(dsn), PARTITION, DEFAULT_PARTITIONS, "test", Meters("orders")
+            handler, PostgresStore(dsn), partition, DEFAULT_PARTITIONS, "test", Meters("orders")
         )
 
     async def hear(self, data: CommandData | EventData, id: str, answers: str | None = None) -> Record:
@@ -58,7 +65,7 @@ class Desk:
             correlationid=ORDER,
             causationid=answers,
         )
-        record = self.broker.append(topic, ORDER.encode(), value, headers_for(named))
+        record = self.broker.append(topic, ORDER.encode(), value, headers_for(named), self.worker.partition)
         self.worker.buffers.offer([record], self.worker.offsets)
         await self.worker.step(datetime.now(UTC), None)
         await self.worker.publish(self.broker)
@@ -146,3 +153,21 @@ async def test_what_a_command_asked_is_kept_with_its_verdict_also_where_an_answe
         "cmd-2": (False, {"sku": "milk", "quantity": 1}),
         "cmd-3": (True, {"reason": "found it cheaper"}),
     }
+
+
+async def test_an_event_on_a_foreign_partition_takes_no_number_that_the_orders_owner_will_give(
+    desk: Desk, dsn: str
+) -> None:
+    foreign = Desk(dsn, (PARTITION + 1) % DEFAULT_PARTITIONS)
+    await foreign.worker.take_over()
+    await desk.hear(StartOrder(customer_id="ann", items=(Item(sku="tea", quantity=2),)), "cmd-1")
+    await foreign.hear(StockChecked(request_id="whatever", levels=()), "forged")
+    await desk.hear(CustomerFound(request_id=ENRICHMENT, customer_id="ann", tier="STANDARD"), "answer-1")
+    level = StockLevel(sku="tea", on_hand=3, unit_price_minor=250, currency="GBP")
+    await desk.hear(StockChecked(request_id=ENRICHMENT, levels=(level,)), "answer-2")
+    await desk.hear(Recommended(request_id=ENRICHMENT, skus=()), "answer-3")
+    letters = foreign.broker.all_records(dead_letter_topic(INVENTORY_EVENTS, "orders"))
+    assert [dict(letter.headers)["dlq-reason"] for letter in letters] == [b"foreign-partition"]
+    assert desk.broker.all_records(dead_letter_topic(RECOMMENDATION_EVENTS, "orders")) == []
+    assert [entry["cause"] for entry in await history(dsn)] == ["cmd-1", "cmd-1", "answer-1", "answer-2", "answer-3"]
+    await foreign.worker._store.close()

@@ -104,6 +104,7 @@ async def test_a_poisoned_record_is_set_aside_and_stops_nothing(bench: Bench, st
     assert 'dead_letters_total{reason="empty",topic="orders.events.v1"} 1.0' in await learner.metrics()
 
 
+@pytest.mark.proof
 async def test_a_learner_killed_again_and_again_counts_each_order_once(bench: Bench, start: Start) -> None:
     orders = some_orders("K", 240)
     for first in range(0, 240, 80):

@@ -57,7 +57,7 @@ async def test_it_tells_what_stands_in_the_databases_and_that_the_broker_is_away
     for order_id, status, total in (("o-1", "COMPLETED", 1250), ("o-2", "CANCELLED", 700)):
         await execute(orders, ORDER, order_id, status, None, None, total, LONG_AGO)
     # Being paid now: its money is nobody's yet.
-    await execute(orders, ORDER, "o-3", "PAYING", "payment", NOW + timedelta(minutes=1), 300, LONG_AGO)
+    await execute(orders, ORDER, "o-3", "PAYING", "payment", NOW + timedelta(hours=1), 300, LONG_AGO)
     await execute(orders, ORDER, "o-4", "RESERVING", "stock", LONG_AGO, 300, LONG_AGO)
     for order_id, amount in (("o-1", 1250), ("o-3", 300)):
         await execute(payment, CHARGE, order_id, amount, LONG_AGO)

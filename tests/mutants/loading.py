@@ -25,6 +25,9 @@ _HEAVY: Final = (
     "hypothesis.stateful",
 )
 
+#: No test that is asked here needs them; Faust changes the event loop, the console takes long to load.
+_APART: Final = ("services.recommendation.learner", "services.console")
+
 
 class Code:
     """The product's modules, loaded once; a forked process changes one of them."""
@@ -32,7 +35,7 @@ class Code:
     def __init__(self) -> None:
         self._graph = grimp.build_graph(*PACKAGES, cache_dir=None)
         for name in (*_HEAVY, *sorted(self._graph.modules)):
-            if not name.endswith("__main__") and "recommendation.learner" not in name:  # faust changes the event loop
+            if not name.endswith("__main__") and not name.startswith(_APART):
                 importlib.import_module(name)
 
     def change(self, mutant: Mutant) -> None:
