@@ -8,6 +8,7 @@ from typing import Final
 
 from audit.watcher.__main__ import SETTINGS as WATCHER
 from contracts.ports import HTTP_PORTS
+from messaging.otlp import SETTINGS as TRACES
 from messaging.setting import Setting
 from messaging.settings import BOOTSTRAP_SERVERS, PARTITIONS, settings_of
 from provision.databases import DATABASE_URLS
@@ -23,13 +24,13 @@ END: Final = "<!-- end of what is made -->\n"
 
 #: What each process reads. The orchestrator's retry policies have a table of their own in the document.
 PROCESSES: Final[dict[str, tuple[Setting, ...]]] = {
-    "orders": settings_of("orders"),
+    "orders": (*settings_of("orders"), *TRACES),
     "orders-api": (*settings_of("orders-api", "orders"), *ORDERS_API),
-    "inventory": (*settings_of("inventory"), *INVENTORY),
-    "payment": (*settings_of("payment"), *PAYMENT),
-    "customer": settings_of("customer"),
-    "notification": (*settings_of("notification"), *NOTIFICATION),
-    "recommendation": settings_of("recommendation"),
+    "inventory": (*settings_of("inventory"), *TRACES, *INVENTORY),
+    "payment": (*settings_of("payment"), *TRACES, *PAYMENT),
+    "customer": (*settings_of("customer"), *TRACES),
+    "notification": (*settings_of("notification"), *TRACES, *NOTIFICATION),
+    "recommendation": (*settings_of("recommendation"), *TRACES),
     # It has no database.
     "recommendation-learner": tuple(
         setting for setting in settings_of("recommendation-learner") if not setting.name.endswith("_DATABASE_URL")

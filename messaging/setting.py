@@ -246,6 +246,23 @@ class Url:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionalUrl:
+    """The address of a web server, or none."""
+
+    name: str
+    meaning: str
+    allowed: str = "an address that begins with `http://` or `https://`, or empty"
+    usual: str = ""
+
+    def read(self, env: Mapping[str, str]) -> str | None:
+        """See `Setting`."""
+        value = env.get(self.name, "").strip().rstrip("/")
+        if value and not _is_address(value, _WEB):
+            raise SettingsError(f"{self.name} must be {self.allowed}.")
+        return value or None
+
+
+@dataclass(frozen=True, slots=True)
 class OptionalUrls:
     """Addresses of web servers, or none."""
 

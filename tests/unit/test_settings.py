@@ -16,6 +16,7 @@ from audit.watcher import __main__ as watcher
 from messaging.app import run, run_queries
 from messaging.errors import SettingsError
 from messaging.logs import load_log_settings
+from messaging.otlp import load_trace_settings
 from messaging.setting import OptionalText, Setting, Text, database_url, web_url
 from messaging.settings import load_settings
 from provision import __main__ as provision
@@ -128,14 +129,27 @@ class Watched(dict[str, str]):
 @pytest.mark.parametrize(
     ("process", "loaders"),
     [
-        ("orders", (lambda env: load_settings("orders", env=env), load_log_settings)),
+        ("orders", (lambda env: load_settings("orders", env=env), load_log_settings, load_trace_settings)),
         ("orders-api", (lambda env: load_settings("orders-api", "orders", env), load_log_settings, addresses)),
         (
             "inventory",
-            (lambda env: load_settings("inventory", env=env), load_log_settings, inventory.DEFAULT_CURRENCY.read),
+            (
+                lambda env: load_settings("inventory", env=env),
+                load_log_settings,
+                load_trace_settings,
+                inventory.DEFAULT_CURRENCY.read,
+            ),
         ),
-        ("notification", (lambda env: load_settings("notification", env=env), load_log_settings, load_mail_settings)),
-        ("customer", (lambda env: load_settings("customer", env=env), load_log_settings)),
+        (
+            "notification",
+            (
+                lambda env: load_settings("notification", env=env),
+                load_log_settings,
+                load_trace_settings,
+                load_mail_settings,
+            ),
+        ),
+        ("customer", (lambda env: load_settings("customer", env=env), load_log_settings, load_trace_settings)),
         ("watcher", (watcher.load_settings, load_log_settings, watcher.load_address)),
         ("provision", (provision.load_settings, database_urls)),
     ],
