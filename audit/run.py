@@ -18,6 +18,7 @@ from audit.postgres import DATABASES
 from audit.record import SenderRecord, read_record
 from audit.rules import Breach, Tally, Terms, check_common, check_order
 from audit.settle import Cut, settled
+from messaging.secure import database_url
 from messaging.settings import text
 
 
@@ -31,7 +32,7 @@ class Settings:
 
 def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
     """From `KAFKA_BOOTSTRAP_SERVERS` and `<SERVICE>_DATABASE_URL`, with the services' own defaults."""
-    databases = {name: text(env, f"{name.upper()}_DATABASE_URL", f"postgresql:///{name}") for name in DATABASES}
+    databases = {name: database_url(env, name) for name in DATABASES}
     return Settings(text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"), databases)
 
 

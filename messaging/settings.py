@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from contracts.ports import HTTP_PORTS
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.errors import SettingsError
+from messaging.secure import database_url, load_kafka_security
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,14 @@ def load_settings(process: str, service: str | None = None, env: Mapping[str, st
     """The settings of the process `process` of `service` (by default of the same name). Raises `SettingsError`."""
     name = service or process
     worker = "order" if name == "orders" else name
+    load_kafka_security(env)  # refused here, before anything is tried
     return Settings(
         service=name,
         identity=text(env, "IDENTITY", f"{worker}-worker-{socket.gethostname()}-{os.getpid()}"),
         bootstrap_servers=text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
         task_queue=text(env, "ORDER_TASK_QUEUE", "order-task-queue"),
         partitions=integer(env, "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 1000),
-        database_url=text(env, f"{name.upper()}_DATABASE_URL", f"postgresql:///{name}"),
+        database_url=database_url(env, name),
         http_host=text(env, "HTTP_HOST", "127.0.0.1"),
         http_port=integer(env, "HTTP_PORT", HTTP_PORTS[process], 0, 65535),
         outbox_grace_s=number(env, "OUTBOX_GRACE_S", 30, 0, 86_400),

@@ -12,6 +12,7 @@ import asyncpg
 import services
 from messaging.migrate import migrate
 from messaging.safe_text import safe_text
+from messaging.secure import database_url, secret
 from provision.errors import ProvisionError
 from services.payment.gateway.migrate import migrate as migrate_gateway
 
@@ -24,7 +25,8 @@ _SERVICES_FOLDER: Final = Path(services.__path__[0])
 
 def database_urls(env: Mapping[str, str]) -> dict[str, str]:
     """The databases that the environment names, by their service (`<SERVICE>_DATABASE_URL`)."""
-    return {name: url for name in (*SERVICES, GATEWAY) if (url := env.get(f"{name.upper()}_DATABASE_URL"))}
+    names = (name for name in (*SERVICES, GATEWAY) if secret(env, f"{name.upper()}_DATABASE_URL"))
+    return {name: database_url(env, name) for name in names}
 
 
 async def ensure_schemas(urls: Mapping[str, str]) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from contracts.topics import DEFAULT_PARTITIONS, SUBSCRIPTIONS
 from messaging.errors import SettingsError
 from messaging.http import make_app, serve
 from messaging.logs import configure, get_logger, load_log_settings
+from messaging.secure import database_url
 from messaging.settings import integer, number, text
 
 log = get_logger(__name__)
@@ -26,7 +27,7 @@ def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
     """From the names that the services have, and `WATCH_EVERY_S`, `WATCH_REST_S`. Raises `SettingsError`."""
     return Settings(
         bootstrap_servers=text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
-        databases={name: text(env, f"{name.upper()}_DATABASE_URL", f"postgresql:///{name}") for name in DATABASES},
+        databases={name: database_url(env, name) for name in DATABASES},
         partitions=integer(env, "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 1000),
         every_s=number(env, "WATCH_EVERY_S", 15, 0.1, 3_600),
         rest_s=number(env, "WATCH_REST_S", 60, 0, 3_600),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.ports import HTTP_PORTS
+from messaging.secure import database_url
 from messaging.settings import integer, text
 from orderctl.settings import Settings as ClientSettings
 from orderctl.settings import process_urls
@@ -50,7 +51,7 @@ def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
         identity=text(env, "IDENTITY", f"console-{socket.gethostname()}-{os.getpid()}"),
         http_host=text(env, "HTTP_HOST", "127.0.0.1"),
         http_port=integer(env, "HTTP_PORT", HTTP_PORTS["console"], 0, 65535),
-        database_url=text(env, "CONSOLE_DATABASE_URL", "postgresql:///console"),
+        database_url=database_url(env, "console"),
         origin=(env.get("CONSOLE_ORIGIN") or "").rstrip("/") or None,
         session_hours=integer(env, "CONSOLE_SESSION_HOURS", 12, 1, 24 * 30),
         client=client,

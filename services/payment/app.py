@@ -10,7 +10,8 @@ from typing import Final
 import asyncpg
 
 from messaging.app import Service
-from messaging.settings import Settings, integer, number, text
+from messaging.secure import database_url
+from messaging.settings import Settings, integer, number
 from services.payment.gateway.postgres import PostgresLedger
 from services.payment.gateway.simulated import SimulatedGateway, SystemClock
 from services.payment.handlers import PaymentHandler
@@ -28,7 +29,7 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
     failure_rate = number(env, "PAYMENT_FAILURE_RATE", 0, 0, 1)
     timeout_s = number(env, "PAYMENT_CALL_TIMEOUT_S", DEFAULT_TIMEOUT_S, 0.01, 60)
     concurrency = integer(env, "PAYMENT_CONCURRENCY", DEFAULT_CONCURRENCY, 1, 100_000)
-    ledger = await PostgresLedger.open(text(env, "GATEWAY_DATABASE_URL", "postgresql:///gateway"))
+    ledger = await PostgresLedger.open(database_url(env, "gateway"))
     gateway = SimulatedGateway(ledger, SystemClock(), failure_rate)
     performer = GatewayPerformer(gateway, timeout_s, concurrency)
     pool = await asyncpg.create_pool(
