@@ -99,10 +99,10 @@ bench-check: setup ## has an order become dearer than the committed baseline? (a
 chaos: setup ## kill, stop and cut everything under load, then audit: 20 kills in 2 minutes (CHAOS="--kills 50 --rounds 8 ...", docs/guarantees.md)
 	@$(BIN)/python -m chaos kill-run $(CHAOS)
 
-proof-fast: setup ## every crash point of the runtime once, and the kill run; some minutes
+proof-fast: setup ## every crash point of the runtime once, and the kill run; some minutes (RATE=50 orders/s where the machine carries it)
 	@$(BIN)/python -m pytest -q -m proof tests/integration
-	@$(BIN)/python -m chaos crash-points --fast
-	@$(BIN)/python -m chaos kill-run
+	@$(BIN)/python -m chaos crash-points --fast --rate $(or $(RATE),20)
+	@$(BIN)/python -m chaos kill-run --rate $(or $(RATE),20)
 
 proof: setup ## every long run there is (chaos/proof.list); hours, goes on where it was interrupted
 	@$(BIN)/python -m chaos.proof

@@ -9,6 +9,7 @@ from typing import Final
 from audit.watcher.__main__ import SETTINGS as WATCHER
 from contracts.ports import HTTP_PORTS
 from messaging.otlp import SETTINGS as TRACES
+from messaging.secure import SETTINGS as SECURITY
 from messaging.setting import Setting
 from messaging.settings import BOOTSTRAP_SERVERS, PARTITIONS, settings_of
 from provision.databases import DATABASE_URLS
@@ -37,7 +38,7 @@ PROCESSES: Final[dict[str, tuple[Setting, ...]]] = {
     ),
     "console": CONSOLE,
     "watcher": WATCHER,
-    "provision": (BOOTSTRAP_SERVERS, PARTITIONS, *DATABASE_URLS.values()),
+    "provision": (BOOTSTRAP_SERVERS, *SECURITY, PARTITIONS, *DATABASE_URLS.values()),
 }
 #: What the runtime gives all that it runs: who reads these is told in two words.
 RUNTIME: Final = tuple(name for name in HTTP_PORTS if name != "console")

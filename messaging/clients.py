@@ -1,4 +1,5 @@
-"""Safe settings for every Kafka client of the system, in one place. The library's defaults lose data (docs/adr/0004)."""
+"""Safe settings for every Kafka client of the system, in one place. The library's defaults lose data (docs/adr/0004). How the
+broker is reached (TLS, SASL) is one for all clients of a process, and comes from its environment (`messaging.secure`)."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from messaging.assignor import CoPartitionAssignor
 from messaging.records import read_with_care
+from messaging.secure import load_kafka_security
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
@@ -26,6 +28,7 @@ def producer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
         "max_request_size": MAX_REQUEST_BYTES,
         "max_batch_size": MAX_REQUEST_BYTES,
         "metadata_max_age_ms": 60_000,
+        **load_kafka_security().options(),
     }
 
 
@@ -41,6 +44,7 @@ def consumer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
         "fetch_max_wait_ms": 100,
         "max_partition_fetch_bytes": 2 * 1024 * 1024,
         "metadata_max_age_ms": 60_000,
+        **load_kafka_security().options(),
     }
 
 
@@ -52,7 +56,10 @@ def make_producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:
 def make_admin(bootstrap_servers: str, client_id: str) -> AIOKafkaAdminClient:
     """An admin client, not started yet."""
     return AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap_servers, client_id=client_id, request_timeout_ms=REQUEST_TIMEOUT_MS
+        bootstrap_servers=bootstrap_servers,
+        client_id=client_id,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        **load_kafka_security().options(),
     )
 
 

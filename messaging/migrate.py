@@ -12,23 +12,33 @@ _RUNTIME: Final = Path(__file__).parent / "migrations"
 
 
 async def migrate(dsn: str, service_migrations: Path) -> list[str]:
-    """Bring the database up to date: the runtime's migrations, then the service's. Returns the names that were applied."""
+    """Bring the database up to date: the runtime's migrations, then the service's. Returns the names that were applied. Who may
+    only read the database, and finds it up to date, gets by with that."""
+    wanted = [
+        (f"{prefix}/{path.name}", path)
+        for folder, prefix in ((_RUNTIME, "messaging"), (service_migrations, "service"))
+        for path in sorted(folder.glob("*.sql"))
+    ]
     connection = await asyncpg.connect(dsn, timeout=10, command_timeout=60)
     try:
+        if await _applied(connection) >= {name for name, _ in wanted}:
+            return []
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
             await connection.execute(
                 "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
             )
-            done = {row["name"] for row in await connection.fetch("SELECT name FROM migration")}
-            applied = []
-            for folder, prefix in ((_RUNTIME, "messaging"), (service_migrations, "service")):
-                for path in sorted(folder.glob("*.sql")):
-                    name = f"{prefix}/{path.name}"
-                    if name not in done:
-                        await connection.execute(path.read_text())
-                        await connection.execute("INSERT INTO migration (name) VALUES ($1)", name)
-                        applied.append(name)
-            return applied
+            done = await _applied(connection)
+            missing = [(name, path) for name, path in wanted if name not in done]
+            for name, path in missing:
+                await connection.execute(path.read_text())
+                await connection.execute("INSERT INTO migration (name) VALUES ($1)", name)
+            return [name for name, _ in missing]
     finally:
         await connection.close()
+
+
+async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> set[str]:
+    if await connection.fetchval("SELECT to_regclass('migration')") is None:
+        return set()
+    return {row["name"] for row in await connection.fetch("SELECT name FROM migration")}

@@ -8,12 +8,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from messaging.errors import SettingsError
 
 _WEB: Final = ("http", "https")
+
+
+def secret(env: Mapping[str, str], name: str) -> str | None:
+    """`name`, or the content of the file that `<name>_FILE` names; None where neither is set. Raises `SettingsError`, which never
+    holds the secret."""
+    path = env.get(f"{name}_FILE")
+    if not path:
+        return env.get(name)
+    if env.get(name) is not None:
+        raise SettingsError(f"{name} and {name}_FILE are both set: unset one of them.")
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}_FILE names a file that cannot be read: {path} ({type(error).__name__}).") from None
 
 
 class Setting(Protocol):
@@ -96,6 +111,20 @@ class OptionalText:
     def read(self, env: Mapping[str, str]) -> str | None:
         """See `Setting`."""
         return env.get(self.name) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that is never repeated, and may stand in the file that `<name>_FILE` names; empty: there is none."""
+
+    name: str
+    meaning: str
+    allowed: str = "any text, or empty"
+    usual: str = ""
+
+    def read(self, env: Mapping[str, str]) -> str | None:
+        """See `Setting`."""
+        return secret(env, self.name) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +249,7 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """An address; `schemes` are what it may begin with. It may hold a password: it is not repeated."""
+    """An address; `schemes` are what it may begin with. It may hold a password: it is not repeated, and may stand in a file."""
 
     name: str
     default: str
@@ -239,7 +268,8 @@ class Url:
 
     def read(self, env: Mapping[str, str]) -> str:
         """See `Setting`."""
-        value = env.get(self.name, self.default)
+        found = secret(env, self.name)
+        value = self.default if found is None else found
         if not _is_address(value, self.schemes):
             raise SettingsError(f"{self.name} must be {self.allowed}.")
         return value

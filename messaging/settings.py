@@ -11,6 +11,8 @@ from typing import Final
 from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.logs import LOG_FORMAT, LOG_LEVEL
+from messaging.secure import SETTINGS as SECURITY
+from messaging.secure import load_kafka_security
 from messaging.setting import Integer, Number, OptionalText, Servers, Setting, Text, database_url
 
 BOOTSTRAP_SERVERS: Final = Servers("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", "the broker")
@@ -62,6 +64,7 @@ class Settings:
 def load_settings(process: str, service: str | None = None, env: Mapping[str, str] = os.environ) -> Settings:
     """The settings of the process `process` of `service` (by default of the same name). Raises `SettingsError`."""
     name = service or process
+    load_kafka_security(env)  # refused here, before anything is tried
     return Settings(
         service=name,
         identity=identity(name).read(env),
@@ -83,6 +86,7 @@ def settings_of(process: str, service: str | None = None) -> tuple[Setting, ...]
     name = service or process
     return (
         BOOTSTRAP_SERVERS,
+        *SECURITY,
         database_url(name),
         TASK_QUEUE,
         PARTITIONS,

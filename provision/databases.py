@@ -12,7 +12,7 @@ import asyncpg
 import services
 from messaging.migrate import migrate
 from messaging.safe_text import safe_text
-from messaging.setting import database_url
+from messaging.setting import database_url, secret
 from provision.errors import ProvisionError
 from services.payment.gateway.migrate import migrate as migrate_gateway
 
@@ -26,7 +26,7 @@ _SERVICES_FOLDER: Final = Path(services.__path__[0])
 
 def database_urls(env: Mapping[str, str]) -> dict[str, str]:
     """The databases that the environment names, by their service (`<SERVICE>_DATABASE_URL`). Raises `SettingsError`."""
-    return {name: setting.read(env) for name, setting in DATABASE_URLS.items() if env.get(setting.name)}
+    return {name: setting.read(env) for name, setting in DATABASE_URLS.items() if secret(env, setting.name)}
 
 
 async def ensure_schemas(urls: Mapping[str, str]) -> dict[str, list[str]]:

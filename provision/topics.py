@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from contracts.topics import TopicSpec, all_topics
+from messaging.clients import make_admin
 from provision.errors import ProvisionError
 
 _READY_TIMEOUT_S: Final = 30.0
@@ -40,7 +41,7 @@ async def ensure_topics(bootstrap: str, partitions: int) -> None:
 async def _connect(bootstrap: str) -> AIOKafkaAdminClient:
     deadline = asyncio.get_running_loop().time() + _READY_TIMEOUT_S
     while True:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="provision")
+        admin = make_admin(bootstrap, "provision")
         try:
             await admin.start()
         except (KafkaError, OSError) as error:

@@ -14,6 +14,8 @@ from contracts.topics import SUBSCRIPTIONS
 from messaging.errors import SettingsError
 from messaging.http import make_app, serve
 from messaging.logs import configure, get_logger, load_log_settings
+from messaging.secure import SETTINGS as SECURITY
+from messaging.secure import load_kafka_security
 from messaging.setting import Number, Setting, database_url
 from messaging.settings import BOOTSTRAP_SERVERS, HTTP_HOST, LOGGING, PARTITIONS, http_port
 
@@ -25,6 +27,7 @@ EVERY_S: Final = Number("WATCH_EVERY_S", 15, 0.1, 3_600, "how often the watcher 
 REST_S: Final = Number("WATCH_REST_S", 60, 0, 3_600, "after its end an order counts as being at rest")
 SETTINGS: Final[tuple[Setting, ...]] = (
     BOOTSTRAP_SERVERS,
+    *SECURITY,
     *DATABASE_URLS.values(),
     PARTITIONS,
     EVERY_S,
@@ -37,6 +40,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 
 def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
     """From the names that the services have, and `WATCH_EVERY_S`, `WATCH_REST_S`. Raises `SettingsError`."""
+    load_kafka_security(env)
     return Settings(
         bootstrap_servers=BOOTSTRAP_SERVERS.read(env),
         databases={name: url.read(env) for name, url in DATABASE_URLS.items()},

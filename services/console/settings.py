@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.ports import HTTP_PORTS
+from messaging.secure import SETTINGS as SECURITY
+from messaging.secure import load_kafka_security
 from messaging.setting import Integer, OptionalUrls, Pattern, Setting, database_url, web_url
 from messaging.settings import BOOTSTRAP_SERVERS, HTTP_HOST, LOGGING, TASK_QUEUE, http_port, identity
 from orderctl.settings import SERVICES, process_urls
@@ -34,6 +36,7 @@ PROCESS_URLS: Final = {
 }
 SETTINGS: Final[tuple[Setting, ...]] = (
     BOOTSTRAP_SERVERS,
+    *SECURITY,
     DATABASE_URL,
     TASK_QUEUE,
     HTTP_HOST,
@@ -68,6 +71,7 @@ class Settings:
 
 def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
     """Raises `SettingsError`. It listens on loopback unless told otherwise."""
+    load_kafka_security(env)
     for urls in PROCESS_URLS.values():
         urls.read(env)
     client = ClientSettings(

@@ -22,7 +22,10 @@ from messaging.clients import producer_options
 from services.recommendation.learner.progress import Progress
 
 #: Faust names these itself, from its settings; the rest of the safe settings is added.
-_FAUSTS_OWN: Final = frozenset({"bootstrap_servers", "client_id", "request_timeout_ms", "metadata_max_age_ms"})
+_FAUSTS_OWN: Final = frozenset(
+    {"bootstrap_servers", "client_id", "request_timeout_ms", "metadata_max_age_ms", "security_protocol", "ssl_context"}
+    | {"sasl_mechanism", "sasl_plain_username", "sasl_plain_password"}
+)
 #: Records that wait are sent as one batch, and the broker refuses a batch above 1 MiB as it does a record.
 BATCH_BYTES: Final = 256 * 1024
 #: The broker answers a fetch when so much is there, or after so long.

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from faust import SASLCredentials, SSLCredentials
+from faust.types.auth import CredentialsT
+
+from messaging.secure import KafkaSecurity, load_kafka_security
 from messaging.settings import Settings
+
+
+def credentials(security: KafkaSecurity) -> CredentialsT | None:
+    """How Faust is told what the other clients are told by their options."""
+    if security.uses_sasl:
+        return SASLCredentials(
+            username=security.username,
+            password=security.password,
+            mechanism=security.mechanism,
+            ssl_context=security.context(),
+        )
+    return SSLCredentials(security.context()) if security.uses_tls else None
 
 
 def faust_options(settings: Settings) -> dict[str, Any]:
@@ -12,6 +28,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
     return {
         "broker": [f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
         "broker_client_id": settings.identity,
+        "broker_credentials": credentials(load_kafka_security()),
         "store": "memory://",
         "autodiscover": False,
         "processing_guarantee": "at_least_once",
