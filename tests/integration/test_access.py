@@ -322,7 +322,8 @@ async def put(broker: SecureBroker, name: str, key: str, data: CommandData) -> N
         id=uuid4().hex, source=name, type=type_, subject=key, data=data, time=datetime.now(UTC), correlationid=key
     )
     options = load_kafka_security(broker.settings(name)).options()
-    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, **options) as producer:
+    where = broker.bootstrap
+    async with AIOKafkaProducer(bootstrap_servers=where, acks="all", enable_idempotence=True, **options) as producer:
         await producer.send_and_wait(topic, value, key.encode(), headers=list(headers_for(type_)))
 
 
