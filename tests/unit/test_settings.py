@@ -98,6 +98,7 @@ def bad(setting: Setting) -> str:
 def test_a_bad_setting_ends_the_process_at_its_start_with_2_its_name_and_what_it_may_be(
     process: str, setting: Setting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(sys, "argv", [process])
     monkeypatch.setenv(setting.name, bad(setting))
     assert MAINS[process]() == 2
     told = capsys.readouterr().err.splitlines()[-1]
