@@ -17,20 +17,27 @@ from rich.table import Table
 from benchmarks.place import Place, place
 from devstack.errors import DevstackError
 from messaging.migrate import migrate
-from services.orders.api.queries import Wanted
+from services.orders.api.listing import wanted_of
 from services.orders.app import MIGRATIONS
 
 #: Of a million orders most have ended; those that somebody looks for are few, and the worst of them are old.
 _FILL: Final = """
-INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, waiting_for, customer_id, currency, total_minor,
-                    items, created_at, updated_at, state)
-SELECT 'LIST-' || n, 5, 'order', 2, status, status, CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END,
-       'C-' || n % 10000, 'GBP', 1000, '[{"sku": "S-1", "quantity": 1, "unit_price_minor": 1000}]', at, at,
+INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, customer_id, currency,
+                    total_minor, items, created_at, updated_at, state)
+SELECT 'LIST-' || n, 5, 'order', 2, status, status,
+       CASE WHEN n = 7 THEN 'unknown-customer' WHEN status = 'FAILED' THEN 'out-of-stock'
+            WHEN status = 'CANCELLED' THEN 'approval-timeout' END,
+       CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END,
+       'C-' || n % 10000, 'GBP', 1000, ('[{"sku": "S-' || n % 500 || '", "quantity": 1, "unit_price_minor": 1000}]')::json, at, at,
        json_build_object('about', repeat('x', 700))
 FROM generate_series(1, $1::bigint) n,
 LATERAL (SELECT CASE WHEN n <= 20 THEN 'NEEDS_ATTENTION' WHEN n % 1000 = 7 THEN 'FAILED' WHEN n % 200 = 5 THEN 'CANCELLED'
                      WHEN n % 10 = 1 THEN 'AWAITING_APPROVAL' WHEN n > $1 - 300 THEN 'PAYING' ELSE 'COMPLETED' END AS status,
                 now() - ($1 - n) * interval '80 ms' AS at) s
+"""
+_FILL_SKUS: Final = """
+INSERT INTO order_sku (sku, created_at, order_id) SELECT items -> 0 ->> 'sku', created_at, order_id FROM orders
+UNION ALL SELECT 'S-ALL', created_at, order_id FROM orders
 """
 _QUERIES: Final = (
     "",
@@ -43,6 +50,19 @@ _QUERIES: Final = (
     "waiting_for=release",
     "customer=C-77",
     "customer=C-77&status=FAILED",
+    "sort=oldest",
+    "sort=id",
+    "status=AWAITING_APPROVAL&sort=oldest",
+    "status=FAILED&sort=id",
+    "id_prefix=LIST-77",
+    "id_prefix=LIST-7&status=NEEDS_ATTENTION",
+    "id_prefix=NONE",
+    "reason=out-of-stock",
+    "reason=unknown-customer",
+    "sku=S-77",
+    "sku=S-ALL",
+    "sku=S-ALL&status=NEEDS_ATTENTION",
+    "sku=S-77&status=CANCELLED&sort=oldest",
 )
 _TIMES: Final = 30
 
@@ -90,7 +110,8 @@ async def _measure(at: Place, orders: int, limit: int, console: Console) -> list
     try:
         began = time.monotonic()
         await connection.execute(_FILL, orders)
-        await connection.execute("VACUUM ANALYZE orders")
+        await connection.execute(_FILL_SKUS)
+        await connection.execute("VACUUM ANALYZE orders, order_sku")
         size = await connection.fetchval("SELECT pg_size_pretty(pg_total_relation_size('orders'))")
         console.print(f"{orders:,} orders in {time.monotonic() - began:.0f} s, {size}")
         await fleet.start("orders-api")
@@ -110,6 +131,6 @@ async def _list(http: aiohttp.ClientSession, connection: asyncpg.Connection, que
             response.raise_for_status()
         times.append((time.perf_counter() - began) * 1000)
     asked = dict(part.split("=") for part in query.split("&") if part)
-    wanted, arguments = Wanted(asked.get("status"), asked.get("customer"), asked.get("waiting_for")).query(limit + 1)
+    wanted, arguments = wanted_of(asked).query(limit + 1)
     lines = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {wanted}", *arguments)
     return Listed(query, len(page["items"]), median(times), max(times), "\n".join(row[0] for row in lines))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Literal
 
 Role = Literal["viewer", "support", "operator"]
@@ -21,6 +21,9 @@ NEEDS: Final[Mapping[str, Role]] = {
     "resume": "operator",
     "resolve": "operator",
 }
+
+#: What else has a role: to see what a dead letter says, to settle it, to act on many orders at once.
+ALSO_NEEDS: Final[Mapping[str, Role]] = {"see-letters": "support", "letters": "operator", "bulk": "operator"}
 
 WAITING: Final[Mapping[str, str]] = {
     "enrichment": "for the customer's profile and what is in stock",
@@ -49,7 +52,7 @@ ENDED: Final = frozenset({"COMPLETED", "CANCELLED", "FAILED"})
 
 def may(role: Role, action: str) -> bool:
     """Whether the role is enough for the action."""
-    return ROLES.index(role) >= ROLES.index(NEEDS[action])
+    return ROLES.index(role) >= ROLES.index(NEEDS[action] if action in NEEDS else ALSO_NEEDS[action])
 
 
 def actions_for(role: Role, order: Mapping[str, Any]) -> tuple[str, ...]:
@@ -135,11 +138,16 @@ def masked(customer_id: str | None, role: Role) -> str:
     return text if role != "viewer" or len(text) <= 2 else f"{text[:2]}…"
 
 
-def age_limit(wanted: str | None, now: datetime) -> float | None:
-    """The seconds of an age filter such as `15m`, `2h`, `3d`; None where there is none. Raises `ValueError`."""
-    if not wanted:
+_AGE: Final = re.compile(r"^(?:older than )?([0-9]{1,6}) ?(s|m|h|d|w|seconds?|minutes?|hours?|days?|weeks?)$")
+_UNIT_S: Final[Mapping[str, float]] = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def age_limit(wanted: str | None) -> float | None:
+    """The seconds of an age such as `15m`, `2 hours` or `older than 10 minutes`; None where there is none. Raises `ValueError`."""
+    text = " ".join((wanted or "").lower().split())
+    if not text:
         return None
-    units = {"m": 60.0, "h": 3600.0, "d": 86400.0}
-    if wanted[-1] not in units or not wanted[:-1].isdigit():
-        raise ValueError("An age is a number and m, h or d: 15m, 2h, 3d.")
-    return int(wanted[:-1]) * units[wanted[-1]]
+    found = _AGE.match(text)
+    if found is None:
+        raise ValueError("An age is a number and a unit: 10 minutes, 2 hours, 3 days, or 10m, 2h, 3d.")
+    return int(found[1]) * _UNIT_S[found[2][0]]

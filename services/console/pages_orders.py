@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from orderctl.errors import NotFoundError, OrderctlError
+from orderctl.errors import OrderctlError
 from orderctl.events import Event, short_name
 from services.console.access import Who
-from services.console.domain import age_limit, in_words, masked
-from services.console.pages import page, tell
+from services.console.domain import REASONS, age_limit, in_words, masked
+from services.console.pages import page
 from services.console.wiring import Console, console_of
 
 router = APIRouter()
@@ -38,6 +38,10 @@ STATUSES: Final = (
     "FAILED",
 )
 WAITS: Final = ("enrichment", "stock", "approval", "payment", "payment-outcome", "release", "refund", "operator")
+#: How the list can be sorted, in words. With the beginning of an id it is sorted by id, always.
+SORTS: Final = {"newest": "newest first", "oldest": "oldest first", "id": "by order id"}
+#: The filters that the query API takes as they are.
+_FILTERS: Final = ("status", "customer", "waiting_for", "reason", "sku", "sort", "after")
 _COLUMNS: Final = (
     "order_id",
     "status",
@@ -57,11 +61,13 @@ BEAT_S: Final = 15.0
 TOGETHER_S: Final = 0.3
 
 
-def query_of(asked: dict[str, str], now: datetime, limit: int = PAGE) -> dict[str, str]:
+def query_of(asked: Mapping[str, str], now: datetime, limit: int = PAGE) -> dict[str, str]:
     """The page's filters as the query API knows them. Raises `ValueError` for an age that is none."""
     query = {"limit": str(limit)}
-    query |= {name: asked[name] for name in ("status", "customer", "waiting_for", "after") if asked.get(name)}
-    older_s = age_limit(asked.get("older"), now)
+    query |= {name: asked[name].strip() for name in _FILTERS if asked.get(name, "").strip()}
+    if begins := asked.get("q", "").strip():
+        query |= {"id_prefix": begins, "sort": "id"}
+    older_s = age_limit(asked.get("older"))
     if older_s is not None:
         query["created_before"] = (now - timedelta(seconds=older_s)).isoformat()
     return query
@@ -75,23 +81,16 @@ async def home() -> Response:
 
 @router.get("/orders")
 async def orders(request: Request, person: Who) -> Response:
-    """A page of orders. A search for an id that there is goes to the order."""
+    """A page of orders. A search that finds one order goes to it."""
     console, asked = console_of(request), dict(request.query_params)
-    wanted = asked.get("q", "").strip()
-    if wanted:
-        try:
-            await console.apis.order(wanted)
-        except NotFoundError:
-            return tell(request, person, 404, "No such order", f"There is no order with the id {wanted}.")
-        except OrderctlError as error:
-            return tell(request, person, 502, "The query API does not answer", str(error))
-        return RedirectResponse(f"/orders/{_quoted(wanted)}", 303)
     trouble, items, following = "", [], None
     try:
         found = await console.apis.orders.get("/orders", query_of(asked, console.now()))
         items, following = found["items"], found["next"]
     except (OrderctlError, ValueError) as failure:
         trouble = str(failure)
+    if asked.get("q", "").strip() and len(items) == 1 and "after" not in asked:
+        return RedirectResponse(f"/orders/{_quoted(items[0]['order_id'])}", 303)
     kept = {name: value for name, value in asked.items() if value and name != "after"}
     rows = [{**order, "words": in_words(order), "who": masked(order["customer_id"], person.role)} for order in items]
     return page(
@@ -103,8 +102,12 @@ async def orders(request: Request, person: Who) -> Response:
         asked=asked,
         statuses=STATUSES,
         waits=WAITS,
-        newer=f"/orders?{urlencode(kept)}" if asked.get("after") else None,
-        older=None if following is None else f"/orders?{urlencode({**kept, 'after': following})}",
+        reasons=REASONS,
+        sorts=SORTS,
+        sorted_by="id" if asked.get("q") else asked.get("sort") or "newest",
+        sort_links={sort: f"/orders?{urlencode({**kept, 'sort': sort})}" for sort in SORTS},
+        first=f"/orders?{urlencode(kept)}" if asked.get("after") else None,
+        following=None if following is None else f"/orders?{urlencode({**kept, 'after': following})}",
         export=f"/orders.csv?{urlencode(kept)}",
         status=502 if trouble else 200,
     )

@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.templating import Jinja2Templates
 
 from orderctl.http import Apis
+from services.console.letters import Letters
 from services.console.live import Hub
 from services.console.settings import Settings
 from services.console.store import ConsoleStore
@@ -29,6 +30,7 @@ class Console:
     settings: Settings
     apis: Apis
     hub: Hub
+    letters: Letters
     store: ConsoleStore
     templates: Jinja2Templates
     now: Callable[[], datetime] = utc_now

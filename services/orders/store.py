@@ -12,6 +12,7 @@ import asyncpg
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
+from contracts.orders import LineItemAdded
 from contracts.values import CommandData
 from messaging.postgres import PostgresTransaction
 from messaging.stamp import Stamped
@@ -73,6 +74,14 @@ FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[],
           answers)
 """
 
+# Which orders have a line of a SKU, for lists.
+ADD_SKUS: Final = """
+INSERT INTO order_sku (sku, created_at, order_id)
+SELECT r.sku, r.created_at, r.order_id
+FROM unnest($1::text[], $2::timestamptz[], $3::text[]) AS r (sku, created_at, order_id)
+ON CONFLICT DO NOTHING
+"""
+
 _ORDER: Final[TypeAdapter[Order]] = TypeAdapter(Order)
 
 
@@ -128,6 +137,9 @@ class PostgresOrders:
         if changes.orders:
             rows = [_order_row(order, version) for order, version in changes.orders]
             transaction.stage("orders_saved", SAVE_ORDERS, *_columns(rows), rows=len(rows))
+        lines = _new_lines(changes)
+        if lines:
+            transaction.stage("skus_added", ADD_SKUS, *_columns(lines))
         # A command that is asked and settled within one batch is one row.
         settled: dict[tuple[str, str, str], tuple[Verdict, CommandData | None]] = {}
         for key, verdict, asked in changes.verdicts:
@@ -142,6 +154,14 @@ class PostgresOrders:
         if changes.history:
             rows = [_history_row(entry) for entry in entries(changes.history)]
             transaction.stage("history_added", ADD_HISTORY, *_columns(rows), self._worker)
+
+
+def _new_lines(changes: Changes) -> list[tuple[str, datetime, str]]:
+    """The SKUs that orders have now and did not have before, once each."""
+    orders = {order.order_id: order for order, _ in changes.orders}
+    found = {(item.sku, order.order_id) for order, version in changes.orders if version == 1 for item in order.items}
+    found |= {(said.data.sku, said.key) for said in changes.history if isinstance(said.data, LineItemAdded)}
+    return [(sku, orders[order_id].created_at, order_id) for sku, order_id in sorted(found)]
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

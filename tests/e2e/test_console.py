@@ -6,12 +6,13 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from html import unescape
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from contracts.topics import ORDERS_COMMANDS
 from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import Place, Stack
@@ -181,6 +182,51 @@ async def test_why_and_system_and_export_answer(shop: Shop, admin: Browser) -> N
     status, text = await admin.get("/orders.csv?status=AWAITING_APPROVAL")
     assert (status, order_id in text) == (200, True)
     assert (await admin.get("/orders/NO-SUCH-ORDER"))[0] == 404
+
+
+async def test_orders_are_found_by_the_beginning_of_their_id_by_sku_and_by_reason(shop: Shop, admin: Browser) -> None:
+    sku, other = await shop.shelf(5), await shop.shelf(1)
+    held, failed = await shop.held({sku: 1}), await shop.start({other: 2})
+    await shop.ended(failed)
+    status, text = await admin.get(f"/orders?sku={quote(sku)}&sort=oldest")
+    assert (status, held in text, failed in text) == (200, True, False)
+    status, text = await admin.get(f"/orders?sku={quote(other)}&reason=out-of-stock")
+    assert (status, held in text, failed in text) == (200, False, True)
+    status, text = await admin.get(f"/orders?q={quote(held[:-1])}&sku=")
+    assert (status, held in text) == (200, True)
+    status, text = await admin.get("/orders?q=NOBODY-HAS-THIS")
+    assert (status, "No order matches these filters" in text) == (200, True)
+    status, text = await admin.get("/orders?older=soon")
+    assert (status, "10 minutes" in text) == (502, True)
+
+
+async def test_a_dead_letter_is_shown_as_text_and_bytes_and_discarded_after_its_plan(
+    shop: Shop, admin: Browser
+) -> None:
+    key = shop.new_id("garbage")
+    await shop.put(ORDERS_COMMANDS, key.encode(), b"\xff<b>bold</b>", [("mine", b"<i>")])
+
+    async def listed() -> str | None:
+        found = re.search(
+            rf'name=([^"]+)">[^<]+</a></td>(?:(?!<tr>).)*{key}', (await admin.get("/letters"))[1], re.DOTALL
+        )
+        return found[1] if found else None
+
+    name = await shop.eventually(listed, "the letter on the page")
+    status, text = await admin.get(f"/letters/one?name={name}")
+    assert (status, "<b>bold" in text, "ff 3c 62 3e 62 6f 6c 64" in text) == (200, False, True)
+    assert "<b>bold</b>" in unescape(text)
+    await admin.get(f"/letters/discard?names={name}")
+    said = {"names": unquote(name), "reason": "it is noise"}
+    status, text = await admin.post("/letters/discard", {"step": "plan", "names": unquote(name), "reason": ""})
+    assert (status, "Say why" in text) == (400, True)
+    status, text = await admin.post("/letters/discard", {"step": "plan", **said})
+    assert (status, "1 of 1 would be given up" in text) == (200, True)
+    status, text = await admin.post("/letters/discard", {"step": "send", **said})
+    assert (status, "it is given up" in text) == (200, True)
+    status, text = await admin.post("/letters/discard", {"step": "plan", **said})
+    assert (status, "it is discarded already" in text) == (200, True)
+    assert "discard-letter" in (await admin.get("/acts"))[1]
 
 
 async def test_the_stream_tells_which_order_changed(shop: Shop, admin: Browser) -> None:

@@ -10,19 +10,25 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 from workbench import fresh_database
 
-from messaging.http import make_app
-from services.orders.api.queries import STATUSES, OrderQueries, Wanted
+from messaging.http import Problem, make_app
+from services.orders.api.listing import REASONS, STATUSES, Wanted, cursor_of, wanted_of
+from services.orders.api.queries import OrderQueries
 from services.orders.app import MIGRATIONS
 
 ORDERS = 2_000
 FILL = """
-INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, waiting_for, customer_id, items, created_at,
-                    updated_at, state)
-SELECT 'O-' || n, 1, 'order', 2, status, status, CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END, 'C-' || n % 7, '[]',
-       at, at, '{}'
+INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, customer_id, items,
+                    created_at, updated_at, state)
+SELECT 'O-' || n, 1, 'order', 2, status, status,
+       CASE status WHEN 'FAILED' THEN 'out-of-stock' WHEN 'CANCELLED' THEN 'customer-request' END,
+       CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END, 'C-' || n % 7, '[]', at, at, '{}'
 FROM generate_series(1, $1::integer) n,
 LATERAL (SELECT CASE WHEN n <= 8 THEN ($2::text[])[n] WHEN n % 10 = 1 THEN 'AWAITING_APPROVAL' ELSE 'COMPLETED' END AS status,
                 timestamptz '2026-01-01 00:00Z' + n * interval '1 s' AS at) s
+"""
+FILL_SKUS = """
+INSERT INTO order_sku (sku, created_at, order_id)
+SELECT 'S-' || substring(order_id FROM 3)::integer % 5, created_at, order_id FROM orders
 """
 RARE = [status for status in STATUSES if status != "COMPLETED"]
 
@@ -34,7 +40,8 @@ async def orders(server_dsn: str) -> AsyncIterator[asyncpg.Connection]:
         connection = await asyncpg.connect(dsn)
         try:
             await connection.execute(FILL, ORDERS, RARE)
-            await connection.execute("VACUUM ANALYZE orders")
+            await connection.execute(FILL_SKUS)
+            await connection.execute("VACUUM ANALYZE orders, order_sku")
             yield connection
         finally:
             await connection.close()
@@ -83,6 +90,103 @@ async def test_over_http_the_pages_of_a_status_follow_each_other_to_the_last(ser
                     break
                 following = {"after": told["next"]}
     assert seen == [f"O-{n}" for n in range(ORDERS, 0, -1) if (n % 10 == 1 and n > 8) or n == 3]
+
+
+SEARCHES: list[dict[str, str]] = [
+    {"status": "AWAITING_APPROVAL"},
+    {"status": "AWAITING_APPROVAL", "sort": "oldest"},
+    {"sku": "S-3", "sort": "oldest"},
+    {"sku": "S-1", "status": "AWAITING_APPROVAL"},
+    {"id_prefix": "O-19"},
+    {"id_prefix": "O-1", "status": "AWAITING_APPROVAL"},
+    {"sort": "id"},
+    {"sort": "id", "customer": "C-2"},
+]
+
+
+def expected(asked: dict[str, str]) -> list[str]:
+    """The answer, by looking at every order."""
+
+    def fits(n: int) -> bool:
+        awaits = (n % 10 == 1 and n > len(RARE)) or n == 1 + RARE.index("AWAITING_APPROVAL")
+        return (
+            (asked.get("status") is None or awaits)
+            and asked.get("sku") in {None, f"S-{n % 5}"}
+            and asked.get("customer") in {None, f"C-{n % 7}"}
+            and f"O-{n}".startswith(asked.get("id_prefix", ""))
+        )
+
+    found = [n for n in range(1, ORDERS + 1) if fits(n)]
+    if asked.get("sort") == "id" or "id_prefix" in asked:
+        return sorted(f"O-{n}" for n in found)
+    return [f"O-{n}" for n in (found if asked.get("sort") == "oldest" else reversed(found))]
+
+
+@pytest.mark.parametrize("asked", SEARCHES, ids=lambda asked: "&".join(f"{k}={v}" for k, v in asked.items()))
+async def test_the_pages_of_every_search_follow_each_other_without_gap_or_repeat(
+    orders: asyncpg.Connection, asked: dict[str, str]
+) -> None:
+    seen: list[str] = []
+    following: dict[str, str] = {}
+    while True:
+        query, arguments = wanted_of(asked | following).query(38)
+        rows = await orders.fetch(query, *arguments)
+        seen += [row["order_id"] for row in rows[:37]]
+        if len(rows) < 38:
+            break
+        following = {"after": cursor_of(rows[36])}
+    assert seen == expected(asked)
+
+
+@pytest.mark.parametrize("sort", ["newest", "oldest"])
+async def test_the_orders_with_a_sku_are_read_along_its_own_index(orders: asyncpg.Connection, sort: str) -> None:
+    await orders.execute("INSERT INTO order_sku SELECT 'S-ALL', created_at, order_id FROM orders")
+    await orders.execute("ANALYZE order_sku")
+    query, arguments = wanted_of({"sku": "S-ALL", "sort": sort}).query(51)
+    plan = "\n".join(row[0] for row in await orders.fetch(f"EXPLAIN {query}", *arguments))
+    assert "using order_sku_pkey" in plan
+    assert "Sort" not in plan
+
+
+async def test_a_reason_lists_its_orders(orders: asyncpg.Connection) -> None:
+    failed, cancelled = (f"O-{1 + RARE.index(status)}" for status in ("FAILED", "CANCELLED"))
+    assert await page(orders, Wanted(reason="out-of-stock")) == [failed]
+    assert await page(orders, Wanted(reason="customer-request", status="CANCELLED")) == [cancelled]
+    assert [await page(orders, Wanted(reason=reason)) for reason in REASONS].count([]) == len(REASONS) - 2
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"sort": "oldest"},
+        {"sort": "id"},
+        {"id_prefix": "O-77"},
+        {"reason": "out-of-stock"},
+        {"customer": "C-3"},
+    ],
+    ids=str,
+)
+async def test_no_page_is_read_from_the_whole_table(orders: asyncpg.Connection, asked: dict[str, str]) -> None:
+    query, arguments = wanted_of(asked).query(51)
+    plan = "\n".join(row[0] for row in await orders.fetch(f"EXPLAIN {query}", *arguments))
+    assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"id_prefix": "O-", "sort": "oldest"},
+        {"sort": "total"},
+        {"reason": "none"},
+        {"id_prefix": ""},
+        {"sku": "S-1", "sort": "id"},
+    ],
+)
+def test_what_cannot_be_listed_is_refused(asked: dict[str, str]) -> None:
+    with pytest.raises(Problem) as refused:
+        wanted_of(asked)
+    assert refused.value.status == 400
 
 
 @pytest.mark.parametrize("status", RARE)

@@ -8,17 +8,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import pytest
 from tally_world import RealClock
 from workbench import fresh_database
 
-from contracts.orders import ApprovePayment, StartOrder
+from contracts.orders import ApprovePayment, LineItemAdded, StartOrder
+from contracts.registry import TYPE_OF
 from contracts.values import Item
 from messaging.decision import Message
 from messaging.errors import StaleRowError
 from messaging.memory import MemoryDatabase, MemoryStore
 from messaging.ports import Commit, Store
 from messaging.postgres import PostgresStore
+from messaging.stamp import Stamped
 from services.orders.app import MIGRATIONS
 from services.orders.domain import Order, Verdict, View, decide
 from services.orders.domain.state import Command
@@ -113,3 +116,25 @@ async def test_a_verdict_is_settled_once_and_never_changed(desk: Desk) -> None:
     with pytest.raises(StaleRowError):
         await desk.write(verdicts=[Verdict(command, True)])
     assert (await desk.read())[0].verdicts == {("test", "cmd-1"): Verdict(command, False, "out-of-stock", "sold out")}
+
+
+async def test_an_order_is_found_by_the_skus_that_it_began_with_and_by_those_that_were_added(server_dsn: str) -> None:
+    added = LineItemAdded(
+        reservation_id="r", sku="milk", quantity=1, unit_price_minor=90, total_minor=90, currency="GBP"
+    )
+    cause = Message("command", ORDER, START, "cmd", "test", NOW, "uid")
+    said = Stamped(3, ORDER, TYPE_OF[LineItemAdded][1], added, NOW, "cmd", "e-3", None, cause)
+    async with fresh_database(server_dsn, MIGRATIONS) as dsn:
+        store, orders = PostgresStore(dsn), PostgresOrders("order-worker-test")
+        epoch = (await store.take_over(0, "test", ())).epoch
+        for version, history in ((1, ()), (2, (said,)), (3, (said._replace(seq=4),))):
+            transaction = await store.begin()
+            orders.stage(transaction, Changes([(order_of(STARTED), version)], (), history, NOW))
+            await transaction.commit(Commit(0, epoch, {}, {}, 1))
+        await store.close()
+        connection = await asyncpg.connect(dsn)
+        try:
+            rows = await connection.fetch("SELECT sku, created_at, order_id FROM order_sku ORDER BY sku")
+        finally:
+            await connection.close()
+    assert [tuple(row) for row in rows] == [(sku, order_of(STARTED).created_at, ORDER) for sku in ("milk", "tea")]

@@ -8,11 +8,27 @@ from typing import Any
 import pytest
 from fastapi import HTTPException
 
+from contracts.letters import Letter
+from orderctl.errors import UsageError
 from orderctl.events import Event
+from orderctl.letters.book import DeadLetter
 from services.console.access import TRIES, WINDOW_S, Attempts, require
-from services.console.domain import NEEDS, REASONS, ROLES, WAITING, Role, actions_for, in_words, masked, may, road_of
+from services.console.domain import (
+    NEEDS,
+    REASONS,
+    ROLES,
+    WAITING,
+    Role,
+    actions_for,
+    age_limit,
+    in_words,
+    masked,
+    may,
+    road_of,
+)
 from services.console.live import BOX, Viewer
 from services.console.pages_actions import FIELDS, MAKE, TITLES
+from services.console.pages_letters import _chosen, _row
 from services.console.pages_orders import _line, query_of
 from services.console.store import Person
 
@@ -39,6 +55,30 @@ def test_a_viewer_may_do_nothing_and_an_operator_everything(action: str) -> None
     with pytest.raises(HTTPException):
         require(person("viewer"), action)
     require(person("operator"), action)
+
+
+def test_dead_letters_are_read_by_the_support_desk_and_settled_by_operators() -> None:
+    assert [may(role, "see-letters") for role in ROLES] == [False, True, True]
+    assert [may(role, "letters") for role in ROLES] == [False, False, True]
+
+
+def letter(offset: int, reason: str = "invalid", topic: str = "orders.commands.v1") -> DeadLetter:
+    name = Letter("orders", topic, 0, offset)
+    return DeadLetter(name, b"cust-77", b"{}", [], reason, "no", "2026-11-28T12:00:00Z", None, None, "t", 0, offset)
+
+
+def test_letters_are_chosen_by_name_or_by_group_and_never_all_by_accident() -> None:
+    letters = [letter(1), letter(2, "handler-error"), letter(3)]
+    assert _chosen(letters, {"reason_is": "invalid"}) == [letters[0], letters[2]]
+    assert _chosen(letters, {"names": f"{letters[1].letter}\n{letters[2].letter}"}) == letters[1:]
+    with pytest.raises(UsageError):
+        _chosen(letters, {"names": "  "})
+
+
+def test_who_only_looks_on_does_not_see_what_a_letter_says() -> None:
+    row = _row(letter(1, topic="customer.commands.v1"), {}, person("viewer"))
+    assert (row["key"], row["error"]) == ("cu…", "")
+    assert _row(letter(1), {}, person("support"))["error"] == "no"
 
 
 def test_the_support_desk_speaks_for_customers_and_does_not_step_into_the_machinery() -> None:
@@ -86,8 +126,34 @@ def test_who_only_looks_on_sees_the_beginning_of_a_customers_id() -> None:
 def test_filters_become_the_query_and_an_age_becomes_a_time() -> None:
     asked = {"status": "PAYING", "customer": "", "older": "2h", "nonsense": "x"}
     assert query_of(asked, NOW) == {"limit": "50", "status": "PAYING", "created_before": "2026-11-28T10:00:00+00:00"}
-    with pytest.raises(ValueError, match="15m, 2h, 3d"):
+    with pytest.raises(ValueError, match="10 minutes, 2 hours"):
         query_of({"older": "soon"}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("10m", 600),
+        ("10 minutes", 600),
+        ("older than 10 minutes", 600),
+        (" Older  than 1 hour ", 3600),
+        ("2 weeks", 1209600),
+        ("", None),
+    ],
+)
+def test_an_age_is_said_in_words_or_in_short(said: str, seconds: float | None) -> None:
+    assert age_limit(said) == seconds
+
+
+def test_the_beginning_of_an_id_is_searched_in_the_order_of_ids() -> None:
+    asked = {"q": " ORDER-2026 ", "sort": "oldest", "sku": "tea", "reason": "out-of-stock"}
+    assert query_of(asked, NOW) == {
+        "limit": "50",
+        "id_prefix": "ORDER-2026",
+        "sort": "id",
+        "sku": "tea",
+        "reason": "out-of-stock",
+    }
 
 
 def test_a_value_that_a_spreadsheet_would_run_is_exported_as_text() -> None:

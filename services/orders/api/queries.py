@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -13,75 +10,10 @@ from aiohttp import web
 
 from contracts.values import is_id
 from messaging.http import Problem, json_response, limit_of, refuse_unknown
+from services.orders.api.listing import COLUMNS, PARAMETERS, cursor_of, wanted_of
 from services.orders.api.record import history_of
 
-_COLUMNS: Final = """
-order_id, workflow, workflow_version, status, reason, waiting_for, deadline, paused, customer_id, currency, total_minor,
-items::text AS items, created_at, updated_at
-"""
-
-ONE: Final = f"SELECT {_COLUMNS} FROM orders WHERE order_id = $1"
-
-#: As which word the statuses of orders under way stand in the index of lists (migrations/0002_listed.sql).
-_MOVING: Final = frozenset({"ENRICHING", "RESERVING", "PAYING"})
-
-STATUSES: Final = (
-    "ENRICHING",
-    "RESERVING",
-    "AWAITING_APPROVAL",
-    "PAYING",
-    "COMPENSATING",
-    "COMPLETED",
-    "CANCELLED",
-    "FAILED",
-    "NEEDS_ATTENTION",
-)
-WAITS: Final = (
-    "enrichment",
-    "stock",
-    "approval",
-    "payment",
-    "payment-outcome",
-    "release",
-    "refund",
-    "operator",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which orders a list is to show; None: any. `after_at` and `after_id`: where the last page ended."""
-
-    status: str | None = None
-    customer: str | None = None
-    waiting_for: str | None = None
-    after_at: datetime | None = None
-    after_id: str | None = None
-    before: datetime | None = None
-
-    def query(self, limit: int) -> tuple[str, list[Any]]:
-        """The page, newest first, with its arguments. Only what is asked for stands in it, so that each has a plan of its own."""
-        conditions: list[str] = []
-        arguments: list[Any] = [limit]
-
-        def where(condition: str, *values: Any) -> None:
-            conditions.append(condition.format(*(f"${len(arguments) + n}" for n in range(1, len(values) + 1))))
-            arguments.extend(values)
-
-        if self.status is not None:
-            where("status = {}", self.status)
-            if self.status != "COMPLETED":
-                where("listed = {}", "MOVING" if self.status in _MOVING else self.status)
-        if self.customer is not None:
-            where("customer_id = {}", self.customer)
-        if self.waiting_for is not None:
-            where("waiting_for = {} AND listed IS NOT NULL", self.waiting_for)
-        if self.after_at is not None:
-            where("(created_at, order_id) < ({}, {})", self.after_at, self.after_id)
-        if self.before is not None:
-            where("created_at < {}", self.before)
-        only = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-        return f"SELECT {_COLUMNS} FROM orders {only}ORDER BY created_at DESC, order_id DESC LIMIT $1", arguments
+ONE: Final = f"SELECT {COLUMNS} FROM orders AS o WHERE o.order_id = $1"
 
 
 class OrderQueries:
@@ -117,21 +49,13 @@ class OrderQueries:
         return found
 
     async def list(self, request: web.Request) -> web.Response:
-        """`GET /orders`: newest first, filtered."""
-        refuse_unknown(request, ("status", "customer", "waiting_for", "created_before", "limit", "after"))
-        status = _one_of(request, "status", STATUSES)
-        waiting_for = _one_of(request, "waiting_for", WAITS)
-        customer = request.query.get("customer")
-        if customer is not None and not is_id(customer):
-            raise Problem(400, "Bad customer", "customer must be 1 to 64 printable characters.")
+        """`GET /orders`: filtered and sorted, newest first where nothing else is asked."""
+        refuse_unknown(request, PARAMETERS)
         limit = limit_of(request)
-        at, order_id = _cursor(request.query.get("after"))
-        before = _moment(request, "created_before")
-        wanted = Wanted(status, customer, waiting_for, at, order_id, before)
-        query, arguments = wanted.query(limit + 1)
+        query, arguments = wanted_of(request.query).query(limit + 1)
         rows = await self.fetch(query, *arguments)
         items = [_order(row) for row in rows[:limit]]
-        following = _cursor_of(rows[limit - 1]) if len(rows) > limit else None
+        following = cursor_of(rows[limit - 1]) if len(rows) > limit else None
         return json_response({"items": items, "next": following})
 
     async def status(self, request: web.Request) -> web.Response:
@@ -161,40 +85,3 @@ class OrderQueries:
 
 def _order(row: asyncpg.Record) -> dict[str, Any]:
     return {**dict(row), "items": json.loads(row["items"])}
-
-
-def _one_of(request: web.Request, name: str, known: tuple[str, ...]) -> str | None:
-    value = request.query.get(name)
-    if value is not None and value not in known:
-        raise Problem(400, f"Unknown {name}", f"{name} must be one of {', '.join(known)}.")
-    return value
-
-
-def _moment(request: web.Request, name: str) -> datetime | None:
-    value = request.query.get(name)
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Problem(400, f"Bad {name}", f"{name} must be a time with its zone, as 2026-01-31T12:00:00Z.")
-    return moment
-
-
-def _cursor_of(row: asyncpg.Record) -> str:
-    return urlsafe_b64encode(f"{row['created_at'].isoformat()} {row['order_id']}".encode()).decode()
-
-
-def _cursor(after: str | None) -> tuple[datetime | None, str | None]:
-    if after is None:
-        return None, None
-    try:
-        at, order_id = urlsafe_b64decode(after.encode()).decode().split(" ", 1)
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        moment, order_id = None, ""
-    if moment is None or moment.tzinfo is None or not is_id(order_id):
-        raise Problem(400, "Bad cursor", "after must be the `next` of an earlier answer.")
-    return moment, order_id

@@ -1,0 +1,60 @@
+"""Dead letters for the pages: read and settled by the very code of `orderctl dlq`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from contracts.letters import Act
+from orderctl.letters import book
+from orderctl.letters.book import DeadLetter, Wanted
+from orderctl.letters.sending import Result, settle
+from orderctl.settings import Settings
+from orderctl.transport import KafkaTransport
+
+#: So long an answer is good for everybody who asks: many readers are one reading of the topics.
+GOOD_FOR_S: Final = 2.0
+#: Letters a second, and how long the last one's answer is waited for.
+RATE: Final = 50.0
+ANSWER_WITHIN_S: Final = 20.0
+#: One press settles so many letters, the oldest first: a page is waited for.
+AT_ONCE: Final = 200
+
+
+class Letters:
+    """Nothing is kept open: a page that few look at has a connection of its own while it is made."""
+
+    def __init__(self, settings: Settings, identity: str) -> None:
+        self._settings = settings
+        self._identity = f"{identity}-letters"
+        self._reading = asyncio.Lock()
+        self._known: list[DeadLetter] = []
+        self._known_until = 0.0
+
+    async def all(self) -> list[DeadLetter]:
+        """Every dead letter with what became of it, oldest first. Raises `BrokerUnreachableError`, `TopicMissingError`."""
+        now = asyncio.get_running_loop().time
+        async with self._reading:
+            if now() >= self._known_until:
+                transport = self._transport()
+                try:
+                    records = await transport.read_all(book.topics_for(Wanted()))
+                finally:
+                    await transport.close()
+                # Thousands of records are put together elsewhere: the streams go on meanwhile.
+                self._known = await asyncio.to_thread(book.read_letters, records)
+                self._known_until = now() + GOOD_FOR_S
+            return self._known
+
+    async def settle(self, letters: Sequence[DeadLetter], act: Act, operator: str, reason: str) -> list[Result]:
+        """Say the word about each, and what was answered. Raises `BrokerUnreachableError`."""
+        transport = self._transport()
+        try:
+            return [one async for one in settle(transport, letters, act, operator, reason, RATE, ANSWER_WITHIN_S)]
+        finally:
+            self._known_until = 0.0
+            await transport.close()
+
+    def _transport(self) -> KafkaTransport:
+        return KafkaTransport(self._settings.bootstrap_servers, self._identity, self._settings.connect_timeout_s)

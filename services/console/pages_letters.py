@@ -1,0 +1,219 @@
+"""Dead letters: grouped by reason, one with its bytes, and how they are sent again or given up, with the plan first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request, Response
+
+from contracts.letters import Act, Letter
+from orderctl.errors import OrderctlError, UsageError
+from orderctl.letters.book import DeadLetter, State, Wanted, grouped, type_of
+from orderctl.letters.lanes import Lanes, ask_lanes
+from orderctl.letters.sending import Result, skipped
+from orderctl.letters.showing import hex_lines, waiting_behind
+from services.console import store
+from services.console.access import Form, Who, require
+from services.console.domain import masked, may
+from services.console.letters import AT_ONCE
+from services.console.pages import page, tell
+from services.console.store import Person
+from services.console.wiring import Console, console_of
+
+router = APIRouter()
+
+LISTED: Final = 100
+#: So much of a record is shown as bytes.
+HEX_BYTES: Final = 4096
+OPEN: Final = (State.OPEN, State.ASKED)
+ACTS: Final[Mapping[str, str]] = {"replay": "Replay", "discard": "Discard"}
+
+
+@router.get("/letters")
+async def letters(request: Request, person: Who) -> Response:
+    """The groups, and the letters of the one that is looked at."""
+    console, asked = console_of(request), dict(request.query_params)
+    try:
+        found = await console.letters.all()
+    except OrderctlError as error:
+        return page(request, person, "letters.html", 502, error=str(error), groups=[], asked=asked)
+    lanes, silent = await ask_lanes(console.settings.client.processes)
+    groups = grouped(found, {name: int(lane["waiting"]) for name, lane in lanes.items()})
+    states = tuple(State) if asked.get("state") == "all" else OPEN
+    chosen = [one for one in found if one.state in states and _wanted(asked).matches(one)]
+    return page(
+        request,
+        person,
+        "letters.html",
+        groups=[(group, urlencode(_names_of(group))) for group in groups],
+        asked=asked,
+        link=urlencode({name: asked[name] for name in ("service", "topic", "reason") if asked.get(name)}),
+        rows=[_row(one, lanes, person) for one in reversed(chosen[-LISTED:])],
+        more=max(0, len(chosen) - LISTED),
+        silent=silent,
+    )
+
+
+@router.get("/letters/one")
+async def letter(request: Request, person: Who, name: str) -> Response:
+    """One letter: where it came from, why, what was said about it, its headers, text and bytes."""
+    console = console_of(request)
+    try:
+        found = [one for one in await console.letters.all() if str(one.letter) == name]
+    except OrderctlError as error:
+        return tell(request, person, 502, "Kafka does not answer", str(error))
+    if not found:
+        return tell(request, person, 404, "No such letter", f"There is no dead letter {name}.")
+    one = found[0]
+    lanes, _ = await ask_lanes(
+        {s: urls for s, urls in console.settings.client.processes.items() if s == one.letter.service}
+    )
+    shown = may(person.role, "see-letters")
+    value = one.value or b""
+    return page(
+        request,
+        person,
+        "letter.html",
+        one=one,
+        row=_row(one, lanes, person),
+        shown=shown,
+        told=[{**told.what.model_dump(mode="json"), "at": told.at} for told in one.told],
+        headers=[(n, "" if v is None else v.decode(errors="backslashreplace")) for n, v in one.headers]
+        if shown
+        else [],
+        text=value.decode(errors="backslashreplace") if shown else "",
+        hexed="\n".join(hex_lines(value[:HEX_BYTES])) if shown else "",
+        size=len(value),
+        cut=len(value) > HEX_BYTES,
+        open=one.state in OPEN,
+    )
+
+
+@router.get("/letters/{act}")
+async def ask(request: Request, act: str, person: Who) -> Response:
+    """The form: why."""
+    return await _go_on(request, person, act, dict(request.query_params))
+
+
+@router.post("/letters/{act}")
+async def act_on(request: Request, act: str, person: Who, form: Form) -> Response:
+    """The plan, or the word itself."""
+    return await _go_on(request, person, act, form)
+
+
+async def _go_on(request: Request, person: Person, act: str, said: Mapping[str, str]) -> Response:
+    if act not in ACTS:
+        return tell(request, person, 404, "No such action", f"There is no action {act}.")
+    require(person, "letters")
+    word = cast("Act", act)
+    filled = {name: value.strip() for name, value in said.items() if name != "csrf"}
+    facts: dict[str, Any] = {"act": act, "title": f"{ACTS[act]} dead letters", "filled": filled}
+    console = console_of(request)
+    try:
+        chosen = _chosen(await console.letters.all(), filled)
+        if filled.get("step") not in {"plan", "send"}:
+            return page(request, person, "letters_ask.html", **facts, count=len(chosen))
+        _reason_given(filled)
+        if filled["step"] == "send":
+            return await _send(request, person, word, chosen, filled["reason"])
+    except UsageError as error:
+        return page(request, person, "letters_ask.html", 400, **facts, count=0, error=str(error))
+    except OrderctlError as error:
+        return tell(request, person, 502, "Kafka does not answer", str(error))
+    lanes, _ = await ask_lanes(console.settings.client.processes)
+    plan = [(_row(one, lanes, person), skipped(one, word, again=False)) for one in chosen[:AT_ONCE]]
+    sent = [row["name"] for row, left_out in plan if left_out is None]
+    return page(
+        request, person, "letters_plan.html", **facts, plan=plan, names="\n".join(sent), count=len(sent),
+        more=max(0, len(chosen) - AT_ONCE),
+        behind=sum(row["waiting"] for row, left_out in plan if left_out is None),
+    )  # fmt: skip
+
+
+async def _send(request: Request, person: Person, act: Act, chosen: Sequence[DeadLetter], reason: str) -> Response:
+    console = console_of(request)
+    # Looked at again: somebody else may have settled one meanwhile.
+    left_out = [result for one in chosen if (result := skipped(one, act, again=False)) is not None]
+    meant = [one for one in chosen if skipped(one, act, again=False) is None]
+    results = [*left_out, *(await _settled(console, person, act, meant[:AT_ONCE], reason))]
+    rows = [{"name": str(result.letter.letter), "outcome": _words(result), "bad": _bad(result)} for result in results]
+    return page(request, person, "letters_done.html", title=f"{ACTS[act]} dead letters", act=act, rows=rows)
+
+
+async def _settled(
+    console: Console, person: Person, act: Act, letters: Sequence[DeadLetter], reason: str
+) -> list[Result]:
+    results: list[Result] = []
+    trouble = ""
+    try:
+        results = await console.letters.settle(letters, act, person.name, reason)
+    except OrderctlError as error:
+        # Some may have been sent all the same: that is said, and recorded.
+        trouble = f"not known: {error}"
+        results = [Result(one, error=str(error)) for one in letters]
+    for result in results:
+        outcome = trouble or _words(result)
+        name = str(result.letter.letter)
+        await console.store.record(store.Act(person, f"{act}-letter", name, reason, None, outcome))
+    return results
+
+
+def _words(result: Result) -> str:
+    if result.skipped is not None:
+        return f"nothing was sent: {result.skipped}"
+    if result.outcome is None:
+        return f"not known: {result.error}" if result.error else "it was sent; no answer yet"
+    told = {
+        "handled": "it is handled",
+        "discarded": "it is given up",
+        "failed": "it failed again",
+        "set-aside": "it failed again and is a new letter",
+    }[result.outcome]
+    return f"{told}: {result.error}" if result.error else told
+
+
+def _bad(result: Result) -> bool:
+    return result.outcome in {"failed", "set-aside"} or result.outcome is None
+
+
+def _wanted(asked: Mapping[str, str]) -> Wanted:
+    return Wanted(
+        service=asked.get("service") or None, topic=asked.get("topic") or None, reason=asked.get("reason_is") or None
+    )
+
+
+def _reason_given(filled: Mapping[str, str]) -> None:
+    if not 1 <= len(filled.get("reason", "")) <= 1000:
+        raise UsageError("Say why, in 1 to 1,000 characters: it is kept with the letters.")
+
+
+def _chosen(found: Sequence[DeadLetter], filled: Mapping[str, str]) -> list[DeadLetter]:
+    """The letters that are named, else the open ones of the group; never all by accident. Raises `UsageError`."""
+    names = {Letter.parse(line) for line in filled.get("names", "").split()}
+    wanted = _wanted(filled)
+    if not names and wanted.all:
+        raise UsageError("Say which letters: choose a group or a letter on the page of dead letters.")
+    return [one for one in found if (one.letter in names if names else one.state in OPEN and wanted.matches(one))]
+
+
+def _names_of(group: Any) -> dict[str, str]:
+    return {"service": group.service, "topic": group.topic, "reason_is": group.reason}
+
+
+def _row(one: DeadLetter, lanes: Lanes, person: Person) -> dict[str, Any]:
+    """A letter's line. Who only looks on sees where it came from and why, and nothing of what it says."""
+    shown = may(person.role, "see-letters")
+    orders = one.letter.topic.startswith("orders.")
+    return {
+        "name": str(one.letter),
+        "state": one.state.value,
+        "key": one.key_text if shown or orders else masked(one.key_text, person.role),
+        "order": one.key_text if orders else None,
+        "type": type_of(one),
+        "reason": one.reason,
+        "error": one.error if shown else "",
+        "waiting": waiting_behind(one, lanes),
+        "at": one.at,
+    }

@@ -1,0 +1,219 @@
+"""Lists of orders: what can be asked for, and the SQL of a page. Every page is read along an index, never from the whole table."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, get_args
+
+from contracts.orders import EndReason
+from contracts.values import is_id
+from messaging.http import Problem
+
+COLUMNS: Final = """
+o.order_id, o.workflow, o.workflow_version, o.status, o.reason, o.waiting_for, o.deadline, o.paused, o.customer_id, o.currency,
+o.total_minor, o.items::text AS items, o.created_at, o.updated_at
+"""
+
+#: As which word the statuses of orders under way stand in the index of lists (migrations/0002_listed.sql).
+_MOVING: Final = frozenset({"ENRICHING", "RESERVING", "PAYING"})
+
+STATUSES: Final = (
+    "ENRICHING",
+    "RESERVING",
+    "AWAITING_APPROVAL",
+    "PAYING",
+    "COMPENSATING",
+    "COMPLETED",
+    "CANCELLED",
+    "FAILED",
+    "NEEDS_ATTENTION",
+)
+WAITS: Final = (
+    "enrichment",
+    "stock",
+    "approval",
+    "payment",
+    "payment-outcome",
+    "release",
+    "refund",
+    "operator",
+)
+REASONS: Final[tuple[str, ...]] = get_args(EndReason)
+
+#: How a page is ordered, and what comes after an order in it; `{0}` is the table that tells when the order was made.
+SORTS: Final[Mapping[str, tuple[str, str]]] = {
+    "newest": ("{0}.created_at DESC, {0}.order_id DESC", "({0}.created_at, {0}.order_id) < ({1}, {2})"),
+    "oldest": ("{0}.created_at, {0}.order_id", "({0}.created_at, {0}.order_id) > ({1}, {2})"),
+    "id": ("o.order_id", "o.order_id > {1}"),
+}
+#: What an order may be listed as, while it waits for this: the orders that have ended wait for nothing, and are most.
+_WAIT_LISTED: Final[Mapping[str, tuple[str, ...]]] = {
+    "enrichment": ("MOVING",),
+    "stock": ("MOVING", "AWAITING_APPROVAL"),
+    "approval": ("AWAITING_APPROVAL",),
+    "payment": ("MOVING",),
+    "payment-outcome": ("MOVING", "COMPENSATING"),
+    "release": ("COMPENSATING",),
+    "refund": ("COMPENSATING",),
+    "operator": ("MOVING", "AWAITING_APPROVAL", "COMPENSATING"),
+}
+#: The order's row and the SKU's name the same moment. Said as a range, because the planner takes two equalities for independent,
+#: expects next to nothing from the join, and reads both tables whole where the SKU is in every order.
+_WITH_SKU: Final = """
+orders AS o JOIN order_sku AS s
+ON s.order_id = o.order_id AND s.created_at >= o.created_at AND s.created_at <= o.created_at
+"""
+#: What may be asked, by its name in the query.
+PARAMETERS: Final = (
+    "status",
+    "customer",
+    "waiting_for",
+    "reason",
+    "sku",
+    "id_prefix",
+    "created_before",
+    "sort",
+    "limit",
+    "after",
+)
+#: The last character there is; no id holds it.
+_LAST: Final = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which orders a list is to show; None: any. `after_at` and `after_id`: where the last page ended."""
+
+    status: str | None = None
+    customer: str | None = None
+    waiting_for: str | None = None
+    after_at: datetime | None = None
+    after_id: str | None = None
+    before: datetime | None = None
+    reason: str | None = None
+    sku: str | None = None
+    id_prefix: str | None = None
+    sort: str = "newest"
+
+    def query(self, limit: int) -> tuple[str, list[Any]]:
+        """The page, sorted, with its arguments. Only what is asked for stands in it, so that each has a plan of its own."""
+        made = "o" if self.sku is None else "s"
+        conditions: list[str] = []
+        arguments: list[Any] = [limit]
+
+        def where(condition: str, *values: Any) -> None:
+            names = [f"${len(arguments) + n}" for n in range(1, len(values) + 1)]
+            conditions.append(condition.format(made, *names))
+            arguments.extend(values)
+
+        for condition, values in self._filters():
+            where(condition, *values)
+        order, beyond = SORTS[self.sort]
+        if self.after_at is not None:
+            where(beyond, *((self.after_id,) if self.sort == "id" else (self.after_at, self.after_id)))
+        source = "orders AS o" if self.sku is None else _WITH_SKU
+        only = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        return f"SELECT {COLUMNS} FROM {source} {only}ORDER BY {order.format(made)} LIMIT $1", arguments
+
+    def _filters(self) -> list[tuple[str, tuple[Any, ...]]]:
+        found: list[tuple[str, tuple[Any, ...]]] = []
+        if self.status is not None:
+            found.append(("o.status = {1}", (self.status,)))
+            if self.status != "COMPLETED":
+                found.append(("o.listed = {1}", ("MOVING" if self.status in _MOVING else self.status,)))
+        if self.customer is not None:
+            found.append(("o.customer_id = {1}", (self.customer,)))
+        if self.waiting_for is not None:
+            listed = (*_WAIT_LISTED[self.waiting_for], "NEEDS_ATTENTION")
+            found.append(("o.waiting_for = {1} AND o.listed = ANY ({2})", (self.waiting_for, listed)))
+        if self.reason is not None:
+            found.append(("o.reason = {1}", (self.reason,)))
+        if self.sku is not None:
+            found.append(("s.sku = {1}", (self.sku,)))
+        if self.id_prefix is not None:
+            found.append(("o.order_id >= {1} AND o.order_id < {2}", (self.id_prefix, self.id_prefix + _LAST)))
+        if self.before is not None:
+            found.append(("{0}.created_at < {1}", (self.before,)))
+        return found
+
+
+def wanted_of(asked: Mapping[str, str]) -> Wanted:
+    """What a query asks for. Raises `Problem` for what it cannot ask."""
+    prefix = asked.get("id_prefix")
+    sort = _one_of(asked, "sort", tuple(SORTS)) or ("newest" if prefix is None else "id")
+    if prefix is not None and sort != "id":
+        raise Problem(400, "Bad sort", "The orders whose id begins so are listed by their ids: sort must be id.")
+    if sort == "id" and "sku" in asked:
+        raise Problem(
+            400,
+            "Bad sort",
+            "The orders with a SKU are listed by their age: without id_prefix, and sort newest or oldest.",
+        )
+    at, order_id = _cursor(asked.get("after"))
+    return Wanted(
+        status=_one_of(asked, "status", STATUSES),
+        customer=_id(asked, "customer"),
+        waiting_for=_one_of(asked, "waiting_for", WAITS),
+        after_at=at,
+        after_id=order_id,
+        before=_moment(asked, "created_before"),
+        reason=_one_of(asked, "reason", REASONS),
+        sku=_id(asked, "sku"),
+        id_prefix=_prefix(prefix),
+        sort=sort,
+    )
+
+
+def cursor_of(row: Any) -> str:
+    """Where a page that ends with this order goes on, however it is sorted."""
+    return urlsafe_b64encode(f"{row['created_at'].isoformat()} {row['order_id']}".encode()).decode()
+
+
+def _id(asked: Mapping[str, str], name: str) -> str | None:
+    value = asked.get(name)
+    if value is not None and not is_id(value):
+        raise Problem(400, f"Bad {name}", f"{name} must be 1 to 64 printable characters.")
+    return value
+
+
+def _prefix(value: str | None) -> str | None:
+    # The beginning of an id may end with a space, which a whole one may not.
+    if value is not None and not is_id(value.rstrip(" ")):
+        raise Problem(400, "Bad id_prefix", "id_prefix must be 1 to 64 printable characters.")
+    return value
+
+
+def _one_of(asked: Mapping[str, str], name: str, known: tuple[str, ...]) -> str | None:
+    value = asked.get(name)
+    if value is not None and value not in known:
+        raise Problem(400, f"Unknown {name}", f"{name} must be one of {', '.join(known)}.")
+    return value
+
+
+def _moment(asked: Mapping[str, str], name: str) -> datetime | None:
+    value = asked.get(name)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Problem(400, f"Bad {name}", f"{name} must be a time with its zone, as 2026-01-31T12:00:00Z.")
+    return moment
+
+
+def _cursor(after: str | None) -> tuple[datetime | None, str | None]:
+    if after is None:
+        return None, None
+    try:
+        at, order_id = urlsafe_b64decode(after.encode()).decode().split(" ", 1)
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        moment, order_id = None, ""
+    if moment is None or moment.tzinfo is None or not is_id(order_id):
+        raise Problem(400, "Bad cursor", "after must be the `next` of an earlier answer.")
+    return moment, order_id
