@@ -13,6 +13,7 @@ from messaging.secure import SETTINGS as SECURITY
 from messaging.setting import Setting
 from messaging.settings import BOOTSTRAP_SERVERS, PARTITIONS, settings_of
 from provision.databases import DATABASE_URLS
+from provision.topic_settings import SETTINGS as TOPICS
 from services.console.settings import SETTINGS as CONSOLE
 from services.inventory.settings import SETTINGS as INVENTORY
 from services.notification.settings import SETTINGS as NOTIFICATION
@@ -38,7 +39,7 @@ PROCESSES: Final[dict[str, tuple[Setting, ...]]] = {
     ),
     "console": CONSOLE,
     "watcher": WATCHER,
-    "provision": (BOOTSTRAP_SERVERS, *SECURITY, PARTITIONS, *DATABASE_URLS.values()),
+    "provision": (BOOTSTRAP_SERVERS, *SECURITY, PARTITIONS, *TOPICS, *DATABASE_URLS.values()),
 }
 #: What the runtime gives all that it runs: who reads these is told in two words.
 RUNTIME: Final = tuple(name for name in HTTP_PORTS if name != "console")

@@ -19,6 +19,7 @@ from provision.access import acls, grants, load_policy
 from provision.acls import ensure_acls
 from provision.databases import database_urls, ensure_schemas
 from provision.errors import ProvisionError
+from provision.topic_settings import load_topic_settings
 from provision.topics import ensure_topics
 
 
@@ -31,8 +32,8 @@ def load_settings(env: Mapping[str, str]) -> tuple[str, int]:
 async def provision(env: Mapping[str, str]) -> None:
     """Do all of it; harmless where all is there. Raises `ProvisionError`, `SettingsError`."""
     bootstrap, partitions = load_settings(env)
-    urls = database_urls(env)
-    await ensure_topics(bootstrap, partitions)
+    topics, urls = load_topic_settings(env), database_urls(env)
+    await ensure_topics(bootstrap, partitions, topics)
     print(f"topics: all there, {partitions} partitions each")
     for name, applied in (await ensure_schemas(urls)).items():
         print(f"database {name}: {', '.join(applied) or 'up to date'}")

@@ -21,6 +21,7 @@ from messaging.setting import OptionalText, Secret, Setting, Text, database_url,
 from messaging.settings import load_settings
 from provision import __main__ as provision
 from provision.databases import database_urls
+from provision.topic_settings import load_topic_settings
 from services.console import app as console
 from services.console.settings import load_settings as load_console
 from services.customer import app as customer
@@ -152,7 +153,7 @@ class Watched(dict[str, str]):
         ),
         ("customer", (lambda env: load_settings("customer", env=env), load_log_settings, load_trace_settings)),
         ("watcher", (watcher.load_settings, load_log_settings, watcher.load_address)),
-        ("provision", (provision.load_settings, database_urls)),
+        ("provision", (provision.load_settings, load_topic_settings, database_urls)),
     ],
 )
 def test_what_a_process_asks_its_environment_for_stands_in_the_table(
