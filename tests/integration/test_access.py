@@ -46,6 +46,7 @@ from provision.topics import ensure_topics
 POLICY = load_policy()
 QUEUE = "order-task-queue"
 TOPICS = sorted(spec.name for spec in all_topics())
+NO_PARTITION = 7
 DATABASES = sorted(name for one in POLICY.values() for name in one.owns)
 GROUPS = {one.group for one in POLICY.values() if one.group is not None}
 
@@ -87,8 +88,10 @@ async def allowed(client: AIOKafkaClient) -> Allowed:
     reading = FetchRequest(0, 1, 1 << 20, 0, [(topic, [(0, 0, 1 << 16)]) for topic in TOPICS], "")
     fetched = await client.send(1, reading)
     reads = {topic for topic, partitions in fetched.topics if partitions[0][1] == 0}
-    produced = await client.send(1, ProduceRequest(None, -1, 5_000, [(topic, [(0, one_record())]) for topic in TOPICS]))
-    writes = {topic for topic, partitions in produced.topics if partitions[0][1] == 0}
+    # To a partition that there is not: who may write is told that, and nothing comes onto a topic.
+    batches = [(topic, [(NO_PARTITION, one_record())]) for topic in TOPICS]
+    produced = await client.send(1, ProduceRequest(None, -1, 5_000, batches))
+    writes = {topic for topic, partitions in produced.topics if partitions[0][1] != TopicAuthorizationFailedError.errno}
     joins, asks_about = set(), set()
     for group in GROUPS:
         # Nobody is a member yet: who may, is told that, and not that he may not.
