@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from html import unescape
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -15,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from contracts.topics import ORDERS_COMMANDS
+from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import Place, Stack
 
@@ -59,11 +59,11 @@ def new_browser(place: Place) -> Browser:
 
 
 @pytest.fixture(scope="module")
-def one_time(stack: Stack | None) -> str:
+def one_time(stack: Stack | ComposeStack | None) -> str:
     """What the console printed at its first start."""
     if stack is None:
         pytest.skip("a running stack's one-time password is not ours")
-    printed = (Path(stack.home) / "logs" / "console.log").read_text()
+    printed = stack.log("console")
     found = re.search(r"one-time password (\S+)", printed)
     assert found, printed
     return found[1]
