@@ -101,6 +101,7 @@ chaos: setup ## kill, stop and cut everything under load, then audit: 20 kills i
 
 proof-fast: setup ## every crash point of the runtime once, and the kill run; some minutes (RATE=50 orders/s where the machine carries it)
 	@$(BIN)/python -m pytest -q -m proof tests/integration
+	@$(BIN)/python -m pytest -q -m proof tests/e2e
 	@$(BIN)/python -m chaos crash-points --fast --rate $(or $(RATE),20)
 	@$(BIN)/python -m chaos kill-run --rate $(or $(RATE),20)
 

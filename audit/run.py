@@ -18,8 +18,8 @@ from audit.postgres import DATABASES
 from audit.record import SenderRecord, read_record
 from audit.rules import Breach, Tally, Terms, check_common, check_order
 from audit.settle import Cut, settled
-from messaging.secure import database_url
-from messaging.settings import text
+from messaging.setting import database_url
+from messaging.settings import BOOTSTRAP_SERVERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Settings:
 
 def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
     """From `KAFKA_BOOTSTRAP_SERVERS` and `<SERVICE>_DATABASE_URL`, with the services' own defaults."""
-    databases = {name: database_url(env, name) for name in DATABASES}
-    return Settings(text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"), databases)
+    databases = {name: database_url(name).read(env) for name in DATABASES}
+    return Settings(BOOTSTRAP_SERVERS.read(env), databases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import socket
 
 import psutil
 
-from contracts.ports import HTTP_PORTS
+from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from devstack.errors import DevstackError, PortTakenError
 from devstack.processes import ProcessSpec
 from devstack.settings import CONTROLLER_PORT, KAFKA_PORT, LOOPBACK, SMTP_PORT, Settings
@@ -37,7 +37,7 @@ def is_free(port: int) -> bool:
 
 def free_offset() -> int:
     """An offset at which every port of a stack is free now, for a stack beside another one."""
-    bases = (KAFKA_PORT, CONTROLLER_PORT, SMTP_PORT, *HTTP_PORTS.values())
+    bases = (KAFKA_PORT, CONTROLLER_PORT, SMTP_PORT, WATCHER_PORT, *HTTP_PORTS.values())
     # Below the ports that the system hands out by itself; drawn, so that two that look at once seldom find the same.
     for offset in random.sample(range(200, 20_000, 20), 200):
         if all(is_free(base + offset) for base in bases):

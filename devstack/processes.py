@@ -97,6 +97,8 @@ def _service_process(settings: Settings, service: Service) -> ProcessSpec:
         "KAFKA_GROUP_INSTANCE_ID": f"{service.name}-{hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]}",
         **{database_variable(name): settings.dsn(name) for name in service.databases},
         **(api_addresses(settings) | process_addresses(settings) if service.asks_others else {}),
+        # Where this stack's watcher would be, if somebody starts one: never the watcher of another stack.
+        **({"WATCHER_URL": settings.watcher_url} if service.name == "console" else {}),
     }
     if service.sends_mail:
         env |= {"SMTP_HOST": LOOPBACK, "SMTP_PORT": str(settings.smtp_port)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from contracts.ports import HTTP_PORTS
+from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from contracts.topics import DEFAULT_PARTITIONS
 from devstack.errors import DevstackError
 
@@ -112,6 +112,11 @@ class Settings:
     def http_url(self, name: str) -> str:
         """Where this process serves HTTP."""
         return f"http://{LOOPBACK}:{self.http_port(name)}"
+
+    @property
+    def watcher_url(self) -> str:
+        """Where a watcher of this stack tells what it saw."""
+        return f"http://{LOOPBACK}:{WATCHER_PORT + self.offset}"
 
     def dsn(self, database: str) -> str:
         """How to connect to this database with its own role."""

@@ -121,10 +121,11 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     announce(settings)
     crash_points.arm(settings.service, settings.session_timeout_ms)
     meters = Meters(settings.service)
+    traced = load_trace_settings()
     service = await build(settings)
     if service.metrics is not None:
         meters.registry.register(service.metrics)
-    traces = open_traces(load_trace_settings(), settings.service, settings.identity, service.ends)
+    traces = open_traces(traced, settings.service, settings.identity, service.ends)
     state: list[Host] = []
 
     async def ready() -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from pydantic_core import to_json
 
 from messaging.logs import get_logger
@@ -88,10 +89,10 @@ def make_app(
 ) -> web.Application:
     """The application with `/metrics`, `/healthz` (is progress possible), `/readyz` (is everything there) and the queries."""
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
+    async def metrics(request: web.Request) -> web.Response:
+        # Exemplars are told to who asks for the one format that has room for them, as Prometheus does.
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     async def healthz(_: web.Request) -> web.Response:
         fine = alive()

@@ -23,14 +23,16 @@ from structlog.stdlib import BoundLogger, ProcessorFormatter
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from contracts.metrics import LOG_KEYS_DROPPED
-from messaging.errors import SettingsError
 from messaging.log_keys import ALWAYS, KEYS
 from messaging.safe_text import one_line, safe_text
+from messaging.setting import Choice
 
 Format = Literal["console", "json"]
 Log = BoundLogger
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_FORMAT: Final = Choice("LOG_FORMAT", "console", ("console", "json"), "lines for people, or a JSON object a line")
+LOG_LEVEL: Final = Choice("LOG_LEVEL", "INFO", LEVELS, "the least that is told")
 #: Chatty libraries: what matters of these is told by us.
 QUIET: Final = ("aiokafka", "faust", "mode")
 MAX_FRAMES: Final = 30
@@ -63,12 +65,7 @@ class LogSettings:
 
 def load_log_settings(env: Mapping[str, str] = os.environ) -> LogSettings:
     """`LOG_FORMAT` and `LOG_LEVEL`. Raises `SettingsError`."""
-    format_, level = env.get("LOG_FORMAT", "console").strip().lower(), env.get("LOG_LEVEL", "INFO").strip().upper()
-    if format_ not in ("console", "json"):
-        raise SettingsError(f"LOG_FORMAT must be console or json, not {format_!r}.")
-    if level not in LEVELS:
-        raise SettingsError(f"LOG_LEVEL must be one of {', '.join(LEVELS)}, not {level!r}.")
-    return LogSettings(cast(Format, format_), level)
+    return LogSettings(cast(Format, LOG_FORMAT.read(env)), LOG_LEVEL.read(env))
 
 
 def get_logger(name: str) -> Log:

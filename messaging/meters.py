@@ -115,6 +115,8 @@ class Timed:
 
     def __exit__(self, *_: object) -> None:
         took_s = perf_counter() - self._started
-        self._histogram.observe(took_s)
-        if self._traced is not None:
+        if self._traced is None:
+            self._histogram.observe(took_s)
+        else:
+            self._histogram.observe(took_s, {"trace_id": f"{self._traced.at.trace:032x}"})
             self._traced.phase(self._name, took_s)

@@ -10,18 +10,19 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from messaging.errors import SettingsError
-from messaging.settings import number
+from messaging.setting import Number, OptionalUrl, Setting
 from messaging.tracing import Place, Span, Tracer
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import SpanContext
 
-ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
-RATIO: Final = "OTEL_TRACES_SAMPLER_ARG"
+ENDPOINT: Final = OptionalUrl(
+    "OTEL_EXPORTER_OTLP_ENDPOINT", "where the collector for traces takes OTLP over HTTP; without it nothing is traced"
+)
+RATIO: Final = Number("OTEL_TRACES_SAMPLER_ARG", 1, 0, 1, "the part of all orders that is traced")
+SETTINGS: Final[tuple[Setting, ...]] = (ENDPOINT, RATIO)
 #: Spans that wait to be sent; more are dropped, never waited for.
 MAX_QUEUED: Final = 20_000
 SEND_EVERY_MS: Final = 1_000
@@ -47,13 +48,8 @@ class Traces:
 
 def load_trace_settings(env: Mapping[str, str] = os.environ) -> TraceSettings | None:
     """OpenTelemetry's own variables. None: no collector is named. Raises `SettingsError`."""
-    endpoint = env.get(ENDPOINT, "").strip()
-    ratio = number(env, RATIO, 1.0, 0.0, 1.0)
-    if not endpoint:
-        return None
-    if urlsplit(endpoint).scheme not in {"http", "https"} or not urlsplit(endpoint).netloc:
-        raise SettingsError(f"{ENDPOINT} must be an http or https URL, as http://127.0.0.1:4318, not {endpoint!r}.")
-    return TraceSettings(endpoint.rstrip("/"), ratio)
+    endpoint, ratio = ENDPOINT.read(env), RATIO.read(env)
+    return TraceSettings(endpoint, ratio) if endpoint else None
 
 
 def open_traces(

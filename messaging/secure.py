@@ -6,41 +6,23 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from messaging.errors import SettingsError
+from messaging.setting import Choice, OptionalText, Secret, Setting
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256")
-
-
-def secret(env: Mapping[str, str], name: str) -> str | None:
-    """`name`, or the content of the file that `<name>_FILE` names; None where neither is set. Raises `SettingsError`, which never
-    holds the secret."""
-    path = env.get(f"{name}_FILE")
-    if not path:
-        return env.get(name)
-    if env.get(name) is not None:
-        raise SettingsError(f"{name} and {name}_FILE are both set: unset one of them.")
-    try:
-        return Path(path).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name}_FILE names a file that cannot be read: {path} ({type(error).__name__}).") from None
-
-
-def database_url(env: Mapping[str, str], name: str) -> str:
-    """`<NAME>_DATABASE_URL`, or what stands in the file that `<NAME>_DATABASE_URL_FILE` names. TLS as PostgreSQL's own clients
-    have it: `?sslmode=verify-full&sslrootcert=FILE`."""
-    variable = f"{name.upper()}_DATABASE_URL"
-    found = secret(env, variable)
-    if found is None:
-        return f"postgresql:///{name}"
-    if not found.strip():
-        raise SettingsError(
-            f"{variable} is set but empty: give it a value or unset it (default: postgresql:///{name})."
-        )
-    return found
+PROTOCOL: Final = Choice("KAFKA_SECURITY_PROTOCOL", PROTOCOLS[0], PROTOCOLS, "how to speak with the broker")
+MECHANISM: Final = Choice("KAFKA_SASL_MECHANISM", MECHANISMS[0], MECHANISMS, "how to prove who it is")
+USERNAME: Final = OptionalText("KAFKA_SASL_USERNAME", "who it is")
+PASSWORD: Final = Secret("KAFKA_SASL_PASSWORD", "the proof")
+CA_FILE: Final = OptionalText(
+    "KAFKA_SSL_CA_FILE",
+    "who signed the broker's certificate; without it whoever the machine trusts",
+    "a file in PEM form",
+)
+SETTINGS: Final[tuple[Setting, ...]] = (PROTOCOL, MECHANISM, USERNAME, PASSWORD, CA_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +67,8 @@ class KafkaSecurity:
 
 def load_kafka_security(env: Mapping[str, str] = os.environ) -> KafkaSecurity:
     """`KAFKA_SECURITY_PROTOCOL`, `KAFKA_SASL_*` and `KAFKA_SSL_CA_FILE`. Raises `SettingsError`."""
-    protocol = _one_of(env, "KAFKA_SECURITY_PROTOCOL", PROTOCOLS)
-    mechanism = _one_of(env, "KAFKA_SASL_MECHANISM", MECHANISMS)
-    username, password = env.get("KAFKA_SASL_USERNAME") or None, secret(env, "KAFKA_SASL_PASSWORD") or None
-    ca_file = env.get("KAFKA_SSL_CA_FILE") or None
+    protocol, mechanism = PROTOCOL.read(env), MECHANISM.read(env)
+    username, password, ca_file = USERNAME.read(env), PASSWORD.read(env), CA_FILE.read(env)
     found = KafkaSecurity(protocol, mechanism, username, password, ca_file)
     if found.uses_sasl and (username is None or password is None):
         raise SettingsError(
@@ -100,11 +80,4 @@ def load_kafka_security(env: Mapping[str, str] = os.environ) -> KafkaSecurity:
         raise SettingsError(
             f"KAFKA_SSL_CA_FILE must be a file with certificates in PEM form; {ca_file} is not ({type(error).__name__})."
         ) from None
-    return found
-
-
-def _one_of(env: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
-    found = env.get(name, known[0]).strip().upper()
-    if found not in known:
-        raise SettingsError(f"{name} must be one of {', '.join(known)}, not {env[name]!r}.")
     return found

@@ -1,4 +1,4 @@
-"""Settings from the environment. Each is read in one place, with its default; a bad one is refused by its name."""
+"""The settings that every process of a service has. Each is declared and read in one place; a bad one is refused by its name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,36 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from contracts.ports import HTTP_PORTS
+from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from contracts.topics import DEFAULT_PARTITIONS
-from messaging.errors import SettingsError
-from messaging.secure import database_url, load_kafka_security
+from messaging.logs import LOG_FORMAT, LOG_LEVEL
+from messaging.secure import SETTINGS as SECURITY
+from messaging.secure import load_kafka_security
+from messaging.setting import Integer, Number, OptionalText, Servers, Setting, Text, database_url
+
+BOOTSTRAP_SERVERS: Final = Servers("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", "the broker")
+TASK_QUEUE: Final = Text("ORDER_TASK_QUEUE", "order-task-queue", "prefix of the consumer groups")
+PARTITIONS: Final = Integer(
+    "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 1_000, "must be what the topics have; a mismatch is refused at the start"
+)
+HTTP_HOST: Final = Text("HTTP_HOST", "127.0.0.1", "the address that it serves HTTP on")
+OUTBOX_GRACE_S: Final = Number("OUTBOX_GRACE_S", 30, 0, 86_400, "how long published outbox rows are kept")
+SESSION_TIMEOUT_MS: Final = Integer(
+    "KAFKA_SESSION_TIMEOUT_MS", 6_000, 1_000, 300_000, "how long a dead process keeps its partitions"
+)
+INSTANCE_ID: Final = OptionalText(
+    "KAFKA_GROUP_INSTANCE_ID",
+    "static membership: a restarted process takes its partitions back at once; must be unique in the group",
+)
+WATCHDOG_S: Final = Number(
+    "WATCHDOG_S", 30, 1, 3_600, "a reader that receives nothing for so long while records wait is rebuilt"
+)
+#: Processes that own no partitions, and whose identity is their own name's.
+UNTITLED: Final = ("console", "watcher")
+#: What every process that logs reads.
+LOGGING: Final[tuple[Setting, ...]] = (LOG_FORMAT, LOG_LEVEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,68 +64,52 @@ class Settings:
 def load_settings(process: str, service: str | None = None, env: Mapping[str, str] = os.environ) -> Settings:
     """The settings of the process `process` of `service` (by default of the same name). Raises `SettingsError`."""
     name = service or process
-    worker = "order" if name == "orders" else name
     load_kafka_security(env)  # refused here, before anything is tried
     return Settings(
         service=name,
-        identity=text(env, "IDENTITY", f"{worker}-worker-{socket.gethostname()}-{os.getpid()}"),
-        bootstrap_servers=text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
-        task_queue=text(env, "ORDER_TASK_QUEUE", "order-task-queue"),
-        partitions=integer(env, "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 1000),
-        database_url=database_url(env, name),
-        http_host=text(env, "HTTP_HOST", "127.0.0.1"),
-        http_port=integer(env, "HTTP_PORT", HTTP_PORTS[process], 0, 65535),
-        outbox_grace_s=number(env, "OUTBOX_GRACE_S", 30, 0, 86_400),
-        session_timeout_ms=integer(env, "KAFKA_SESSION_TIMEOUT_MS", 6_000, 1_000, 300_000),
-        instance_id=env.get("KAFKA_GROUP_INSTANCE_ID") or None,
-        watchdog_s=number(env, "WATCHDOG_S", 30, 1, 3_600),
+        identity=identity(name).read(env),
+        bootstrap_servers=BOOTSTRAP_SERVERS.read(env),
+        task_queue=TASK_QUEUE.read(env),
+        partitions=PARTITIONS.read(env),
+        database_url=database_url(name).read(env),
+        http_host=HTTP_HOST.read(env),
+        http_port=http_port(process).read(env),
+        outbox_grace_s=OUTBOX_GRACE_S.read(env),
+        session_timeout_ms=SESSION_TIMEOUT_MS.read(env),
+        instance_id=INSTANCE_ID.read(env),
+        watchdog_s=WATCHDOG_S.read(env),
     )
 
 
-def text(env: Mapping[str, str], name: str, default: str) -> str:
-    """A setting that is any text but the empty one."""
-    value = env.get(name, default)
-    if not value.strip():
-        raise SettingsError(f"{name} is set but empty: give it a value or unset it (default: {default}).")
-    return value
+def settings_of(process: str, service: str | None = None) -> tuple[Setting, ...]:
+    """What `load_settings` and the logs read, for the documents."""
+    name = service or process
+    return (
+        BOOTSTRAP_SERVERS,
+        *SECURITY,
+        database_url(name),
+        TASK_QUEUE,
+        PARTITIONS,
+        HTTP_HOST,
+        http_port(process),
+        identity(name),
+        INSTANCE_ID,
+        SESSION_TIMEOUT_MS,
+        OUTBOX_GRACE_S,
+        WATCHDOG_S,
+        *LOGGING,
+    )
 
 
-def integer(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    """A whole number between two bounds."""
-    raw = env.get(name)
-    if raw is None:
-        return default
-    try:
-        value = int(raw)
-    except ValueError:
-        raise SettingsError(f"{name} must be a whole number from {least} to {most}, not {raw!r}.") from None
-    if not least <= value <= most:
-        raise SettingsError(f"{name} must be from {least} to {most}, not {value}.")
-    return value
+def identity(name: str) -> Text:
+    """The name of this process; by default its service's, this machine's and its own number."""
+    worker = "order-worker" if name == "orders" else name if name in UNTITLED else f"{name}-worker"
+    return Text(
+        "IDENTITY", f"{worker}-{socket.gethostname()}-{os.getpid()}", "stands in logs and as the owner of partitions"
+    )
 
 
-def number(env: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
-    """A number between two bounds."""
-    raw = env.get(name)
-    if raw is None:
-        return default
-    try:
-        value = float(raw)
-    except ValueError:
-        raise SettingsError(f"{name} must be a number from {least} to {most}, not {raw!r}.") from None
-    if not least <= value <= most:
-        raise SettingsError(f"{name} must be from {least} to {most}, not {raw!r}.")
-    return value
-
-
-def flag(env: Mapping[str, str], name: str, default: bool = False) -> bool:
-    """`true` or `false`, also `1`/`0` and `yes`/`no`."""
-    raw = env.get(name)
-    if raw is None:
-        return default
-    lowered = raw.strip().lower()
-    if lowered in {"1", "true", "yes", "on"}:
-        return True
-    if lowered in {"0", "false", "no", "off", ""}:
-        return False
-    raise SettingsError(f"{name} must be true or false, not {raw!r}.")
+def http_port(process: str) -> Integer:
+    """The port on which it serves HTTP."""
+    port = WATCHER_PORT if process == "watcher" else HTTP_PORTS[process]
+    return Integer("HTTP_PORT", port, 0, 65_535, "the port that it serves HTTP on; 0: any that is free")

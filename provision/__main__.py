@@ -12,32 +12,39 @@ import os
 import sys
 from collections.abc import Mapping
 
-from contracts.topics import DEFAULT_PARTITIONS
 from messaging.errors import SettingsError
-from messaging.settings import integer, text
+from messaging.secure import load_kafka_security
+from messaging.settings import BOOTSTRAP_SERVERS, PARTITIONS, TASK_QUEUE
 from provision.access import acls, grants, load_policy
 from provision.acls import ensure_acls
 from provision.databases import database_urls, ensure_schemas
 from provision.errors import ProvisionError
+from provision.topic_settings import load_topic_settings
 from provision.topics import ensure_topics
+
+
+def load_settings(env: Mapping[str, str]) -> tuple[str, int]:
+    """The broker, and how many partitions the topics have. Raises `SettingsError`."""
+    load_kafka_security(env)
+    return BOOTSTRAP_SERVERS.read(env), PARTITIONS.read(env)
 
 
 async def provision(env: Mapping[str, str]) -> None:
     """Do all of it; harmless where all is there. Raises `ProvisionError`, `SettingsError`."""
-    bootstrap = text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
-    partitions = integer(env, "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 1000)
-    await ensure_topics(bootstrap, partitions)
+    bootstrap, partitions = load_settings(env)
+    topics, urls = load_topic_settings(env), database_urls(env)
+    await ensure_topics(bootstrap, partitions, topics)
     print(f"topics: all there, {partitions} partitions each")
-    for name, applied in (await ensure_schemas(database_urls(env))).items():
+    for name, applied in (await ensure_schemas(urls)).items():
         print(f"database {name}: {', '.join(applied) or 'up to date'}")
 
 
 async def access(env: Mapping[str, str], broker: bool) -> None:
     """Tell the policy, or make the broker's part of it hold. Raises `ProvisionError`, `SettingsError`."""
     policy = load_policy()
-    wanted = acls(policy, text(env, "ORDER_TASK_QUEUE", "order-task-queue"))
+    wanted = acls(policy, TASK_QUEUE.read(env))
     if broker:
-        made = await ensure_acls(text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"), wanted)
+        made = await ensure_acls(BOOTSTRAP_SERVERS.read(env), wanted)
         print(f"acls: {made} hold")
         return
     for acl in wanted:

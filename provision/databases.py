@@ -12,21 +12,21 @@ import asyncpg
 import services
 from messaging.migrate import migrate
 from messaging.safe_text import safe_text
-from messaging.secure import database_url, secret
+from messaging.setting import database_url, secret
 from provision.errors import ProvisionError
 from services.payment.gateway.migrate import migrate as migrate_gateway
 
 GATEWAY: Final = "gateway"
 #: The services with a database of their own.
 SERVICES: Final = ("orders", "inventory", "payment", "customer", "notification", "recommendation", "console")
+DATABASE_URLS: Final = {name: database_url(name, f"the database of {name}") for name in (*SERVICES, GATEWAY)}
 
 _SERVICES_FOLDER: Final = Path(services.__path__[0])
 
 
 def database_urls(env: Mapping[str, str]) -> dict[str, str]:
-    """The databases that the environment names, by their service (`<SERVICE>_DATABASE_URL`)."""
-    names = (name for name in (*SERVICES, GATEWAY) if secret(env, f"{name.upper()}_DATABASE_URL"))
-    return {name: database_url(env, name) for name in names}
+    """The databases that the environment names, by their service (`<SERVICE>_DATABASE_URL`). Raises `SettingsError`."""
+    return {name: setting.read(env) for name, setting in DATABASE_URLS.items() if secret(env, setting.name)}
 
 
 async def ensure_schemas(urls: Mapping[str, str]) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from backends import Backends
-from container_backends import containers, docker_answers, missing_image
+from container_backends import containers, docker_answers, images_of_backends, missing_image
 from hypothesis import settings
 from local_backends import local_processes
 
@@ -51,7 +51,7 @@ def logging_as_it_was() -> Iterator[None]:
 def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
     """A Kafka and a PostgreSQL of this session's own; a test may crash them if it waits until they are ready again."""
     docker = docker_answers()
-    if docker and (missing := missing_image()) is not None:
+    if docker and (missing := missing_image(*images_of_backends())) is not None:
         warnings.warn(f"The image {missing} cannot be had: local processes after all.", stacklevel=1)
         docker = False
     with containers() if docker else local_processes(tmp_path_factory.mktemp("backends")) as found:

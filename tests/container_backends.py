@@ -97,14 +97,18 @@ def docker_answers() -> bool:
     return asked.returncode == 0
 
 
-def missing_image() -> str | None:
-    """The first image that the tests need and that is neither there nor to be had: an engine alone is not enough."""
-    from testcontainers.core.config import testcontainers_config as config
-
-    needed = (KAFKA_IMAGE, POSTGRES_IMAGE, *(() if config.ryuk_disabled else (config.ryuk_image,)))
+def missing_image(*needed: str) -> str | None:
+    """The first of these images that is neither there nor to be had: an engine alone is not enough."""
     return next(
         (image for image in needed if not _docker("image", "inspect", image) and not _docker("pull", image)), None
     )
+
+
+def images_of_backends() -> tuple[str, ...]:
+    """What the integration tests need."""
+    from testcontainers.core.config import testcontainers_config as config
+
+    return (KAFKA_IMAGE, POSTGRES_IMAGE, *(() if config.ryuk_disabled else (config.ryuk_image,)))
 
 
 def _docker(*arguments: str) -> bool:

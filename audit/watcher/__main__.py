@@ -10,28 +10,49 @@ from collections.abc import Mapping
 from typing import Final
 
 from audit.watcher.watcher import Settings, Watcher
-from contracts.ports import WATCHER_PORT
-from contracts.topics import DEFAULT_PARTITIONS, SUBSCRIPTIONS
+from contracts.topics import SUBSCRIPTIONS
 from messaging.errors import SettingsError
 from messaging.http import make_app, serve
 from messaging.logs import configure, get_logger, load_log_settings
-from messaging.secure import database_url
-from messaging.settings import integer, number, text
+from messaging.secure import SETTINGS as SECURITY
+from messaging.secure import load_kafka_security
+from messaging.setting import Number, Setting, database_url
+from messaging.settings import BOOTSTRAP_SERVERS, HTTP_HOST, LOGGING, PARTITIONS, http_port
 
 log = get_logger(__name__)
 
 DATABASES: Final = (*SUBSCRIPTIONS, "gateway")
+DATABASE_URLS: Final = {name: database_url(name, f"the database of {name}") for name in DATABASES}
+EVERY_S: Final = Number("WATCH_EVERY_S", 15, 0.1, 3_600, "how often the watcher looks")
+REST_S: Final = Number("WATCH_REST_S", 60, 0, 3_600, "after its end an order counts as being at rest")
+SETTINGS: Final[tuple[Setting, ...]] = (
+    BOOTSTRAP_SERVERS,
+    *SECURITY,
+    *DATABASE_URLS.values(),
+    PARTITIONS,
+    EVERY_S,
+    REST_S,
+    HTTP_HOST,
+    http_port("watcher"),
+    *LOGGING,
+)
 
 
 def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
     """From the names that the services have, and `WATCH_EVERY_S`, `WATCH_REST_S`. Raises `SettingsError`."""
+    load_kafka_security(env)
     return Settings(
-        bootstrap_servers=text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
-        databases={name: database_url(env, name) for name in DATABASES},
-        partitions=integer(env, "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 1000),
-        every_s=number(env, "WATCH_EVERY_S", 15, 0.1, 3_600),
-        rest_s=number(env, "WATCH_REST_S", 60, 0, 3_600),
+        bootstrap_servers=BOOTSTRAP_SERVERS.read(env),
+        databases={name: url.read(env) for name, url in DATABASE_URLS.items()},
+        partitions=PARTITIONS.read(env),
+        every_s=EVERY_S.read(env),
+        rest_s=REST_S.read(env),
     )
+
+
+def load_address(env: Mapping[str, str] = os.environ) -> tuple[str, int]:
+    """Where it serves HTTP. Raises `SettingsError`."""
+    return HTTP_HOST.read(env), http_port("watcher").read(env)
 
 
 async def _serve(settings: Settings, host: str, port: int) -> int:
@@ -63,8 +84,7 @@ def main() -> int:
     """Until SIGTERM or SIGINT. 2: a setting is wrong."""
     try:
         settings = load_settings()
-        host = text(os.environ, "HTTP_HOST", "127.0.0.1")
-        port = integer(os.environ, "HTTP_PORT", WATCHER_PORT, 0, 65535)
+        host, port = load_address()
         configure(load_log_settings(), "watcher", f"watcher-{os.getpid()}")
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)

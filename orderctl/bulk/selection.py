@@ -30,11 +30,26 @@ class Selection:
     customer: str | None = None
     older_than: timedelta | None = None
     ids: Path | None = None
+    reason: str | None = None
+    sku: str | None = None
+    id_prefix: str | None = None
 
     @property
     def filters(self) -> bool:
         """Whether the orders are looked for, rather than named."""
-        return any(said is not None for said in (self.status, self.waiting_for, self.customer, self.older_than))
+        return self.older_than is not None or bool(self.query())
+
+    def query(self) -> dict[str, str]:
+        """What is said about the orders, as the orders API knows it, but for their age."""
+        said = {
+            "status": self.status,
+            "waiting_for": self.waiting_for,
+            "customer": self.customer,
+            "reason": self.reason,
+            "sku": self.sku,
+            "id_prefix": self.id_prefix,
+        }
+        return {name: value for name, value in said.items() if value is not None}
 
 
 def parse_age(text: str) -> timedelta:
@@ -48,24 +63,36 @@ def parse_age(text: str) -> timedelta:
 def check(selection: Selection) -> None:
     """Raises `UsageError` where nothing is selected, or too much is said."""
     if selection.ids is None and not selection.filters:
-        raise UsageError("Say which orders: --status, --waiting-for, --customer, --older-than, or --ids FILE.")
+        raise UsageError(
+            "Say which orders: --status, --waiting-for, --customer, --sku, --id-prefix, --older-than, or --ids FILE."
+        )
     if selection.ids is not None and selection.filters:
         raise UsageError("--ids names the orders; the filters cannot be combined with it.")
 
 
-async def select(selection: Selection, apis: Apis, now: datetime) -> tuple[str, ...]:
+async def select(selection: Selection, apis: Apis, now: datetime, most: int | None = None) -> tuple[str, ...]:
     """The ids of the orders, the oldest first; named ones as they are in the file. Orders that have ended are left out unless their
-    status is asked for: nothing can be said to them any more. Raises `UsageError`, `ApiUnreachableError`."""
+    status is asked for: nothing can be said to them any more. More than `most` are refused, before all of them are read. Raises
+    `UsageError`, `ApiUnreachableError`."""
     check(selection)
     if selection.ids is not None:
         return read_ids(selection.ids)
-    query = {"status": selection.status, "waiting_for": selection.waiting_for, "customer": selection.customer}
+    query = {**selection.query(), "limit": _PAGE}
     if selection.older_than is not None:
         query["created_before"] = (now - selection.older_than).isoformat()
-    said = {name: value for name, value in query.items() if value is not None}
-    found = await apis.orders.get_all("/orders", {**said, "limit": _PAGE})
-    wanted = [order for order in found if selection.status is not None or order["status"] not in ENDED_STATUSES]
-    return tuple(str(order["order_id"]) for order in reversed(wanted))
+    found: list[str] = []
+    while True:
+        page = await apis.orders.get("/orders", query)
+        wanted = (
+            order for order in page["items"] if selection.status is not None or order["status"] not in ENDED_STATUSES
+        )
+        found += [str(order["order_id"]) for order in wanted]
+        if most is not None and len(found) > most:
+            raise UsageError(f"More than {most:,} orders fit; say more about them.")
+        if page.get("next") is None:
+            # Those that are found by the beginning of their id come in the order of ids.
+            return tuple(found if selection.id_prefix is not None else reversed(found))
+        query["after"] = str(page["next"])
 
 
 def read_ids(path: Path) -> tuple[str, ...]:

@@ -63,6 +63,8 @@ def _act(
     ] = None,
     waiting_for: Annotated[str | None, typer.Option(help="Orders that wait for this, as refund.")] = None,
     customer: Annotated[str | None, typer.Option(help="This customer's.")] = None,
+    sku: Annotated[str | None, typer.Option(help="Orders with a line of this SKU.")] = None,
+    id_prefix: Annotated[str | None, typer.Option(help="Orders whose id begins so.")] = None,
     older_than: Annotated[
         str | None, typer.Option(metavar="AGE", help="Started before then: 90s, 15m, 2h, 7d, 4w.")
     ] = None,
@@ -84,7 +86,7 @@ def _act(
     age = None if older_than is None else selection.parse_age(older_than)
     # Only what is said is checked here: the order is a stand-in.
     data = new_command("-", build, None).data
-    chosen = Selection(status, waiting_for, customer, age, ids)
+    chosen = Selection(status, waiting_for, customer, age, ids, sku=sku, id_prefix=id_prefix)
     wish = Wish(data, chosen, receipts, rate, timeout, yes, json)
     cli.run(lambda: _foresee(settings, wish) if dry_run else _run(settings, wish))
 

@@ -24,14 +24,26 @@ from messaging.logs import DROPPED, configure, get_logger, load_log_settings
 from messaging.meters import make_gauge
 from messaging.migrate import migrate
 from orderctl.http import Apis
-from services.console import pages_actions, pages_letters, pages_order, pages_orders, pages_people, pages_system
+from services.console import (
+    pages_actions,
+    pages_bulk,
+    pages_dashboard,
+    pages_letters,
+    pages_order,
+    pages_orders,
+    pages_people,
+    pages_system,
+)
 from services.console.access import Attempts, LoginRequiredError, guard
+from services.console.bulk import Bulks
+from services.console.bulk_store import BulkStore
 from services.console.domain import ROLES, Role
 from services.console.letters import Letters
 from services.console.live import Hub
 from services.console.pages import tell
 from services.console.settings import Settings, load_settings
 from services.console.store import ConsoleStore
+from services.console.watch import Watch
 from services.console.wiring import Console, console_of
 
 log = get_logger(__name__)
@@ -83,9 +95,11 @@ def make_app(settings: Settings) -> FastAPI:
         await _migrated(settings)
         pool = asyncpg.create_pool(settings.database_url, min_size=0, max_size=4, command_timeout=10, timeout=5)
         hub, apis = Hub(settings.client, settings.identity), Apis(settings.client)
-        async with pool, apis, hub:
-            store, letters = ConsoleStore(pool), Letters(settings.client, settings.identity)
-            app.state.console = Console(settings, apis, hub, letters, store, Jinja2Templates(HERE / "templates"))
+        store, letters = ConsoleStore(pool), Letters(settings.client, settings.identity)
+        bulks, watch = Bulks(BulkStore(pool), apis, hub), Watch(settings.watcher_url, pool)
+        async with pool, apis, hub, bulks, watch:
+            templates = Jinja2Templates(HERE / "templates")
+            app.state.console = Console(settings, apis, hub, letters, bulks, watch, store, templates)
             _tell_first_password(await store.first_password())
             yield
 
@@ -94,7 +108,8 @@ def make_app(settings: Settings) -> FastAPI:
     app.middleware("http")(guard)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     # Every one of its routes ends with an id, which may hold anything: the list comes before the order.
-    for part in (pages_people, pages_system, pages_letters, pages_actions, pages_orders, pages_order):
+    parts = (pages_people, pages_system, pages_dashboard, pages_letters, pages_bulk, pages_actions, pages_orders)
+    for part in (*parts, pages_order):
         app.include_router(part.router)
     _health(app, settings)
     _errors(app)

@@ -130,8 +130,12 @@ class Hub:
         finally:
             self._viewers.discard(viewer)
 
-    async def ask(self, command: Command) -> Verdict:
-        """Send a command and wait for its verdict. Raises `BrokerUnreachableError`, `NoVerdictError`."""
+    def client(self) -> Client:
+        """The client, for who sends many commands. Raises `BrokerUnreachableError` while there is none."""
         if self._client is None:
             raise BrokerUnreachableError(self._settings.bootstrap_servers, 0, "the stream is being connected")
-        return await self._client.ask(command, VERDICT_WITHIN_S)
+        return self._client
+
+    async def ask(self, command: Command) -> Verdict:
+        """Send a command and wait for its verdict. Raises `BrokerUnreachableError`, `NoVerdictError`."""
+        return await self.client().ask(command, VERDICT_WITHIN_S)

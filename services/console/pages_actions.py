@@ -130,7 +130,7 @@ async def _go_on(request: Request, person: Person, action: str, order_id: str, f
     filled = {name: value.strip() for name, value in form.items()}
     facts = _facts(action, order_id, filled)
     try:
-        _reason_given(filled)
+        reason_given(filled)
         # The id is the same from the plan on: sent twice, it is one command.
         command_id = filled.get("command_id") or uuid4().hex
         command = new_command(order_id, lambda: MAKE[action](person, filled), command_id, SOURCE)
@@ -144,7 +144,7 @@ async def _go_on(request: Request, person: Person, action: str, order_id: str, f
     return page(request, person, "plan.html", **facts, plan=plan, command_id=command.id)
 
 
-def _reason_given(filled: Mapping[str, str]) -> None:
+def reason_given(filled: Mapping[str, str]) -> None:
     if not filled.get("reason"):
         raise UsageError("Say why: the reason stands in the record of what was done.")
 

@@ -23,7 +23,8 @@ _BAD = ("failed", "rejected", "refused", "declined", "unknown", "attention-neede
 _UNDOING = ("released", "refunded", "voided", "release-stock", "refund")
 
 
-@router.get("/orders/{order_id:path}/why")
+# Not below /orders: an id may end with anything.
+@router.get("/why/{order_id:path}")
 async def why(request: Request, order_id: str, person: Who) -> Response:
     """The doctor's chain of causes."""
     client = console_of(request).settings.client

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
+from orderctl.bulk.selection import Selection
 from orderctl.errors import OrderctlError
 from orderctl.events import Event, short_name
 from services.console.access import Who
@@ -41,7 +42,9 @@ WAITS: Final = ("enrichment", "stock", "approval", "payment", "payment-outcome",
 #: How the list can be sorted, in words. With the beginning of an id it is sorted by id, always.
 SORTS: Final = {"newest": "newest first", "oldest": "oldest first", "id": "by order id"}
 #: The filters that the query API takes as they are.
-_FILTERS: Final = ("status", "customer", "waiting_for", "reason", "sku", "sort", "after")
+_AS_THEY_ARE: Final = ("status", "customer", "waiting_for", "reason", "sku", "sort", "after")
+#: Everything that says which orders.
+FILTERS: Final[tuple[str, ...]] = ("q", "status", "waiting_for", "reason", "sku", "customer", "older")
 _COLUMNS: Final = (
     "order_id",
     "status",
@@ -64,13 +67,28 @@ TOGETHER_S: Final = 0.3
 def query_of(asked: Mapping[str, str], now: datetime, limit: int = PAGE) -> dict[str, str]:
     """The page's filters as the query API knows them. Raises `ValueError` for an age that is none."""
     query = {"limit": str(limit)}
-    query |= {name: asked[name].strip() for name in _FILTERS if asked.get(name, "").strip()}
+    query |= {name: asked[name].strip() for name in _AS_THEY_ARE if asked.get(name, "").strip()}
     if begins := asked.get("q", "").strip():
         query |= {"id_prefix": begins, "sort": "id"}
     older_s = age_limit(asked.get("older"))
     if older_s is not None:
         query["created_before"] = (now - timedelta(seconds=older_s)).isoformat()
     return query
+
+
+def selection_of(asked: Mapping[str, str]) -> Selection:
+    """The same filters, for an action on all that they find. Raises `ValueError`."""
+    said = {name: asked.get(name, "").strip() or None for name in FILTERS}
+    older_s = age_limit(said["older"])
+    return Selection(
+        status=said["status"],
+        waiting_for=said["waiting_for"],
+        customer=said["customer"],
+        older_than=None if older_s is None else timedelta(seconds=older_s),
+        reason=said["reason"],
+        sku=said["sku"],
+        id_prefix=said["q"],
+    )
 
 
 @router.get("/")
@@ -109,6 +127,7 @@ async def orders(request: Request, person: Who) -> Response:
         first=f"/orders?{urlencode(kept)}" if asked.get("after") else None,
         following=None if following is None else f"/orders?{urlencode({**kept, 'after': following})}",
         export=f"/orders.csv?{urlencode(kept)}",
+        bulk=f"/bulk?{urlencode({name: kept[name] for name in FILTERS if name in kept})}",
         status=502 if trouble else 200,
     )
 
@@ -143,10 +162,13 @@ async def _csv(console: Console, query: dict[str, str], masking: bool) -> AsyncI
 
 def _line(values: Any) -> str:
     buffer = io.StringIO()
-    # A value that a spreadsheet would take for a formula is made text.
-    told = [f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" else value for value in values]
-    csv.writer(buffer).writerow(told)
+    csv.writer(buffer).writerow(map(spreadsheet_safe, values))
     return buffer.getvalue()
+
+
+def spreadsheet_safe(value: Any) -> Any:
+    """A value that a spreadsheet would take for a formula is made text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" else value
 
 
 @router.get("/live")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from rich.text import Text
 
+from contracts.topics import SUBSCRIPTIONS, all_topics
 from orderctl.doctor import asking, showing
+from orderctl.doctor.broker import open_broker
 from orderctl.errors import OrderctlError
 from services.console.access import Who
 from services.console.pages import page
@@ -24,11 +30,11 @@ async def system(request: Request, person: Who) -> Response:
     """Every service's processes, their partitions, what waits for them, what went wrong last; the policies in effect."""
     console = console_of(request)
     async with asking.session() as web:
-        found = await asking.ask_services(web, console.settings.client)
-    try:
-        policies, problem = await console.apis.policies(), ""
-    except OrderctlError as error:
-        policies, problem = [], str(error)
+        found, topics = await asyncio.gather(
+            asking.ask_services(web, console.settings.client), _topics(console.settings.client.bootstrap_servers)
+        )
+    policies, problem = await _asked(console.apis.policies())
+    workflows, unknown = await _asked(console.apis.orders.get_all("/workflows"))
     services = [
         {"name": service.name, "well": all(showing.well(p) for p in service.processes), "rows": rows}
         for service in found.values()
@@ -42,5 +48,41 @@ async def system(request: Request, person: Who) -> Response:
         columns=showing.COLUMNS,
         policies=policies,
         trouble=problem,
+        workflows=workflows,
+        workflows_unknown=unknown,
+        topics=topics[0],
+        topics_unknown=topics[1],
         viewers=console.hub.viewers,
     )
+
+
+async def _asked(question: Awaitable[list[Any]]) -> tuple[list[Any], str]:
+    try:
+        return await question, ""
+    except OrderctlError as error:
+        return [], str(error)
+
+
+async def _topics(bootstrap_servers: str) -> tuple[list[dict[str, Any]], str]:
+    """The topics that the system needs, with what the broker says of them."""
+    async with open_broker(bootstrap_servers) as broker:
+        if isinstance(broker, str):
+            return [], broker
+        facts = await broker.look({})
+    if facts.problem is not None:
+        return [], facts.problem
+    rows = []
+    for spec in all_topics():
+        ends = [end for (topic, _), end in facts.ends.items() if topic == spec.name]
+        readers = [service for service, topics in SUBSCRIPTIONS.items() if spec.name in topics]
+        partitions = facts.topics.get(spec.name)
+        rows.append(
+            {
+                "name": spec.name,
+                "partitions": partitions,
+                "records": sum(ends) if ends else None,
+                "readers": readers,
+                "letters": spec.name.endswith(".dlq"),
+            }
+        )
+    return rows, ""

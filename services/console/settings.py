@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from contracts.ports import HTTP_PORTS
-from messaging.secure import database_url
-from messaging.settings import integer, text
+from contracts.ports import HTTP_PORTS, WATCHER_PORT
+from messaging.secure import SETTINGS as SECURITY
+from messaging.secure import load_kafka_security
+from messaging.setting import Integer, OptionalUrls, Pattern, Setting, database_url, web_url
+from messaging.settings import BOOTSTRAP_SERVERS, HTTP_HOST, LOGGING, TASK_QUEUE, http_port, identity
+from orderctl.settings import SERVICES, process_urls
 from orderctl.settings import Settings as ClientSettings
-from orderctl.settings import process_urls
+
+DATABASE_URL: Final = database_url("console")
+ORIGIN: Final = Pattern(
+    "CONSOLE_ORIGIN",
+    "",
+    r"(https?://[^/\s]+/?)?",
+    "`http://` or `https://` and a host, or empty",
+    "the address under which browsers know the console, where that is not the one it listens on",
+)
+SESSION_HOURS: Final = Integer("CONSOLE_SESSION_HOURS", 12, 1, 24 * 30, "how long a log-in holds")
+WATCHER_URL: Final = web_url("WATCHER_URL", WATCHER_PORT, "where the watcher tells what it saw")
+API_URLS: Final = {
+    name: web_url(f"{name.upper()}_API_URL", HTTP_PORTS[process], f"where {name} is asked")
+    for name, process in (("orders", "orders-api"), ("inventory", "inventory"), ("payment", "payment"))
+}
+PROCESS_URLS: Final = {
+    name: OptionalUrls(
+        f"{name.upper()}_PROCESS_URLS", f"where {name}'s processes answer, if not on their own port here"
+    )
+    for name in SERVICES
+}
+SETTINGS: Final[tuple[Setting, ...]] = (
+    BOOTSTRAP_SERVERS,
+    *SECURITY,
+    DATABASE_URL,
+    TASK_QUEUE,
+    HTTP_HOST,
+    http_port("console"),
+    identity("console"),
+    ORIGIN,
+    SESSION_HOURS,
+    WATCHER_URL,
+    *API_URLS.values(),
+    *PROCESS_URLS.values(),
+    *LOGGING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +63,7 @@ class Settings:
     database_url: str
     origin: str | None
     session_hours: int
+    watcher_url: str
     client: ClientSettings
 
     @property
@@ -35,24 +74,24 @@ class Settings:
 
 def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
     """Raises `SettingsError`. It listens on loopback unless told otherwise."""
-    queries = {
-        name: text(env, f"{name.upper()}_API_URL", f"http://127.0.0.1:{HTTP_PORTS[process]}")
-        for name, process in (("orders", "orders-api"), ("inventory", "inventory"), ("payment", "payment"))
-    }
+    load_kafka_security(env)
+    for urls in PROCESS_URLS.values():
+        urls.read(env)
     client = ClientSettings(
-        bootstrap_servers=text(env, "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
-        orders_api_url=queries["orders"],
-        inventory_api_url=queries["inventory"],
-        payment_api_url=queries["payment"],
-        task_queue=text(env, "ORDER_TASK_QUEUE", "order-task-queue"),
+        bootstrap_servers=BOOTSTRAP_SERVERS.read(env),
+        orders_api_url=API_URLS["orders"].read(env),
+        inventory_api_url=API_URLS["inventory"].read(env),
+        payment_api_url=API_URLS["payment"].read(env),
+        task_queue=TASK_QUEUE.read(env),
         processes=process_urls(env),
     )
     return Settings(
-        identity=text(env, "IDENTITY", f"console-{socket.gethostname()}-{os.getpid()}"),
-        http_host=text(env, "HTTP_HOST", "127.0.0.1"),
-        http_port=integer(env, "HTTP_PORT", HTTP_PORTS["console"], 0, 65535),
-        database_url=database_url(env, "console"),
-        origin=(env.get("CONSOLE_ORIGIN") or "").rstrip("/") or None,
-        session_hours=integer(env, "CONSOLE_SESSION_HOURS", 12, 1, 24 * 30),
+        identity=identity("console").read(env),
+        http_host=HTTP_HOST.read(env),
+        http_port=http_port("console").read(env),
+        database_url=DATABASE_URL.read(env),
+        origin=ORIGIN.read(env).rstrip("/") or None,
+        session_hours=SESSION_HOURS.read(env),
+        watcher_url=WATCHER_URL.read(env).rstrip("/"),
         client=client,
     )

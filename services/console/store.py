@@ -37,8 +37,15 @@ ADD_ACT: Final = """
 INSERT INTO act (account, role, action, target, reason, command_id, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 ACTS: Final = """
-SELECT at, account, role, action, target, reason, command_id, outcome FROM act
-WHERE $1::text IS NULL OR target = $1 ORDER BY id DESC LIMIT $2
+SELECT at, account, role, action, target, reason, command_id, outcome FROM act ORDER BY id DESC LIMIT $1
+"""
+# Also what a bulk run did to it: that has a receipt per order, and one act for the whole.
+ACTS_ON: Final = """
+SELECT at, account, role, action, target, reason, command_id, outcome FROM act WHERE target = $1
+UNION ALL
+SELECT i.at, r.account, r.role, 'bulk ' || r.action, r.run_id, r.reason, i.command_id, i.verdict || coalesce(': ' || i.reason, '')
+FROM bulk_item AS i JOIN bulk_run AS r USING (run_id) WHERE i.order_id = $1 AND i.verdict IS NOT NULL
+ORDER BY at DESC LIMIT $2
 """
 
 
@@ -135,7 +142,8 @@ class ConsoleStore:
 
     async def acts(self, target: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """What was done, the newest first."""
-        return [dict(row) for row in await self._pool.fetch(ACTS, target, limit)]
+        found = await (self._pool.fetch(ACTS, limit) if target is None else self._pool.fetch(ACTS_ON, target, limit))
+        return [dict(row) for row in found]
 
 
 def _hash(token: str) -> bytes:

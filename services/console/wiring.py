@@ -12,10 +12,12 @@ from fastapi import Request
 from fastapi.templating import Jinja2Templates
 
 from orderctl.http import Apis
+from services.console.bulk import Bulks
 from services.console.letters import Letters
 from services.console.live import Hub
 from services.console.settings import Settings
 from services.console.store import ConsoleStore
+from services.console.watch import Watch
 
 
 def utc_now() -> datetime:
@@ -31,6 +33,8 @@ class Console:
     apis: Apis
     hub: Hub
     letters: Letters
+    bulks: Bulks
+    watch: Watch
     store: ConsoleStore
     templates: Jinja2Templates
     now: Callable[[], datetime] = utc_now

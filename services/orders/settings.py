@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 from contracts.values import FailureKind
 from messaging.errors import SettingsError
-from messaging.settings import integer, number
+from messaging.setting import Integer, Number
 from services.orders.domain.policies import BOUNDED, DEFAULTS, TRIED_AFTER, Policies, PolicyName, RetryPolicy
 
 PREFIX: Final = "ORDER_POLICY_"
@@ -46,9 +46,9 @@ def _unknown(given: str) -> str:
 def _policy(env: Mapping[str, str], name: PolicyName) -> RetryPolicy:
     default = DEFAULTS.named(name)
     readers: dict[str, Callable[[str], Any]] = {
-        "initial_interval_s": lambda it: number(env, it, default.initial_interval_s, 0.01, _DAY_S),
-        "backoff_coefficient": lambda it: number(env, it, default.backoff_coefficient, 1, 100),
-        "maximum_interval_s": lambda it: number(env, it, default.maximum_interval_s, 0.01, _DAY_S),
+        "initial_interval_s": lambda it: Number(it, default.initial_interval_s, 0.01, _DAY_S, "").read(env),
+        "backoff_coefficient": lambda it: Number(it, default.backoff_coefficient, 1, 100, "").read(env),
+        "maximum_interval_s": lambda it: Number(it, default.maximum_interval_s, 0.01, _DAY_S, "").read(env),
         "maximum_attempts": lambda it: _attempts(env, it, name, default.maximum_attempts),
         "non_retryable": lambda it: _kinds(env, it, name, default.non_retryable),
     }
@@ -63,7 +63,7 @@ def _policy(env: Mapping[str, str], name: PolicyName) -> RetryPolicy:
 
 def _attempts(env: Mapping[str, str], setting: str, name: PolicyName, default: int | None) -> int | None:
     """0 means without end, as it does elsewhere."""
-    found = integer(env, setting, default or 0, 0, _MOST_ATTEMPTS)
+    found = Integer(setting, default or 0, 0, _MOST_ATTEMPTS, "").read(env)
     if found == 0 and name in BOUNDED:
         raise SettingsError(f"{setting} must be at least 1: an order may not wait for this for ever.")
     return found or None

@@ -25,10 +25,10 @@ class Told:
 
 
 class Collector:
-    """Spans of every process that was told of `endpoint`."""
+    """Spans of every process that was told of its port."""
 
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self, port: int) -> None:
+        self.port = port
         self.spans: list[Told] = []
 
     def of_key(self, key: str) -> list[Told]:
@@ -38,7 +38,7 @@ class Collector:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def collecting(host: str = "127.0.0.1") -> Iterator[Collector]:
     """A collector on a port of its own."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -51,8 +51,8 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found = Collector(f"http://127.0.0.1:{server.server_address[1]}")
+    server = ThreadingHTTPServer((host, 0), Handler)
+    found = Collector(server.server_address[1])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield found

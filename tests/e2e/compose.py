@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from container_backends import until_both_answer
+from container_backends import KAFKA_IMAGE, POSTGRES_IMAGE, docker_answers, missing_image, until_both_answer
 from waiting import until
 
-from contracts.ports import HTTP_PORTS
+from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from devstack.ports import free_offset
 from devstack.probes import is_ready
 from devstack.processes import ProcessSpec
@@ -22,9 +22,13 @@ from devstack.settings import DATABASES, KAFKA_PORT, LOOPBACK, SMTP_PORT, databa
 from e2e.stack import CLONE, Place, StackError, place_of
 
 POSTGRES_PORT: Final = 5432
+PROMETHEUS_PORT: Final = 9090
 PASSWORD: Final = "order-processing"
+#: What answers with `/readyz`.
+PORTS: Final = {**HTTP_PORTS, "watcher": WATCHER_PORT}
 READY_S: Final = 180.0
 UP_S: Final = 580
+BASE_IMAGE: Final = os.environ.get("BASE_IMAGE", "python:3.11-slim-bookworm")
 
 
 def compose_command() -> list[str]:
@@ -33,6 +37,11 @@ def compose_command() -> list[str]:
         return chosen.split()
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False, timeout=30)
     return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+
+
+def images_there() -> bool:
+    """Whether an engine answers and what our images are built on and beside is there or to be had."""
+    return docker_answers() and missing_image(BASE_IMAGE, KAFKA_IMAGE, POSTGRES_IMAGE) is None
 
 
 class ComposeStack:
@@ -44,7 +53,7 @@ class ComposeStack:
         self._project = f"orders-{name}-{self._offset}"
         self._command = compose_command()
         self._env = {
-            "BASE_IMAGE": "python:3.11-slim-bookworm",
+            "BASE_IMAGE": BASE_IMAGE,
             **os.environ,
             **self._ports(),
             **settings,
@@ -55,7 +64,7 @@ class ComposeStack:
     def up(self) -> Place:
         """Build the images and start on empty volumes; returns when everything is ready."""
         self._make_mails()
-        self._compose("down", "--volumes", "--remove-orphans")
+        self._compose("--profile", "observability", "down", "--volumes", "--remove-orphans")
         began = time.monotonic()
         self._compose("build", "--quiet")
         built = time.monotonic()
@@ -72,7 +81,7 @@ class ComposeStack:
         if not wipe:
             self.home.mkdir(parents=True, exist_ok=True)
             (self.home / "containers.log").write_text(self._compose("logs", "--no-color", "--timestamps"))
-        self._compose("down", "--remove-orphans", *(["--volumes"] if wipe else []))
+        self._compose("--profile", "observability", "down", "--remove-orphans", *(["--volumes"] if wipe else []))
 
     async def kill(self, name: str) -> None:
         """`kill -9`, and started again. (An engine does not restart by itself what it was asked to kill.)"""
@@ -85,11 +94,41 @@ class ComposeStack:
         await asyncio.to_thread(self._compose, "restart", name)
         await self.wait_ready()
 
+    async def stop(self, name: str) -> tuple[int, float]:
+        """SIGTERM, as `docker stop` sends it; the exit code, and after how many seconds."""
+        container = await asyncio.to_thread(self._container, name)
+        began = time.monotonic()
+        await asyncio.to_thread(self._docker, "stop", "--time", "30", container)
+        took_s = time.monotonic() - began
+        return int(
+            await asyncio.to_thread(self._docker, "inspect", "--format", "{{.State.ExitCode}}", container)
+        ), took_s
+
+    async def start(self, name: str) -> None:
+        """Start it again; returns at once."""
+        await asyncio.to_thread(self._docker, "start", await asyncio.to_thread(self._container, name))
+
+    async def start_prometheus(self) -> str:
+        """Prometheus of the profile `observability`; where it answers."""
+        await asyncio.to_thread(
+            self._compose, "--profile", "observability", "up", "--detach", "--no-deps", "prometheus"
+        )
+        url = f"http://{LOOPBACK}:{PROMETHEUS_PORT + self._offset}"
+        spec = ProcessSpec(name="prometheus", argv=(), address=url, probe="http", target=f"{url}/-/ready")
+        async with asyncio.timeout(READY_S):
+            while not await is_ready(spec):  # noqa: ASYNC110 - the fact is outside this process
+                await asyncio.sleep(0.5)
+        return url
+
+    def run_in(self, name: str, *argv: str) -> str:
+        """What a program in the container prints."""
+        return self._docker("exec", self._container(name), *argv)
+
     async def wait_ready(self) -> None:
         """Wait until everything answers (again). Of broker and database an open port proves nothing: the engine's proxy has it."""
         told = self._told()
         await until_both_answer(told["KAFKA_BOOTSTRAP_SERVERS"], told["ORDERS_DATABASE_URL"], READY_S)
-        specs = [self._spec(name) for name in HTTP_PORTS]
+        specs = [self._spec(name) for name in PORTS]
 
         async def all_ready() -> bool:
             return all(await asyncio.gather(*(is_ready(spec) for spec in specs)))
@@ -97,8 +136,20 @@ class ComposeStack:
         await until(all_ready, "every container is ready", READY_S, every_s=0.5)
 
     def _spec(self, name: str) -> ProcessSpec:
-        url = f"http://{LOOPBACK}:{HTTP_PORTS[name] + self._offset}"
+        url = f"http://{LOOPBACK}:{PORTS[name] + self._offset}"
         return ProcessSpec(name=name, argv=(), address=url, probe="http", target=f"{url}/readyz")
+
+    def log(self, name: str) -> str:
+        """What a container has written, stdout and stderr, over all of its starts."""
+        container = self._container(name)
+        done = subprocess.run(
+            ["docker", "logs", container], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=True
+        )
+        return done.stdout.decode(errors="replace")
+
+    def logs(self) -> dict[str, str]:
+        """All of them, by service."""
+        return {name: self.log(name) for name in self.status()}
 
     def status(self) -> dict[str, Any]:
         """Each container's state and health, by its service."""
@@ -120,8 +171,13 @@ class ComposeStack:
         mails.chmod(0o777)
 
     def _ports(self) -> dict[str, str]:
-        http = {f"{name.upper().replace('-', '_')}_PORT": port for name, port in HTTP_PORTS.items()}
-        backends = {"KAFKA_HOST_PORT": KAFKA_PORT, "POSTGRES_HOST_PORT": POSTGRES_PORT, "SMTP_HOST_PORT": SMTP_PORT}
+        http = {f"{name.upper().replace('-', '_')}_PORT": port for name, port in PORTS.items()}
+        backends = {
+            "KAFKA_HOST_PORT": KAFKA_PORT,
+            "POSTGRES_HOST_PORT": POSTGRES_PORT,
+            "SMTP_HOST_PORT": SMTP_PORT,
+            "PROMETHEUS_PORT": PROMETHEUS_PORT,
+        }
         ports = {name: str(port + self._offset) for name, port in {**http, **backends}.items()}
         return {**ports, "MAIL_SINK_DIR": str(self.home / "mails")}
 
@@ -132,12 +188,13 @@ class ComposeStack:
             return f"http://{LOOPBACK}:{HTTP_PORTS[name] + self._offset}"
 
         postgres = f"{LOOPBACK}:{POSTGRES_PORT + self._offset}"
+        password = self._env.get("DATABASE_PASSWORD", PASSWORD)
         return {
             **{key: value for key, value in os.environ.items() if not key.endswith(("_API_URL", "_DATABASE_URL"))},
             "DEVSTACK_PORT_OFFSET": str(self._offset),
             "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{KAFKA_PORT + self._offset}",
             "TOPIC_PARTITIONS": self._env.get("TOPIC_PARTITIONS", "4"),
-            **{database_variable(name): f"postgresql://{name}:{PASSWORD}@{postgres}/{name}" for name in DATABASES},
+            **{database_variable(name): f"postgresql://{name}:{password}@{postgres}/{name}" for name in DATABASES},
             "ORDERS_API_URL": url("orders-api"),
             **{f"{name.upper()}_API_URL": url(name) for name in ("inventory", "payment", "notification")},
             **{f"{name.upper()}_PROCESS_URLS": url(name) for name in HTTP_PORTS if "-" not in name},

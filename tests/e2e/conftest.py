@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
@@ -11,34 +12,39 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from e2e.compose import ComposeStack
+from e2e.compose import ComposeStack, images_there
 from e2e.shop import Shop
 from e2e.stack import Place, Stack, place_of, uses_running_stack
 
 _HERE = Path(__file__).parent
 _told: list[str] = []
+#: Why scenarios do not run in containers, and how many.
+_elsewhere: Counter[str] = Counter()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes tens of seconds (crashes under load)")
+    config.addinivalue_line(
+        "markers",
+        "not_in_containers(reason): what it is about is processes of this machine, and so it runs on them everywhere",
+    )
 
 
 def pytest_report_header() -> str:
     if uses_running_stack():
         return f"e2e: the running stack at {place_of(os.environ).bootstrap} (E2E_STACK=running)"
     if uses_containers():
-        return "e2e: a stack in containers, and others made by devstack (E2E_STACK=devstack|compose|running chooses)"
+        return "e2e: stacks in containers (E2E_STACK=devstack|compose|running chooses)"
     return "e2e: stacks of their own, made by devstack (E2E_STACK=compose|running chooses; E2E_KEEP=1 keeps them)"
 
 
 @cache
 def uses_containers() -> bool:
-    """Whether the scenarios run against containers: where `E2E_STACK` says so. (Where an engine merely answers it may have none of
-    the images; until these have been built and seen to run, that is not enough to leave local processes for.)"""
-    chosen = os.environ.get("E2E_STACK")
-    if chosen not in (None, "", "compose", "devstack", "running"):
+    """Whether the scenarios run in containers: where `E2E_STACK` says so; by default where Docker answers and has the images."""
+    chosen = os.environ.get("E2E_STACK") or None
+    if chosen not in (None, "compose", "devstack", "running"):
         raise pytest.UsageError(f"E2E_STACK must be compose, devstack or running, not {chosen!r}.")
-    return chosen == "compose"
+    return images_there() if chosen is None else chosen == "compose"
 
 
 def make_stack(name: str, **settings: str) -> Stack | ComposeStack:
@@ -49,6 +55,14 @@ def make_stack(name: str, **settings: str) -> Stack | ComposeStack:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for line in _told:
         terminalreporter.write_line(f"e2e: {line}")
+    for reason, count in _elsewhere.items():
+        terminalreporter.write_line(f"e2e: {count} on local processes, not in containers: {reason}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("not_in_containers")
+    if marker is not None and uses_containers():
+        _elsewhere[marker.args[0]] += 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -76,6 +76,14 @@ class Stack:
         """Wait until every process is ready (again). devstack's own `up` does that, and says what is not in time."""
         await asyncio.to_thread(self._devstack, "up")
 
+    def log(self, name: str) -> str:
+        """What a process has written."""
+        return (self.home / "logs" / f"{name}.log").read_text(errors="replace")
+
+    def logs(self) -> dict[str, str]:
+        """Whatever is in the folder of logs, by the name of its file."""
+        return {path.name: path.read_text(errors="replace") for path in sorted((self.home / "logs").iterdir())}
+
     def status(self) -> dict[str, Any]:
         """What `status --json` says, whether or not all is well."""
         done = self._run("status", "--json")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from html import unescape
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from contracts.topics import ORDERS_COMMANDS
+from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import Place, Stack
 
@@ -58,11 +59,11 @@ def new_browser(place: Place) -> Browser:
 
 
 @pytest.fixture(scope="module")
-def one_time(stack: Stack | None) -> str:
+def one_time(stack: Stack | ComposeStack | None) -> str:
     """What the console printed at its first start."""
     if stack is None:
         pytest.skip("a running stack's one-time password is not ours")
-    printed = (Path(stack.home) / "logs" / "console.log").read_text()
+    printed = stack.log("console")
     found = re.search(r"one-time password (\S+)", printed)
     assert found, printed
     return found[1]
@@ -138,6 +139,15 @@ async def test_markup_in_an_id_is_shown_as_text(shop: Shop, admin: Browser) -> N
     assert order_id in unescape(text)
 
 
+async def test_an_id_that_ends_like_a_page_of_the_console_is_an_id(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(5)
+    order_id = f"{sku}/why"
+    await shop.start({sku: 1}, order_id=order_id)
+    status, text = await admin.get(f"/orders/{quote(order_id)}")
+    assert (status, f"<title>{order_id}" in text) == (200, True)
+    assert (await admin.get(f"/why/{quote(order_id)}"))[0] == 200
+
+
 async def test_a_form_from_elsewhere_or_without_its_token_does_nothing(shop: Shop, admin: Browser) -> None:
     sku = await shop.shelf(5)
     order_id = await shop.held({sku: 1})
@@ -175,10 +185,11 @@ async def test_a_viewer_sees_less_and_may_do_nothing(place: Place, shop: Shop, a
 async def test_why_and_system_and_export_answer(shop: Shop, admin: Browser) -> None:
     sku = await shop.shelf(5)
     order_id = await shop.held({sku: 1})
-    status, text = await admin.get(f"/orders/{quote(order_id)}/why")
+    status, text = await admin.get(f"/why/{quote(order_id)}")
     assert (status, "approval" in text) == (200, True)
     status, text = await admin.get("/system")
-    assert (status, "notification" in text) == (200, True)
+    assert (status, "notification" in text, "orders.events.v1" in text) == (200, True, True)
+    assert re.search(r"<td>order</td><td>2[^<]*</td><td class=.num.>[1-9]", text)
     status, text = await admin.get("/orders.csv?status=AWAITING_APPROVAL")
     assert (status, order_id in text) == (200, True)
     assert (await admin.get("/orders/NO-SUCH-ORDER"))[0] == 404
@@ -227,6 +238,73 @@ async def test_a_dead_letter_is_shown_as_text_and_bytes_and_discarded_after_its_
     status, text = await admin.post("/letters/discard", {"step": "plan", **said})
     assert (status, "it is discarded already" in text) == (200, True)
     assert "discard-letter" in (await admin.get("/acts"))[1]
+
+
+async def until(admin: Browser, path: str, wanted: str, shop: Shop) -> str:
+    """The page, once it says so."""
+
+    async def says() -> str | None:
+        text = (await admin.get(path))[1]
+        return text if wanted in text else None
+
+    return await shop.eventually(says, f"{wanted!r} on {path}")
+
+
+async def test_many_orders_are_cancelled_after_their_plan_with_a_receipt_each(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(9)
+    order_ids = [await shop.held({sku: 1}) for _ in range(3)]
+    status, text = await admin.get(f"/bulk?sku={quote(sku)}")
+    assert (status, f"SKU {sku}" in unescape(text)) == (200, True)
+    form = {"sku": sku, "action": "cancel", "rate": "50.0"}
+    status, text = await admin.post("/bulk", {**form, "reason": ""})
+    assert (status, "Say why" in text) == (400, True)
+    status, text = await admin.post("/bulk", {**form, "reason": "recalled"})
+    found = re.search(r'action="(/bulk/[0-9a-f]+)"', text)
+    assert (status, bool(found)) == (200, True)
+    assert found
+    text = await until(admin, found[1], "3 would be accepted", shop)
+    assert f"release {sku} × 3" in unescape(text)
+    assert {(await shop.order(one))["status"] for one in order_ids} == {"AWAITING_APPROVAL"}
+    await admin.post(found[1], {"step": "go"})
+    text = await until(admin, found[1], "It is done.", shop)
+    assert "3 of 3 have their verdict: 3 accepted, 0 rejected." in " ".join(text.split())
+    assert all(order_id in text for order_id in order_ids)
+    for order_id in order_ids:
+        await shop.ended(order_id)
+    status, text = await admin.get(f"{found[1]}.csv")
+    assert (status, text.count(",accepted,")) == (200, 3)
+    text = (await admin.get("/acts"))[1]
+    assert ("bulk cancel" in text, "3 accepted" in text) == (True, True)
+    assert "recalled" in (await admin.get(f"/orders/{quote(order_ids[0])}"))[1]
+
+
+async def test_a_bulk_run_is_stopped_and_goes_on_where_it_stopped(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(99)
+    order_ids = await asyncio.gather(*(shop.held({sku: 1}) for _ in range(60)))
+    form = {"sku": sku, "action": "pause", "rate": "10.0", "reason": "stocktaking"}
+    await admin.get("/bulk")
+    found = re.search(r'action="(/bulk/[0-9a-f]+)"', (await admin.post("/bulk", form))[1])
+    assert found
+    await until(admin, found[1], "60 would be accepted", shop)
+    await admin.post(found[1], {"step": "go"})
+    await until(admin, found[1], ">accepted</span>", shop)
+    await admin.post(found[1], {"step": "stop"})
+    text = await until(admin, found[1], "It stopped.", shop)
+    left = re.search(r"Go on with the (\d+) that are left", text)
+    assert left
+    assert 0 < int(left[1]) < 60
+    await admin.post(found[1], {"step": "go"})
+    await until(admin, found[1], "It is done.", shop)
+    assert {(await shop.order(order_id))["paused"] for order_id in order_ids} == {True}
+
+
+async def test_the_dashboard_says_what_it_does_not_know_and_shows_the_rest(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(2)
+    order_id = await shop.held({sku: 2})
+    status, text = await admin.get("/dashboard")
+    assert (status, "Not known: the watcher does not answer" in text, sku in text) == (200, True, True)
+    assert "Balanced since" not in text
+    assert order_id
 
 
 async def test_the_stream_tells_which_order_changed(shop: Shop, admin: Browser) -> None:

@@ -21,6 +21,9 @@ from messaging.partitioner import partition_of
 
 FLOOD: Final = 20_000
 CHARGES: Final = "payment.commands.v1"
+pytestmark = pytest.mark.not_in_containers(
+    "the doctor's troubles are staged by signals, and its advice names devstack's verbs"
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import trustme
 
 from contracts.topics import RECOMMENDATION_LEARNER, SUBSCRIPTIONS, dead_letter_topics
 from messaging.errors import SettingsError
-from messaging.secure import database_url, load_kafka_security, secret
+from messaging.secure import load_kafka_security
+from messaging.setting import database_url, secret
 from messaging.settings import load_settings
 from provision.access import PolicyError, load_policy
 
@@ -56,7 +57,7 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
         ({**SASL, "KAFKA_SASL_PASSWORD": ""}, "KAFKA_SASL_PASSWORD_FILE"),
         ({**SASL, "KAFKA_SSL_CA_FILE": "/nowhere"}, "KAFKA_SSL_CA_FILE"),
         ({**SASL, "KAFKA_SSL_CA_FILE": __file__}, "KAFKA_SSL_CA_FILE must be a file with certificates"),
-        ({"ORDERS_DATABASE_URL": " "}, "ORDERS_DATABASE_URL is set but empty"),
+        ({"ORDERS_DATABASE_URL": " "}, "ORDERS_DATABASE_URL must be an address that begins with"),
         ({"ORDERS_DATABASE_URL_FILE": "/nowhere"}, "ORDERS_DATABASE_URL_FILE names a file that cannot be read"),
     ],
 )
@@ -71,7 +72,7 @@ def test_who_is_shown_shows_no_password() -> None:
 
 
 def test_a_database_that_is_not_named_is_the_local_one() -> None:
-    assert database_url({}, "gateway") == "postgresql:///gateway"
+    assert database_url("gateway").read({}) == "postgresql:///gateway"
 
 
 def test_the_policy_lets_each_service_read_what_it_subscribes_to_and_write_its_dead_letters() -> None:

@@ -23,6 +23,16 @@ function tick() {
 tick();
 setInterval(tick, 1000);
 
+// What has to be moved sideways can be reached by keys, and nothing else can.
+function reachable() {
+  for (const one of document.querySelectorAll(".scroll, .card")) {
+    if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
+    else one.removeAttribute("tabindex");
+  }
+}
+reachable();
+addEventListener("resize", reachable);
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
@@ -68,6 +78,9 @@ function news() {
   if (line) { line.hidden = false; line.querySelector("a").href = location.href; }
 }
 
+// A page that changes by itself is loaded again, for as long as it says so.
+setInterval(() => { if (document.visibilityState === "visible" && document.body.dataset.poll) reload(); }, Number(document.body.dataset.poll) || 60000);
+
 let reloading = null;
 async function reload() {
   if (reloading) return;
@@ -79,8 +92,11 @@ async function reload() {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const open = [...document.querySelectorAll("details")].map((one) => one.open);
       document.getElementById("main").replaceWith(page.getElementById("main"));
+      if (page.body.dataset.poll) document.body.dataset.poll = page.body.dataset.poll;
+      else delete document.body.dataset.poll;
       document.querySelectorAll("details").forEach((one, n) => { one.open = open[n] || false; });
       tick();
+      reachable();
     } catch {
       say("The page could not be loaded again; what you see may be old.");
     }

@@ -11,6 +11,7 @@ from services.orders.api.plan import Plans
 from services.orders.api.policies import policy_routes
 from services.orders.api.queries import OrderQueries
 from services.orders.api.tape import tape_routes
+from services.orders.api.workflows import workflow_routes
 from services.orders.app import MIGRATIONS
 from services.orders.policy_record import reader
 
@@ -25,6 +26,7 @@ async def build(settings: Settings) -> QueryService:
         *queries.routes(),
         *Plans(queries.fetch, policies).routes(),
         *policy_routes(policies),
+        *workflow_routes(queries.fetch),
         *tape_routes(queries.fetch, queries.order, participants),
     ]
 

@@ -12,7 +12,7 @@ import aiohttp
 from pydantic_core import from_json
 
 from contracts.ports import HTTP_PORTS
-from messaging.settings import text
+from messaging.setting import Setting, Url, web_url
 
 #: Nobody waits longer than this for a tape; who has not answered is missing on it.
 ASK_DEADLINE_S: Final = 1.5
@@ -25,6 +25,14 @@ _QUESTIONS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
     "entries": ("payment", "/gateway/entries", {"limit": _MOST}),
     "mails": ("notification", "/mails", {"limit": _MOST}),
 }
+
+_URLS: Final[dict[str, Url]] = {
+    name: web_url(
+        f"{name.upper()}_API_URL", HTTP_PORTS[name], f"where {name} tells what it has on record about an order"
+    )
+    for name in sorted({service for service, _, _ in _QUESTIONS.values()})
+}
+SETTINGS: Final[tuple[Setting, ...]] = tuple(_URLS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,7 @@ class Answers:
 
 def addresses(env: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Where the participants' queries are: `INVENTORY_API_URL` and the like. Raises `SettingsError`."""
-    names = sorted({service for service, _, _ in _QUESTIONS.values()})
-    return {
-        name: text(env, f"{name.upper()}_API_URL", f"http://127.0.0.1:{HTTP_PORTS[name]}").rstrip("/") for name in names
-    }
+    return {name: url.read(env).rstrip("/") for name, url in _URLS.items()}
 
 
 class Participants:
