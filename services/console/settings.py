@@ -24,11 +24,11 @@ ORIGIN: Final = Pattern(
     "the address under which browsers know the console, where that is not the one it listens on",
 )
 SESSION_HOURS: Final = Integer("CONSOLE_SESSION_HOURS", 12, 1, 24 * 30, "how long a log-in holds")
+WATCHER_URL: Final = web_url("WATCHER_URL", WATCHER_PORT, "where the watcher tells what it saw")
 API_URLS: Final = {
     name: web_url(f"{name.upper()}_API_URL", HTTP_PORTS[process], f"where {name} is asked")
     for name, process in (("orders", "orders-api"), ("inventory", "inventory"), ("payment", "payment"))
 }
-WATCHER_URL: Final = web_url("WATCHER_URL", WATCHER_PORT, "where the watcher's metrics are read for the dashboard")
 PROCESS_URLS: Final = {
     name: OptionalUrls(
         f"{name.upper()}_PROCESS_URLS", f"where {name}'s processes answer, if not on their own port here"
@@ -45,8 +45,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     identity("console"),
     ORIGIN,
     SESSION_HOURS,
-    *API_URLS.values(),
     WATCHER_URL,
+    *API_URLS.values(),
     *PROCESS_URLS.values(),
     *LOGGING,
 )

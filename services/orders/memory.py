@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from messaging.errors import StaleRowError
+from messaging.errors import PermanentStoreError, StaleRowError
 from messaging.memory import MemoryTransaction
 from services.orders.domain import Verdict, View
 from services.orders.history import Entry, entries
@@ -42,6 +42,10 @@ class MemoryOrders:
             known = self.verdicts.get(key, {}).get((verdict.command.source, verdict.command.id))
             if known is not None and known.accepted is not None:
                 raise StaleRowError(f"the verdict on {verdict.command.id} is settled")
+        added = entries(changes.history)
+        for entry in added:
+            if any(entry.said.seq == one.said.seq for one in self.history.get(entry.said.key, ())):
+                raise PermanentStoreError(f"something stands at {entry.said.seq} in the history of {entry.said.key}")
         for order, version in changes.orders:
             self.states[order.order_id] = (dump_order(order), version)
         for key, verdict, asked in changes.verdicts:
@@ -49,5 +53,5 @@ class MemoryOrders:
             told[command.source, command.id] = verdict
             if asked is not None:
                 self.asked.setdefault((key, command.source, command.id), dump_asked(asked))
-        for entry in entries(changes.history):
+        for entry in added:
             self.history.setdefault(entry.said.key, []).append(entry)

@@ -17,7 +17,7 @@ from contracts.orders import ApprovePayment, LineItemAdded, StartOrder
 from contracts.registry import TYPE_OF
 from contracts.values import Item
 from messaging.decision import Message
-from messaging.errors import StaleRowError
+from messaging.errors import PermanentStoreError, StaleRowError
 from messaging.memory import MemoryDatabase, MemoryStore
 from messaging.ports import Commit, Store
 from messaging.postgres import PostgresStore
@@ -54,11 +54,17 @@ class Desk:
     def __init__(self, store: Store, orders: OrdersStore, epoch: int) -> None:
         self._store, self._orders, self._epoch = store, orders, epoch
 
-    async def write(self, orders: Sequence[tuple[Order, int]] = (), verdicts: Sequence[Verdict] = ()) -> None:
+    async def write(
+        self,
+        orders: Sequence[tuple[Order, int]] = (),
+        verdicts: Sequence[Verdict] = (),
+        history: Sequence[Stamped] = (),
+    ) -> None:
         """One batch."""
         transaction = await self._store.begin()
+        told = [(ORDER, verdict, None) for verdict in verdicts]
         try:
-            self._orders.stage(transaction, Changes(orders, [(ORDER, verdict, None) for verdict in verdicts], (), NOW))
+            self._orders.stage(transaction, Changes(orders, told, history, NOW))
             await transaction.commit(Commit(0, self._epoch, {}, {}, 1))
         finally:
             await self._store.rollback(transaction)
@@ -116,6 +122,17 @@ async def test_a_verdict_is_settled_once_and_never_changed(desk: Desk) -> None:
     with pytest.raises(StaleRowError):
         await desk.write(verdicts=[Verdict(command, True)])
     assert (await desk.read())[0].verdicts == {("test", "cmd-1"): Verdict(command, False, "out-of-stock", "sold out")}
+
+
+async def test_two_things_never_have_one_place_in_an_orders_history(desk: Desk) -> None:
+    cause = Message("command", ORDER, START, "cmd", "test", NOW, "uid")
+    said = Stamped(3, ORDER, "orders.noted", {"type": "x"}, NOW, "cmd", None, None, cause)
+    await desk.write([(order_of(STARTED), 1)], history=[said, said._replace(seq=9)])
+    with pytest.raises(PermanentStoreError):
+        await desk.write([(order_of(APPROVED), 2)], history=[said._replace(cause="another")])
+    assert await desk.read() == (View(STARTED.order), 1)
+    await desk.write([(order_of(APPROVED), 2)], history=[said._replace(seq=5), said._replace(seq=3, key="O-2")])
+    assert await desk.read() == (View(APPROVED.order), 2)
 
 
 async def test_an_order_is_found_by_the_skus_that_it_began_with_and_by_those_that_were_added(server_dsn: str) -> None:

@@ -51,7 +51,7 @@ async def server(others: Others) -> AsyncIterator[TestServer]:
 
 def asking(server: TestServer, **urls: str) -> Participants:
     url = str(server.make_url("")).rstrip("/")
-    return Participants({"inventory": url, "payment": url, "notification": url, **urls}, deadline_s=0.3)
+    return Participants({"inventory": url, "payment": url, "notification": url, **urls}, deadline_s=2.0)
 
 
 async def test_everybody_is_asked_about_the_order(server: TestServer, others: Others) -> None:
