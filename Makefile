@@ -12,7 +12,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 .PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check lint schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model compose-up compose-down browser-tests screenshots
 
 help: ## show this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
 
 setup: $(READY) ## make .venv with the locked dependencies
 
@@ -87,7 +87,7 @@ bench: setup ## load and cost per order on a stack of its own (see benchmarks/)
 bench-peers: setup .venv-dbos/.ready ## the same order here, the usual way and on DBOS Transact, in turns
 	@$(BIN)/python -m benchmarks peers
 
-bench-browser-tests: setup ## the console in a real browser: every action, axe, the stream (installs Debian's Chromium; minutes)
+browser-tests: setup ## the console in a real browser: every action, axe, the stream (installs Debian's Chromium; minutes)
 	@tests/browser/install.sh
 	@$(BIN)/python -m pytest -q tests/browser
 
@@ -95,7 +95,7 @@ screenshots: setup ## pictures of every page of the console, into docs/console
 	@tests/browser/install.sh
 	@SCREENSHOTS=docs/console $(BIN)/python -m pytest -q tests/browser/test_pages.py -k pictures
 
-check: setup ## has an order become dearer than the committed baseline? (about three minutes)
+bench-check: setup ## has an order become dearer than the committed baseline? (about three minutes)
 	@$(BIN)/python -m benchmarks check
 
 .venv-dbos/.ready: requirements/dbos.txt

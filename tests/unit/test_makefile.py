@@ -1,0 +1,25 @@
+"""The Makefile: each target once, and each told by `make help`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+#: Parts of `make test`, which tells of them.
+PARTS = {"test-e2e", "test-integration", "test-others"}
+
+
+def test_every_target_is_there_once_and_help_tells_what_it_is_for() -> None:
+    text = (ROOT / "Makefile").read_text()
+    found = re.search(r"^\.PHONY:(.*)$", text, re.MULTILINE)
+    assert found is not None
+    targets = set(found[1].split())
+    recipes = Counter(re.findall(r"^([a-z0-9-]+):(?!=)", text, re.MULTILINE))
+    assert [name for name, count in recipes.items() if count > 1] == []
+    assert targets - PARTS <= recipes.keys()
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stderr == ""
+    assert {line.split()[0] for line in told.stdout.splitlines()} == targets - PARTS
