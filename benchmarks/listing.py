@@ -28,7 +28,8 @@ SELECT 'LIST-' || n, 5, 'order', 2, status, status,
        CASE WHEN n = 7 THEN 'unknown-customer' WHEN status = 'FAILED' THEN 'out-of-stock'
             WHEN status = 'CANCELLED' THEN 'approval-timeout' END,
        CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END,
-       'C-' || n % 10000, 'GBP', 1000, ('[{"sku": "S-' || n % 500 || '", "quantity": 1, "unit_price_minor": 1000}]')::json, at, at,
+       'C-' || n % 10000, 'GBP', 100 + n * 7919 % 1000000,
+       ('[{"sku": "S-' || n % 500 || '", "quantity": 1, "unit_price_minor": 1000}]')::json, at, at,
        json_build_object('about', repeat('x', 700))
 FROM generate_series(1, $1::bigint) n,
 LATERAL (SELECT CASE WHEN n <= 20 THEN 'NEEDS_ATTENTION' WHEN n % 1000 = 7 THEN 'FAILED' WHEN n % 200 = 5 THEN 'CANCELLED'
@@ -52,6 +53,10 @@ _QUERIES: Final = (
     "customer=C-77&status=FAILED",
     "sort=oldest",
     "sort=id",
+    "sort=total",
+    "sort=total&status=FAILED",
+    "sort=total&status=AWAITING_APPROVAL",
+    "sort=total&customer=C-77",
     "status=AWAITING_APPROVAL&sort=oldest",
     "status=FAILED&sort=id",
     "id_prefix=LIST-77",

@@ -18,6 +18,7 @@ from rich.table import Table
 from devstack.control import StackStatus
 from devstack.environment import export_lines
 from devstack.errors import DevstackError
+from devstack.processes import SERVICES, WATCHER
 from devstack.progress import Report
 from devstack.stack import Stack
 
@@ -35,11 +36,17 @@ def up(
     only_backends: Annotated[
         bool, typer.Option(help="Start the broker, the database and the SMTP sink alone.")
     ] = False,
+    watcher: Annotated[
+        bool,
+        typer.Option(envvar="DEVSTACK_WATCHER", help="Also what looks at the invariants, for the console's dashboard."),
+    ] = True,
 ) -> None:
     """Start the stack in the background; returns when all of it is ready. Twice is harmless."""
     began = time.monotonic()
     with _told() as report:
-        status = Stack().up(only_backends=only_backends, report=report)
+        status = Stack(services=(*SERVICES, WATCHER) if watcher else SERVICES).up(
+            only_backends=only_backends, report=report
+        )
     _print_table(status)
     typer.echo(f"Ready after {time.monotonic() - began:.1f} s.")
 

@@ -21,6 +21,7 @@ import typer
 from devstack.environment import export_lines
 from devstack.errors import DevstackError
 from devstack.ports import free_offset
+from devstack.processes import SERVICES, WATCHER
 from devstack.progress import Report
 from devstack.settings import CLONE
 from devstack.stack import Stack
@@ -42,7 +43,7 @@ def demo(
     """Start a stack of its own, import the orders, follow each to its end, check that nothing was lost, stop."""
     began = time.monotonic()
     os.environ.setdefault("PAYMENT_FAILURE_RATE", FAILURE_RATE)
-    stack = Stack(home=HOME, offset=free_offset())
+    stack = Stack(home=HOME, offset=free_offset(), services=(*SERVICES, WATCHER))
     try:
         stack.down(wipe=True)
         _say("Starting Kafka, PostgreSQL and the services, each a process of its own")

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from devstack.environment import api_addresses, process_addresses
-from devstack.settings import LOOPBACK, Settings, database_variable
+from devstack.settings import DATABASES, LOOPBACK, Settings, database_variable
 
 
 class ProcessSpec(BaseModel):
@@ -81,6 +81,10 @@ SERVICES: Final = (
     Service("console", "services.console", ("console",), asks_others=True),
 )
 
+#: It looks at all databases and at the broker, for the console's dashboard and for alerts. What is measured has none, nor what is
+#: tested, where it is not about the watcher.
+WATCHER: Final = Service("watcher", "audit.watcher", tuple(name for name in DATABASES if name != "console"))
+
 
 def service_processes(settings: Settings, table: tuple[Service, ...] = SERVICES) -> tuple[ProcessSpec, ...]:
     """Our services as processes of this stack."""
@@ -97,8 +101,8 @@ def _service_process(settings: Settings, service: Service) -> ProcessSpec:
         "KAFKA_GROUP_INSTANCE_ID": f"{service.name}-{hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]}",
         **{database_variable(name): settings.dsn(name) for name in service.databases},
         **(api_addresses(settings) | process_addresses(settings) if service.asks_others else {}),
-        # Where this stack's watcher would be, if somebody starts one: never the watcher of another stack.
-        **({"WATCHER_URL": settings.watcher_url} if service.name == "console" else {}),
+        # Where this stack's watcher would be, if there is one: never the watcher of another stack.
+        **({"WATCHER_URL": settings.http_url("watcher")} if service.name == "console" else {}),
     }
     if service.sends_mail:
         env |= {"SMTP_HOST": LOOPBACK, "SMTP_PORT": str(settings.smtp_port)}

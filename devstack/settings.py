@@ -107,16 +107,11 @@ class Settings:
 
     def http_port(self, name: str) -> int:
         """The port on which this process serves HTTP."""
-        return HTTP_PORTS[name] + self.offset
+        return (WATCHER_PORT if name == "watcher" else HTTP_PORTS[name]) + self.offset
 
     def http_url(self, name: str) -> str:
         """Where this process serves HTTP."""
         return f"http://{LOOPBACK}:{self.http_port(name)}"
-
-    @property
-    def watcher_url(self) -> str:
-        """Where a watcher of this stack tells what it saw."""
-        return f"http://{LOOPBACK}:{WATCHER_PORT + self.offset}"
 
     def dsn(self, database: str) -> str:
         """How to connect to this database with its own role."""

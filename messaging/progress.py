@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from messaging.safe_text import safe_text
 from messaging.settings import Settings
+from messaging.version import code_version
 from messaging.worker import PartitionWorker
 
 LONGEST_TEXT: Final = 300
@@ -101,6 +102,11 @@ class ProcessProgress:
     topics: tuple[str, ...]
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     last_error: Failure | None = None
+    #: Read at the start: the files may change while it runs.
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        self.version = self.version or code_version(self.settings.service)
 
     def tell(self, phase: str, ready: bool, partitions: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
         """The whole answer. It names the broker and the partition count that this process was given, so that wrong ones show."""
@@ -109,6 +115,7 @@ class ProcessProgress:
             "service": settings.service,
             "group": settings.group_id,
             "identity": settings.identity,
+            "version": self.version,
             "started_at": self.started_at,
             "now": now,
             "phase": phase,

@@ -59,6 +59,8 @@ class Attempts:
 async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     """Around every request: what changes anything must come from our own pages; every answer carries the policy."""
     console = console_of(request)
+    # Before anything is read: what happens from here on, the page's stream tells.
+    request.state.heard = console.hub.mark
     if request.method not in _SAFE and not _from_here(request, console):
         answer = Response("This request does not come from the console's own pages.", 403, media_type="text/plain")
     else:

@@ -63,6 +63,16 @@ class Bulks:
         self._begin(run.run_id, self._foresee(run, data))
         return run.run_id
 
+    async def plan_anew(self, run_id: str) -> None:
+        """Make the plan of a run whose planning did not come to its end."""
+        async with self._beginning:
+            found = await self.store.find(run_id)
+            if found is None or found["plan"] is not None or self.active(run_id):
+                return
+            run = Run(run_id, found["type"], found["data"], await self.store.order_ids(run_id, left=False))
+            await self.store.state(run_id, "planning")
+            self._begin(run_id, self._foresee(run, _MODELS[found["type"]].model_validate(found["data"])))
+
     async def go(self, run_id: str, ended: Callable[[str], Awaitable[None]]) -> bool:
         """Send what has no receipt yet, from the plan or from where it stopped; whether it begins. `ended` is told the outcome."""
         # Pressed twice at once it begins once.

@@ -124,6 +124,9 @@ def road_of(order: Mapping[str, Any], types: Sequence[str]) -> tuple[Stop, ...]:
             stuck = True
         else:
             stops.append(Stop(name, label, "ahead"))
+    if order["status"] in ENDED and order["status"] != "COMPLETED":
+        # It came to an end, and not to this one.
+        stops[-1] = Stop("completed", str(order["status"]).capitalize(), "failed")
     return tuple(stops)
 
 

@@ -1,15 +1,18 @@
 """The way to Kafka and back for all pages: one client, which comes back after an outage, and any number of viewers.
 
 A viewer has a small box of the orders that changed since it last looked. Who is slow finds the newest state of each there, never a
-queue that grows; who missed more than the box holds is told to load the page again.
+queue that grows; who missed more than the box holds is told to load the page again. What came between the making of a page and its
+stream, or between two streams of a page, is remembered for a while: a page says up to where it knows (`Hub.mark`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import secrets
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Final, Self
 
 from messaging.logs import get_logger
@@ -23,6 +26,8 @@ from orderctl.transport import KafkaTransport
 log = get_logger(__name__)
 
 BOX: Final = 500
+#: So many events are remembered for pages that come, or come again.
+KEPT: Final = 2_000
 RETRY_S: Final = 1.0
 VERDICT_WITHIN_S: Final = 15.0
 
@@ -72,6 +77,10 @@ class Hub:
         self._identity = identity
         self._viewers: set[Viewer] = set()
         self._client: Client | None = None
+        self._recent: deque[Event] = deque(maxlen=KEPT)
+        self._count = 0
+        #: Another one with each connection: what happened before it is not known.
+        self._times = secrets.token_hex(4)
         self._running: asyncio.Task[None] | None = None
 
     @property
@@ -83,6 +92,11 @@ class Hub:
     def viewers(self) -> int:
         """How many pages are listening."""
         return len(self._viewers)
+
+    @property
+    def mark(self) -> str:
+        """Up to where the stream has come."""
+        return f"{self._times}-{self._count}"
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.create_task(self._run())
@@ -101,6 +115,8 @@ class Hub:
             try:
                 async with connect(transport) as client:
                     self._client = client
+                    self._times = secrets.token_hex(4)
+                    self._recent.clear()
                     log.info("stream-connected")
                     self._wake(missed=True)
                     await self._hand_out(client.follow())
@@ -117,18 +133,35 @@ class Hub:
 
     async def _hand_out(self, events: Subscription) -> None:
         async for event in events:
-            for viewer in self._viewers:
-                viewer.offer(event)
+            self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Remember an event and tell it to every viewer."""
+        self._count += 1
+        self._recent.append(event)
+        for viewer in self._viewers:
+            viewer.offer(event)
 
     @asynccontextmanager
-    async def viewer(self, order_id: str | None = None) -> AsyncIterator[Viewer]:
-        """A page that listens, to all orders or to one."""
+    async def viewer(self, order_id: str | None = None, since: str | None = None) -> AsyncIterator[Viewer]:
+        """A page that listens, to all orders or to one. `since`: the mark up to which it knows; None: up to now."""
         viewer = Viewer(order_id)
+        if since is not None and since != self.mark:
+            self._catch_up(viewer, since)
         self._viewers.add(viewer)
         try:
             yield viewer
         finally:
             self._viewers.discard(viewer)
+
+    def _catch_up(self, viewer: Viewer, since: str) -> None:
+        times, _, count = since.partition("-")
+        behind = self._count - int(count) if times == self._times and count.isdecimal() else len(self._recent) + 1
+        if behind > len(self._recent):
+            viewer.wake(missed=True)
+            return
+        for event in islice(self._recent, len(self._recent) - behind, None):
+            viewer.offer(event)
 
     def client(self) -> Client:
         """The client, for who sends many commands. Raises `BrokerUnreachableError` while there is none."""

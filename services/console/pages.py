@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 
 from orderctl.events import short_name
 from orderctl.render import money
@@ -21,12 +22,29 @@ def page(request: Request, person: Person | None, template: str, status: int = 2
         "person": person,
         "may": (lambda action: person is not None and may(person.role, action)),
         "path": request.url.path,
+        "attention": request.query_params.get("status") == "NEEDS_ATTENTION",
         "money": money,
+        "link": link,
         "short": short_name,
         "moment": moment,
         "connected": console.hub.connected,
+        "heard": request.state.heard,
     }
     return console.templates.TemplateResponse(request, template, facts, status_code=status)
+
+
+def link(place: str, order_id: str) -> str:
+    """The address of an order's page. A browser takes `.` and `..` in a path for something else: these ids stand behind it."""
+    name = quote(order_id, safe="")
+    return f"/{place}/?id={name}" if order_id in {".", ".."} else f"/{place}/{name}"
+
+
+def _order_id(request: Request, order_id: str) -> str:
+    return order_id or request.query_params.get("id", "")
+
+
+#: The order that an address made by `link` names.
+OrderId = Annotated[str, Depends(_order_id)]
 
 
 def tell(request: Request, person: Person | None, status: int, title: str, text: str) -> Response:

@@ -24,7 +24,7 @@ from orderctl.command import Command, new_command
 from orderctl.errors import OrderctlError, UsageError
 from services.console.access import Form, Who, require
 from services.console.domain import NEEDS
-from services.console.pages import page, tell
+from services.console.pages import OrderId, link, page, tell
 from services.console.store import Act, Person
 from services.console.wiring import console_of
 
@@ -109,7 +109,7 @@ async def start(request: Request, person: Who, form: Form) -> Response:
 
 
 @router.get("/act/{action}/{order_id:path}")
-async def ask(request: Request, action: str, order_id: str, person: Who) -> Response:
+async def ask(request: Request, action: str, order_id: OrderId, person: Who) -> Response:
     """The form for an action."""
     if action not in NEEDS or action == "start":
         return tell(request, person, 404, "No such action", f"There is no action {action}.")
@@ -118,7 +118,7 @@ async def ask(request: Request, action: str, order_id: str, person: Who) -> Resp
 
 
 @router.post("/act/{action}/{order_id:path}")
-async def act(request: Request, action: str, order_id: str, person: Who, form: Form) -> Response:
+async def act(request: Request, action: str, order_id: OrderId, person: Who, form: Form) -> Response:
     """The plan of an action, or the action itself."""
     if action not in NEEDS or action == "start":
         return tell(request, person, 404, "No such action", f"There is no action {action}.")
@@ -167,7 +167,7 @@ async def _send(request: Request, person: Person, action: str, command: Command,
 
 
 def _facts(action: str, order_id: str, filled: Mapping[str, str]) -> dict[str, Any]:
-    where = "/start" if action == "start" else f"/act/{action}/{order_id}"
+    where = "/start" if action == "start" else link(f"act/{action}", order_id)
     return {
         "action": action,
         "title": TITLES[action],

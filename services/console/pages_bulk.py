@@ -10,6 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from orderctl.bulk.run import AT_ONCE
 from orderctl.bulk.selection import select
 from orderctl.command import new_command
 from orderctl.errors import OrderctlError, UsageError
@@ -81,10 +82,11 @@ async def run(request: Request, run_id: str, person: Who) -> Response:
     """The run as it stands."""
     require(person, "bulk")
     bulks = console_of(request).bulks
+    # Before it is read: what ends meanwhile is still shown as being at it, and looked at again.
+    active = bulks.active(run_id)
     found = await bulks.store.find(run_id)
     if found is None:
         return tell(request, person, 404, "No such run", f"There is no bulk run {run_id}.")
-    active = bulks.active(run_id)
     state = found["state"] if active or found["state"] not in {"running", "planning"} else "interrupted"
     return page(
         request,
@@ -94,6 +96,7 @@ async def run(request: Request, run_id: str, person: Who) -> Response:
         state=state,
         active=active,
         title=TITLES[found["action"]],
+        at_once=AT_ONCE,
         planned=bulks.plans.get(run_id, 0),
         rows=await bulks.store.last(run_id, SHOWN),
     )
@@ -101,7 +104,7 @@ async def run(request: Request, run_id: str, person: Who) -> Response:
 
 @router.post("/bulk/{run_id}")
 async def step(request: Request, run_id: str, person: Who, form: Form) -> Response:
-    """Send it, go on, or stop."""
+    """Send it, go on, stop, or plan it anew."""
     require(person, "bulk")
     console = console_of(request)
     found = await console.bulks.store.find(run_id)
@@ -110,6 +113,8 @@ async def step(request: Request, run_id: str, person: Who, form: Form) -> Respon
     if form.get("step") == "stop":
         console.bulks.stop(run_id)
         await _record(console, person, found, "stopped by hand")
+    elif form.get("step") == "plan":
+        await console.bulks.plan_anew(run_id)
     else:
 
         async def ended(told: str) -> None:

@@ -49,7 +49,7 @@ async def letters(request: Request, person: Who) -> Response:
         "letters.html",
         groups=[(group, urlencode(_names_of(group))) for group in groups],
         asked=asked,
-        link=urlencode({name: asked[name] for name in ("service", "topic", "reason") if asked.get(name)}),
+        chosen_by=urlencode({name: asked[name] for name in ("service", "topic", "reason") if asked.get(name)}),
         rows=[_row(one, lanes, person) for one in reversed(chosen[-LISTED:])],
         more=max(0, len(chosen) - LISTED),
         silent=silent,

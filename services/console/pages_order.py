@@ -13,7 +13,7 @@ from orderctl.doctor.diagnose import diagnose
 from orderctl.errors import NotFoundError, OrderctlError
 from services.console.access import Who
 from services.console.domain import ENDED, Role, actions_for, in_words, masked, road_of, undone_of
-from services.console.pages import page, tell
+from services.console.pages import OrderId, page, tell
 from services.console.wiring import console_of
 
 router = APIRouter()
@@ -25,7 +25,7 @@ _UNDOING = ("released", "refunded", "voided", "release-stock", "refund")
 
 # Not below /orders: an id may end with anything.
 @router.get("/why/{order_id:path}")
-async def why(request: Request, order_id: str, person: Who) -> Response:
+async def why(request: Request, order_id: OrderId, person: Who) -> Response:
     """The doctor's chain of causes."""
     client = console_of(request).settings.client
     async with asking.session() as web:
@@ -37,7 +37,7 @@ async def why(request: Request, order_id: str, person: Who) -> Response:
 
 
 @router.get("/orders/{order_id:path}")
-async def order(request: Request, order_id: str, person: Who) -> Response:
+async def order(request: Request, order_id: OrderId, person: Who) -> Response:
     """The order's page."""
     console = console_of(request)
     try:

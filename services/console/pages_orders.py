@@ -14,12 +14,13 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
+from contracts.metrics import ORDERS_BY_STATUS
 from orderctl.bulk.selection import Selection
 from orderctl.errors import OrderctlError
 from orderctl.events import Event, short_name
 from services.console.access import Who
 from services.console.domain import REASONS, age_limit, in_words, masked
-from services.console.pages import page
+from services.console.pages import link, page
 from services.console.wiring import Console, console_of
 
 router = APIRouter()
@@ -38,9 +39,10 @@ STATUSES: Final = (
     "CANCELLED",
     "FAILED",
 )
+CHIPS: Final = ("NEEDS_ATTENTION", "AWAITING_APPROVAL", "PAYING", "COMPENSATING", "COMPLETED", "CANCELLED", "FAILED")
 WAITS: Final = ("enrichment", "stock", "approval", "payment", "payment-outcome", "release", "refund", "operator")
 #: How the list can be sorted, in words. With the beginning of an id it is sorted by id, always.
-SORTS: Final = {"newest": "newest first", "oldest": "oldest first", "id": "by order id"}
+SORTS: Final = {"newest": "newest first", "oldest": "oldest first", "id": "by order id", "total": "largest total first"}
 #: The filters that the query API takes as they are.
 _AS_THEY_ARE: Final = ("status", "customer", "waiting_for", "reason", "sku", "sort", "after")
 #: Everything that says which orders.
@@ -108,7 +110,7 @@ async def orders(request: Request, person: Who) -> Response:
     except (OrderctlError, ValueError) as failure:
         trouble = str(failure)
     if asked.get("q", "").strip() and len(items) == 1 and "after" not in asked:
-        return RedirectResponse(f"/orders/{_quoted(items[0]['order_id'])}", 303)
+        return RedirectResponse(link("orders", items[0]["order_id"]), 303)
     kept = {name: value for name, value in asked.items() if value and name != "after"}
     rows = [{**order, "words": in_words(order), "who": masked(order["customer_id"], person.role)} for order in items]
     return page(
@@ -122,6 +124,7 @@ async def orders(request: Request, person: Who) -> Response:
         waits=WAITS,
         reasons=REASONS,
         sorts=SORTS,
+        chips=_chips(console, asked, kept),
         sorted_by="id" if asked.get("q") else asked.get("sort") or "newest",
         sort_links={sort: f"/orders?{urlencode({**kept, 'sort': sort})}" for sort in SORTS},
         first=f"/orders?{urlencode(kept)}" if asked.get("after") else None,
@@ -132,8 +135,21 @@ async def orders(request: Request, person: Who) -> Response:
     )
 
 
-def _quoted(text: str) -> str:
-    return urlencode({"": text})[1:].replace("+", "%20")
+def _chips(console: Console, asked: Mapping[str, str], kept: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A link for each status that is looked for often, with how many orders have it, where the watcher looked just now."""
+    look = console.watch.last(console.now())
+    counts = {} if look is None else {names[0]: int(n) for names, n in look.family(ORDERS_BY_STATUS).items()}
+    others = {name: value for name, value in kept.items() if name != "status"}
+    chips: list[dict[str, Any]] = [
+        {"label": "All", "link": f"/orders?{urlencode(others)}", "count": None, "here": not asked.get("status")}
+    ]
+    for status in CHIPS:
+        # A count is of all orders of the status: beside other filters it would be taken for theirs.
+        count = None if look is None or others.keys() - {"sort"} else counts.get(status, 0)
+        link_ = f"/orders?{urlencode({**others, 'status': status})}"
+        label = status.replace("_", " ").capitalize()
+        chips.append({"label": label, "link": link_, "count": count, "here": asked.get("status") == status})
+    return chips
 
 
 @router.get("/orders.csv")
@@ -172,23 +188,27 @@ def spreadsheet_safe(value: Any) -> Any:
 
 
 @router.get("/live")
-async def live(request: Request, person: Who, order: str | None = None) -> Response:
-    """Server-sent events: which orders changed, and by what. `order`: of one only."""
-    return StreamingResponse(_stream(request, order), media_type="text/event-stream")
+async def live(request: Request, person: Who, order: str | None = None, since: str | None = None) -> Response:
+    """Server-sent events: which orders changed, and by what. `order`: of one only; `since`: the mark up to which the page knows."""
+    # A browser that connects anew says what it heard last.
+    heard = request.headers.get("last-event-id") or since
+    return StreamingResponse(_stream(request, order, heard), media_type="text/event-stream")
 
 
-async def _stream(request: Request, order_id: str | None) -> AsyncIterator[str]:
+async def _stream(request: Request, order_id: str | None, since: str | None) -> AsyncIterator[str]:
     console = console_of(request)
-    async with console.hub.viewer(order_id) as viewer:
-        yield _sent("state", {"connected": console.hub.connected})
+    hub = console.hub
+    async with hub.viewer(order_id, since) as viewer:
+        yield _sent("state", {"connected": hub.connected})
         while not console.stopping.is_set():
             events, missed = await viewer.changes(BEAT_S)
-            if missed:
-                yield _sent("missed", {})
-            if not events and not missed:
-                yield _sent("state", {"connected": console.hub.connected})
+            mark = hub.mark
             for event in events:
                 yield _sent("order", _told(event))
+            if missed:
+                yield _sent("missed", {})
+            # With the last word of what came together, so that who is cut off in the middle hears all of it again.
+            yield _sent("state", {"connected": hub.connected}, mark)
             await asyncio.sleep(TOGETHER_S)
 
 
@@ -196,5 +216,6 @@ def _told(event: Event) -> dict[str, Any]:
     return {"id": event.key, "type": short_name(event.type), "at": event.at}
 
 
-def _sent(kind: str, data: dict[str, Any]) -> str:
-    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+def _sent(kind: str, data: dict[str, Any], mark: str | None = None) -> str:
+    told = f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+    return told if mark is None else f"id: {mark}\n{told}"

@@ -7,7 +7,6 @@ from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from rich.text import Text
 
 from contracts.topics import SUBSCRIPTIONS, all_topics
 from orderctl.doctor import asking, showing
@@ -18,11 +17,6 @@ from services.console.pages import page
 from services.console.wiring import console_of
 
 router = APIRouter()
-
-
-def _plain(row: tuple[str, ...]) -> list[str]:
-    """The row without the terminal's markup."""
-    return [Text.from_markup(cell).plain for cell in row]
 
 
 @router.get("/system")
@@ -36,16 +30,19 @@ async def system(request: Request, person: Who) -> Response:
     policies, problem = await _asked(console.apis.policies())
     workflows, unknown = await _asked(console.apis.orders.get_all("/workflows"))
     services = [
-        {"name": service.name, "well": all(showing.well(p) for p in service.processes), "rows": rows}
+        {
+            "name": service.name,
+            "well": bool(service.processes) and all(showing.well(process) for process in service.processes),
+            "processes": service.processes,
+        }
         for service in found.values()
-        for rows in [[_plain(row) for row in showing.service_rows(service)]]
     ]
     return page(
         request,
         person,
         "system.html",
         services=services,
-        columns=showing.COLUMNS,
+        ill=[service["name"] for service in services if not service["well"]],
         policies=policies,
         trouble=problem,
         workflows=workflows,

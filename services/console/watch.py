@@ -22,6 +22,8 @@ from messaging.logs import get_logger
 log = get_logger(__name__)
 
 EVERY_S: Final = 10.0
+#: At the start the watcher may come a moment later than the console.
+AT_FIRST_S: Final = 1.0
 #: An hour.
 KEPT: Final = 360
 TIMEOUT_S: Final = 4.0
@@ -152,7 +154,7 @@ class Watch:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
             while True:
                 await self.look(session)
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(EVERY_S if self.looks else AT_FIRST_S)
 
     async def look(self, session: aiohttp.ClientSession) -> None:
         """Ask once. Never raises for what is away."""

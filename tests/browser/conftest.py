@@ -6,20 +6,17 @@ import asyncio
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from e2e.shop import Shop
-from e2e.stack import Place, Stack
+from e2e.stack import Place, Stack, place_of, uses_running_stack
 from playwright.async_api import Browser, async_playwright
 from waiting import until
 
 from browser.desk import PASSWORD, Desk, log_in
-from contracts.ports import WATCHER_PORT
 
 _HERE = Path(__file__).parent
 
@@ -37,21 +34,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stack() -> Stack:
-    return Stack("browser", PAYMENT_FAILURE_RATE="0")
+    return Stack("browser", PAYMENT_FAILURE_RATE="0", DEVSTACK_WATCHER="1", WATCH_EVERY_S="2", WATCH_REST_S="2")
 
 
 @pytest.fixture(scope="session")
 def place(stack: Stack) -> Iterator[Place]:
-    place = stack.up()
-    offset = int(place.env.get("DEVSTACK_PORT_OFFSET") or 0)
-    env = {**place.env, "HTTP_PORT": str(WATCHER_PORT + offset), "WATCH_EVERY_S": "2", "WATCH_REST_S": "2"}
-    # Nothing of it is of interest but what it serves.
-    watcher = subprocess.Popen([sys.executable, "-m", "audit.watcher"], env=env, stdout=subprocess.DEVNULL)
+    if uses_running_stack():
+        # `E2E_STACK=running`, its variables, and CONSOLE_PASSWORD: to look at it again and again while one works on the console.
+        yield place_of(os.environ)
+        return
     try:
-        yield place
+        yield stack.up()
     finally:
-        watcher.terminate()
-        watcher.wait()
         if not os.environ.get("E2E_KEEP"):
             stack.down(wipe=True)
 
@@ -83,7 +77,7 @@ async def desk(place: Place, stack: Stack, chromium: Browser) -> AsyncIterator[D
         found = re.search(r"one-time password (\S+)", (Path(stack.home) / "logs" / "console.log").read_text())
         return found[1] if found else None
 
-    password = await until(printed, "the one-time password")
+    password = os.environ.get("CONSOLE_PASSWORD") or await until(printed, "the one-time password")
     desk = await log_in(
         chromium, place.urls["console"], "admin", password, permissions=["clipboard-read", "clipboard-write"]
     )

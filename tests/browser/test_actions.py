@@ -8,6 +8,7 @@ import re
 import pytest
 from e2e.shop import Shop
 from playwright.async_api import expect
+from waiting import until
 
 from browser.desk import PATIENCE_MS, Desk
 from contracts.topics import ORDERS_COMMANDS
@@ -83,11 +84,12 @@ async def test_a_refund_that_fails_is_tried_again_by_an_operator(shop: Shop, des
 async def test_a_dead_letter_is_seen_with_its_bytes_and_discarded(shop: Shop, desk: Desk) -> None:
     key, page = shop.new_id("garbage"), desk.page
     await shop.put(ORDERS_COMMANDS, key.encode(), b"\xff<script>alert(1)</script>", [("mine", b"<b>")])
-    for _ in range(20):
+
+    async def listed() -> int:
         await desk.go("/letters")
-        if await page.get_by_text(key).count():
-            break
-        await asyncio.sleep(0.5)
+        return await page.get_by_text(key).count()
+
+    await until(listed, "the letter is listed")
     await page.locator("tr", has_text=key).get_by_role("link").first.click()
     await desk.sees("<script>alert(1)</script>")
     await desk.sees("3c 73 63 72 69 70 74")
@@ -122,7 +124,7 @@ async def test_the_list_keeps_its_filters_says_that_it_changed_and_the_back_butt
     sku, page = await shop.shelf(9), desk.page
     order_id = await shop.held({sku: 1})
     await desk.go("/orders")
-    await page.get_by_label("SKU").fill(sku)
+    await page.get_by_label("SKU", exact=True).fill(sku)
     await page.get_by_label("Sort").select_option("oldest")
     await page.get_by_role("button", name="Show", exact=True).click()
     await desk.sees(order_id)

@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 from e2e.shop import Shop
 from PIL import Image
-from playwright.async_api import Browser, ViewportSize
+from playwright.async_api import Browser, Page, ViewportSize
+from waiting import until
 
 from browser.desk import DESKTOP, PATIENCE_MS, PHONE, Desk, findings, log_in
 from contracts.topics import ORDERS_COMMANDS
@@ -27,11 +28,14 @@ PAGES = {
     "bulk": "/bulk?status=AWAITING_APPROVAL",
     "dashboard": "/dashboard",
     "dead-letters": "/letters",
+    "letter": "/letters/one?name={letter}",
+    "bulk-run": "/bulk/{run}",
     "system": "/system",
     "acts": "/acts",
     "accounts": "/accounts",
     "empty": "/orders?q=NOBODY-HAS-THIS",
 }
+LONGEST = 1700
 WIDTHS = {"desktop": DESKTOP, "phone": PHONE}
 
 
@@ -59,7 +63,29 @@ async def orders(shop: Shop, desk: Desk) -> dict[str, str]:
     await desk.sees("Balanced since")
     await desk.sees("Orders under way, by status")
     await desk.page.locator("svg.chart").first.wait_for(timeout=PATIENCE_MS * 2)
-    return {"order": order, "waiting": held[-1]}
+    return {"order": order, "waiting": held[-1], "letter": await letter_of(desk), "run": await run_of(desk, skus[1])}
+
+
+async def letter_of(desk: Desk) -> str:
+    """The newest dead letter."""
+    link = desk.page.locator("a[href^='/letters/one']").first
+
+    async def listed() -> str | None:
+        await desk.go("/letters")
+        return await link.text_content() if await link.count() else None
+
+    return await until(listed, "a letter is listed")
+
+
+async def run_of(desk: Desk, sku: str) -> str:
+    """A bulk run that is done."""
+    await desk.go(f"/bulk?sku={sku}")
+    await desk.page.get_by_label("Pause the order").check()
+    await desk.page.get_by_label("Why").fill("the shelf is being counted")
+    await desk.page.get_by_role("button", name="Count them and show the plan").click()
+    await desk.page.get_by_role("button", name="Pause the order:").click()
+    await desk.sees("It is done.")
+    return desk.page.url.rsplit("/", 1)[1]
 
 
 def path_of(name: str, orders: dict[str, str]) -> str:
@@ -96,29 +122,48 @@ async def test_axe_finds_nothing_serious_before_anybody_is_logged_in(chromium: B
 
 
 @pytest.mark.skipif(not os.environ.get("SCREENSHOTS"), reason="`make screenshots` makes the pictures")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
 async def test_pictures_of_every_page_are_made(
-    chromium: Browser, desk: Desk, orders: dict[str, str], password: str
+    chromium: Browser, desk: Desk, orders: dict[str, str], password: str, width: str, scheme: str
 ) -> None:
     made: list[Path] = []
-    for width, (wide, high) in WIDTHS.items():
-        other = await log_in(
-            chromium, desk.base, "admin", password, viewport=ViewportSize(width=wide, height=high), color_scheme="light"
-        )
-        try:
-            for name in PAGES:
-                await other.go(path_of(name, orders))
-                made.append(save(await other.page.screenshot(), f"{name}-{width}.png"))
-            await other.page.emulate_media(color_scheme="dark")
-            await other.go("/dashboard")
-            made.append(save(await other.page.screenshot(full_page=True), f"dashboard-dark-{width}.png"))
-        finally:
-            await other.context.close()
+    wide, high = WIDTHS[width]
+    other = await log_in(
+        chromium, desk.base, "admin", password, viewport=ViewportSize(width=wide, height=high),
+        color_scheme="dark" if scheme == "dark" else "light",
+    )  # fmt: skip
+    suffix = f"{width}{'-dark' if scheme == 'dark' else ''}.png"
+    try:
+        for name in PAGES:
+            await other.go(path_of(name, orders))
+            made.append(save(await whole(other.page), f"{name}-{suffix}"))
+        await other.go(f"/act/cancel/{quote(orders['waiting'], safe='')}")
+        await other.page.get_by_label("Why").fill("the customer ordered twice")
+        await other.page.get_by_role("button", name="Show what it would do").click()
+        await other.sees("It would be accepted")
+        made.append(save(await whole(other.page), f"plan-{suffix}"))
+        await other.page.get_by_role("button", name="Log out").click()
+        await other.page.wait_for_url("**/login")
+        made.append(save(await whole(other.page), f"login-{suffix}"))
+    finally:
+        await other.context.close()
     assert max(len(picture.read_bytes()) for picture in made) < 200_000
 
 
+async def whole(page: Page) -> bytes:
+    """The page from its head, as far as a picture of it says something."""
+    high = await page.evaluate("document.documentElement.scrollHeight")
+    size = page.viewport_size
+    assert size
+    return await page.screenshot(
+        full_page=True, clip={"x": 0, "y": 0, "width": size["width"], "height": min(high, LONGEST)}
+    )
+
+
 def save(png: bytes, name: str) -> Path:
-    """Where it is kept. With 48 colours a page of text is a third as large and looks the same."""
+    """Where it is kept. With 128 colours a page of text is a third as large and looks the same."""
     path = Path(os.environ["SCREENSHOTS"]) / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.open(BytesIO(png)).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(BytesIO(png)).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
     return path

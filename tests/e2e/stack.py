@@ -43,6 +43,7 @@ class Stack:
         self._env = {
             **{key: value for key, value in os.environ.items() if not _names_another_stack(key)},
             "DEVSTACK_HOME": str(self.home),
+            "DEVSTACK_WATCHER": "0",
             "DEVSTACK_PORT_OFFSET": os.environ.get("E2E_PORT_OFFSET") or str(free_offset()),
             **settings,
         }

@@ -17,11 +17,12 @@ from services.orders.app import MIGRATIONS
 
 ORDERS = 2_000
 FILL = """
-INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, customer_id, items,
-                    created_at, updated_at, state)
+INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, customer_id, total_minor,
+                    items, created_at, updated_at, state)
 SELECT 'O-' || n, 1, 'order', 2, status, status,
        CASE status WHEN 'FAILED' THEN 'out-of-stock' WHEN 'CANCELLED' THEN 'customer-request' END,
-       CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END, 'C-' || n % 7, '[]', at, at, '{}'
+       CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END, 'C-' || n % 7,
+       CASE WHEN n % 3 > 0 THEN n % 100 END, '[]', at, at, '{}'
 FROM generate_series(1, $1::integer) n,
 LATERAL (SELECT CASE WHEN n <= 8 THEN ($2::text[])[n] WHEN n % 10 = 1 THEN 'AWAITING_APPROVAL' ELSE 'COMPLETED' END AS status,
                 timestamptz '2026-01-01 00:00Z' + n * interval '1 s' AS at) s
@@ -101,7 +102,15 @@ SEARCHES: list[dict[str, str]] = [
     {"id_prefix": "O-1", "status": "AWAITING_APPROVAL"},
     {"sort": "id"},
     {"sort": "id", "customer": "C-2"},
+    {"sort": "total"},
+    {"sort": "total", "customer": "C-2"},
+    {"sort": "total", "status": "AWAITING_APPROVAL"},
 ]
+
+
+def total_of(name: str) -> int:
+    n = int(name.removeprefix("O-"))
+    return n % 100 if n % 3 else -1
 
 
 def expected(asked: dict[str, str]) -> list[str]:
@@ -119,6 +128,9 @@ def expected(asked: dict[str, str]) -> list[str]:
     found = [n for n in range(1, ORDERS + 1) if fits(n)]
     if asked.get("sort") == "id" or "id_prefix" in asked:
         return sorted(f"O-{n}" for n in found)
+    if asked.get("sort") == "total":
+        # Those whose total is not known come last.
+        return sorted((f"O-{n}" for n in found), key=lambda name: (total_of(name), name), reverse=True)
     return [f"O-{n}" for n in (found if asked.get("sort") == "oldest" else reversed(found))]
 
 
@@ -134,7 +146,7 @@ async def test_the_pages_of_every_search_follow_each_other_without_gap_or_repeat
         seen += [row["order_id"] for row in rows[:37]]
         if len(rows) < 38:
             break
-        following = {"after": cursor_of(rows[36])}
+        following = {"after": cursor_of(rows[36], asked.get("sort", "newest"))}
     assert seen == expected(asked)
 
 
@@ -161,6 +173,7 @@ async def test_a_reason_lists_its_orders(orders: asyncpg.Connection) -> None:
         {},
         {"sort": "oldest"},
         {"sort": "id"},
+        {"sort": "total"},
         {"id_prefix": "O-77"},
         {"reason": "out-of-stock"},
         {"customer": "C-3"},
@@ -177,7 +190,10 @@ async def test_no_page_is_read_from_the_whole_table(orders: asyncpg.Connection, 
     "asked",
     [
         {"id_prefix": "O-", "sort": "oldest"},
-        {"sort": "total"},
+        {"sort": "price"},
+        {"sku": "S-1", "sort": "total"},
+        {"sort": "total", "after": "MjAyNi0wMS0wMVQwMDowMDowMCswMDowMCBPLTE="},
+        {"after": "MTAgTy0x"},
         {"reason": "none"},
         {"id_prefix": ""},
         {"sku": "S-1", "sort": "id"},
@@ -203,3 +219,12 @@ async def test_an_order_under_way_keeps_its_place_in_the_index_until_its_last_st
             await orders.fetchval("UPDATE orders SET status = $1 WHERE order_id = 'O-2000' RETURNING listed", status)
         )
     assert words == ["MOVING", "MOVING", "MOVING", None]
+
+
+async def test_an_order_gets_its_place_by_total_when_it_comes_to_rest(orders: asyncpg.Connection) -> None:
+    ranks = []
+    for status, total in (("RESERVING", None), ("PAYING", 500), ("COMPLETED", 500)):
+        update = "UPDATE orders SET status = $1, total_minor = $2 WHERE order_id = 'O-2000' RETURNING ranked"
+        ranks.append(await orders.fetchval(update, status, total))
+        assert (await page(orders, Wanted(sort="total"), 3)).count("O-2000") == (total is not None)
+    assert ranks == [None, None, 500]

@@ -115,7 +115,10 @@ def test_the_way_of_an_order_shows_how_far_it_came_and_where_it_ended() -> None:
         "ahead",
         "ahead",
     ]
-    assert [s.state for s in road_of(order("CANCELLED"), reserved)][2] == "failed"
+    ended = road_of(order("CANCELLED"), reserved)
+    assert [s.state for s in ended] == ["passed", "passed", "failed", "ahead", "failed"]
+    assert ended[-1].label == "Cancelled"
+    assert road_of(order("COMPENSATING"), reserved)[-1].label == "Completed"
     assert next(s.name for s in road_of(order("RESERVING", workflow_version=1), [])) == "reserved"
 
 

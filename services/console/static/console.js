@@ -2,7 +2,7 @@
 "use strict";
 
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
-const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const words = new Intl.RelativeTimeFormat("en", { style: "short" });
 
 function relative(seconds) {
   for (const [unit, length] of units) {
@@ -11,17 +11,37 @@ function relative(seconds) {
   return "";
 }
 
+// What is left until a deadline, its two largest units: 14 min 29 s.
+function left(seconds) {
+  if (seconds <= 0) return "now due";
+  const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const first = Math.max(0, parts.findIndex(([, length]) => seconds >= length));
+  let rest = Math.floor(seconds);
+  const told = parts.slice(first, first + 2).map(([unit, length]) => {
+    const count = Math.floor(rest / length);
+    rest -= count * length;
+    return `${count} ${unit}`;
+  });
+  return `${told.join(" ")} left`;
+}
+
 function tick() {
   for (const one of document.querySelectorAll("time[datetime]")) {
     const at = Date.parse(one.dateTime);
     if (Number.isNaN(at)) continue;
     one.title = one.dateTime;
     if ("clock" in one.dataset) continue;
-    one.textContent = relative((at - Date.now()) / 1000);
+    const text = ("countdown" in one.dataset ? left : relative)((at - Date.now()) / 1000);
+    if (one.textContent !== text) one.textContent = text;
   }
 }
 tick();
 setInterval(tick, 1000);
+
+// On a telephone the pages' names are moved sideways: the present one is in sight.
+for (const one of document.querySelectorAll("header nav [aria-current], .chips [aria-current]")) {
+  one.parentElement.scrollLeft = one.offsetLeft - one.parentElement.offsetLeft - 40;
+}
 
 // What has to be moved sideways can be reached by keys, and nothing else can.
 function reachable() {
@@ -65,9 +85,8 @@ function listen(address) {
   stream.addEventListener("order", (event) => {
     const id = JSON.parse(event.data).id;
     if ("reload" in document.body.dataset) return reload();
-    const row = [...document.querySelectorAll("tr[data-order]")].find((one) => one.dataset.order === id);
-    if (row) row.classList.add("changed");
-    news();
+    if (rowOf(document, id)) freshen(id);
+    else news();
   });
 }
 
@@ -76,6 +95,37 @@ function news() {
   if ("reload" in document.body.dataset) return reload();
   const line = document.getElementById("news");
   if (line) { line.hidden = false; line.querySelector("a").href = location.href; }
+}
+
+function rowOf(page, id) {
+  return [...page.querySelectorAll("tr[data-order]")].find((one) => one.dataset.order === id);
+}
+
+// The lines that are shown tell what is so now, each in its place; what no longer belongs there stays, and is marked.
+const changed = new Set();
+let freshening = null;
+function freshen(id) {
+  changed.add(id);
+  freshening ??= setTimeout(async () => {
+    freshening = null;
+    const ids = [...changed];
+    changed.clear();
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (!answer.ok || answer.redirected) return news();
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const one of ids) {
+        const [row, fresh] = [rowOf(document, one), rowOf(page, one)];
+        if (!row) continue;
+        row.classList.add("changed");
+        if (fresh) [...fresh.cells].forEach((cell, n) => { if (n > 0) row.cells[n].replaceChildren(...cell.childNodes); });
+        else { row.classList.add("gone"); news(); }
+      }
+      tick();
+    } catch {
+      news();
+    }
+  }, 700 + Math.random() * 600);
 }
 
 // A page that changes by itself is loaded again, for as long as it says so.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,7 +49,18 @@ SORTS: Final[Mapping[str, tuple[str, str]]] = {
     "newest": ("{0}.created_at DESC, {0}.order_id DESC", "({0}.created_at, {0}.order_id) < ({1}, {2})"),
     "oldest": ("{0}.created_at, {0}.order_id", "({0}.created_at, {0}.order_id) > ({1}, {2})"),
     "id": ("o.order_id", "o.order_id > {1}"),
+    "total": ("o.ranked DESC, o.order_id DESC", "(o.ranked, o.order_id) < ({1}, {2})"),
 }
+#: By total: the orders that are merely under way stand in no index by it (migrations/0006_ranked.sql). They are few and are sorted.
+_BY_TOTAL: Final = f"""
+WITH found AS (
+    (SELECT * FROM orders AS o WHERE o.ranked IS NOT NULL{{only}} ORDER BY o.ranked DESC, o.order_id DESC LIMIT $1)
+    UNION ALL
+    (SELECT * FROM orders AS o WHERE o.listed = 'MOVING'{{moving}}
+     ORDER BY coalesce(o.total_minor, -1) DESC, o.order_id DESC LIMIT $1)
+)
+SELECT {COLUMNS} FROM found AS o ORDER BY coalesce(o.total_minor, -1) DESC, o.order_id DESC LIMIT $1
+"""
 #: What an order may be listed as, while it waits for this: the orders that have ended wait for nothing, and are most.
 _WAIT_LISTED: Final[Mapping[str, tuple[str, ...]]] = {
     "enrichment": ("MOVING",),
@@ -81,17 +93,20 @@ PARAMETERS: Final = (
 )
 #: The last character there is; no id holds it.
 _LAST: Final = "\U0010ffff"
+_TOTAL: Final = re.compile(r"-1|[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which orders a list is to show; None: any. `after_at` and `after_id`: where the last page ended."""
+    """Which orders a list is to show; None: any. `after_at` and `after_id` (sorted by total: `after_total` and
+    `after_id`): where the last page ended."""
 
     status: str | None = None
     customer: str | None = None
     waiting_for: str | None = None
     after_at: datetime | None = None
     after_id: str | None = None
+    after_total: int | None = None
     before: datetime | None = None
     reason: str | None = None
     sku: str | None = None
@@ -112,6 +127,13 @@ class Wanted:
         for condition, values in self._filters():
             where(condition, *values)
         order, beyond = SORTS[self.sort]
+        if self.sort == "total":
+            if self.after_total is not None:
+                where(beyond, self.after_total, self.after_id)
+            only = "".join(f" AND {condition}" for condition in conditions)
+            return _BY_TOTAL.format(
+                only=only, moving=only.replace("o.ranked", "coalesce(o.total_minor, -1)")
+            ), arguments
         if self.after_at is not None:
             where(beyond, *((self.after_id,) if self.sort == "id" else (self.after_at, self.after_id)))
         source = "orders AS o" if self.sku is None else _WITH_SKU
@@ -146,19 +168,21 @@ def wanted_of(asked: Mapping[str, str]) -> Wanted:
     sort = _one_of(asked, "sort", tuple(SORTS)) or ("newest" if prefix is None else "id")
     if prefix is not None and sort != "id":
         raise Problem(400, "Bad sort", "The orders whose id begins so are listed by their ids: sort must be id.")
-    if sort == "id" and "sku" in asked:
+    if sort in {"id", "total"} and "sku" in asked:
         raise Problem(
             400,
             "Bad sort",
             "The orders with a SKU are listed by their age: without id_prefix, and sort newest or oldest.",
         )
-    at, order_id = _cursor(asked.get("after"))
+    after = asked.get("after")
+    at, total, order_id = (None, *_cursor_by_total(after)) if sort == "total" else _cursor(after)
     return Wanted(
         status=_one_of(asked, "status", STATUSES),
         customer=_id(asked, "customer"),
         waiting_for=_one_of(asked, "waiting_for", WAITS),
         after_at=at,
         after_id=order_id,
+        after_total=total,
         before=_moment(asked, "created_before"),
         reason=_one_of(asked, "reason", REASONS),
         sku=_id(asked, "sku"),
@@ -167,9 +191,15 @@ def wanted_of(asked: Mapping[str, str]) -> Wanted:
     )
 
 
-def cursor_of(row: Any) -> str:
-    """Where a page that ends with this order goes on, however it is sorted."""
-    return urlsafe_b64encode(f"{row['created_at'].isoformat()} {row['order_id']}".encode()).decode()
+def cursor_of(row: Any, sort: str) -> str:
+    """Where a page that ends with this order goes on, when it is sorted so."""
+    if sort == "total":
+        return _coded(f"{-1 if row['total_minor'] is None else row['total_minor']} {row['order_id']}")
+    return _coded(f"{row['created_at'].isoformat()} {row['order_id']}")
+
+
+def _coded(text: str) -> str:
+    return urlsafe_b64encode(text.encode()).decode()
 
 
 def _id(asked: Mapping[str, str], name: str) -> str | None:
@@ -206,14 +236,31 @@ def _moment(asked: Mapping[str, str], name: str) -> datetime | None:
     return moment
 
 
-def _cursor(after: str | None) -> tuple[datetime | None, str | None]:
+def _cursor(after: str | None) -> tuple[datetime | None, None, str | None]:
     if after is None:
-        return None, None
+        return None, None, None
     try:
         at, order_id = urlsafe_b64decode(after.encode()).decode().split(" ", 1)
         moment = datetime.fromisoformat(at)
     except ValueError:
         moment, order_id = None, ""
     if moment is None or moment.tzinfo is None or not is_id(order_id):
-        raise Problem(400, "Bad cursor", "after must be the `next` of an earlier answer.")
-    return moment, order_id
+        raise _bad_cursor()
+    return moment, None, order_id
+
+
+def _cursor_by_total(after: str | None) -> tuple[int | None, str | None]:
+    if after is None:
+        return None, None
+    try:
+        total, order_id = urlsafe_b64decode(after.encode()).decode().split(" ", 1)
+        found = int(total) if _TOTAL.fullmatch(total) else None
+    except ValueError:
+        found, order_id = None, ""
+    if found is None or not is_id(order_id):
+        raise _bad_cursor()
+    return found, order_id
+
+
+def _bad_cursor() -> Problem:
+    return Problem(400, "Bad cursor", "after must be the `next` of an earlier answer, sorted alike.")

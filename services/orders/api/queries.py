@@ -52,10 +52,11 @@ class OrderQueries:
         """`GET /orders`: filtered and sorted, newest first where nothing else is asked."""
         refuse_unknown(request, PARAMETERS)
         limit = limit_of(request)
-        query, arguments = wanted_of(request.query).query(limit + 1)
+        wanted = wanted_of(request.query)
+        query, arguments = wanted.query(limit + 1)
         rows = await self.fetch(query, *arguments)
         items = [_order(row) for row in rows[:limit]]
-        following = cursor_of(rows[limit - 1]) if len(rows) > limit else None
+        following = cursor_of(rows[limit - 1], wanted.sort) if len(rows) > limit else None
         return json_response({"items": items, "next": following})
 
     async def status(self, request: web.Request) -> web.Response:
