@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 
+import asyncpg
 import pytest
 from e2e.shop import Shop
+from e2e.stack import Place
 from playwright.async_api import expect
 from waiting import until
 
@@ -101,6 +103,57 @@ async def test_a_dead_letter_is_seen_with_its_bytes_and_discarded(shop: Shop, de
     await desk.sees("it is given up")
 
 
+async def test_an_order_waits_behind_its_letter_and_goes_on_when_it_is_replayed(
+    place: Place, shop: Shop, desk: Desk
+) -> None:
+    sku, page = await shop.shelf(9), desk.page
+    order_id = shop.new_id("order")
+    # As a wrong migration would: the database refuses whatever is written about this order.
+    name = f"refused_{shop.run}"
+    check = f"ADD CONSTRAINT {name} CHECK (order_id <> '{order_id}') NOT VALID"
+    inventory = await asyncpg.connect(place.env["INVENTORY_DATABASE_URL"], timeout=10)
+    try:
+        await inventory.execute(f"ALTER TABLE reservation {check}")
+        await shop.start({sku: 2}, order_id=order_id)
+
+        async def listed() -> int:
+            await desk.go("/letters")
+            return await page.get_by_text(order_id).count()
+
+        await until(listed, "the letter is listed")
+        await inventory.execute(f"ALTER TABLE reservation DROP CONSTRAINT {name}")
+    finally:
+        await inventory.execute(f"ALTER TABLE reservation DROP CONSTRAINT IF EXISTS {name}")
+        await inventory.close()
+    await page.locator("tr", has_text=order_id).get_by_role("link").first.click()
+    await page.get_by_role("link", name="Replay…").click()
+    await page.get_by_label("Why").fill("the migration is mended")
+    await page.get_by_role("button", name="Show what it would do").click()
+    await desk.sees("1 of 1 would be sent again")
+    await page.get_by_role("button", name="Replay 1 letter").click()
+    await desk.sees("it is handled")
+    await shop.approve(order_id)
+    assert (await shop.ended(order_id)).short == "order-completed"
+
+
+@pytest.mark.parametrize("order_id", [".", ".."])
+async def test_an_order_whose_id_means_a_folder_is_looked_at_and_acted_on(
+    shop: Shop, desk: Desk, order_id: str
+) -> None:
+    sku, page = await shop.shelf(5), desk.page
+    await shop.start({sku: 1}, order_id=order_id)
+    await desk.go(f"/orders?sku={sku}")
+    await page.get_by_role("link", name=order_id, exact=True).click()
+    await desk.sees("It waits for a person to approve the payment.")
+    await page.get_by_role("link", name="Approve", exact=True).click()
+    await page.get_by_label("Why").fill("it is an id like any other")
+    await page.get_by_role("button", name="Show what it would do").click()
+    await page.get_by_role("button", name="Approve the payment").click()
+    await desk.sees("Accepted.")
+    await page.get_by_role("link", name="To the order").click()
+    await desk.sees("Completed: the money is taken")
+
+
 async def test_many_orders_are_cancelled_with_progress_and_a_receipt_each(shop: Shop, desk: Desk) -> None:
     sku, page = await shop.shelf(20), desk.page
     order_ids = await asyncio.gather(*(shop.held({sku: 1}) for _ in range(12)))
@@ -118,7 +171,7 @@ async def test_many_orders_are_cancelled_with_progress_and_a_receipt_each(shop: 
         assert (await shop.ended(order_id)).short == "order-cancelled"
 
 
-async def test_the_list_keeps_its_filters_says_that_it_changed_and_the_back_button_works(
+async def test_the_list_keeps_filters_and_place_tells_what_changed_and_the_back_button_works(
     shop: Shop, desk: Desk
 ) -> None:
     sku, page = await shop.shelf(9), desk.page
@@ -130,7 +183,10 @@ async def test_the_list_keeps_its_filters_says_that_it_changed_and_the_back_butt
     await desk.sees(order_id)
     where = page.url
     await shop.approve(order_id)
+    await expect(page.locator("tr", has_text=order_id)).to_contain_text("Paid, and on its way.", timeout=PATIENCE_MS)
+    await shop.held({sku: 1})
     await expect(page.get_by_role("link", name="Orders have changed: show")).to_be_visible(timeout=PATIENCE_MS)
+    assert await page.locator("tr[data-order]").count() == 1, "the line that is looked at keeps its place"
     await page.get_by_role("link", name=order_id).click()
     await desk.sees("Completed")
     await page.go_back()

@@ -102,3 +102,40 @@ async def test_a_page_says_that_the_stream_is_lost_and_goes_on_after_a_restart(
     await expect(page.locator("#stream")).to_be_hidden(timeout=PATIENCE_MS)
     await shop.approve(order_id)
     await desk.sees("Completed: the money is taken")
+
+
+async def test_a_page_goes_on_over_a_restart_of_the_orders_api(shop: Shop, desk: Desk, stack: Stack) -> None:
+    sku, page = await shop.shelf(5), desk.page
+    order_id = await shop.held({sku: 1})
+    await desk.go(f"/orders?sku={sku}")
+    await desk.sees("It waits for a person to approve the payment.")
+    await stack.kill("orders-api")
+    await stack.wait_ready()
+    await shop.approve(order_id)
+    await shop.ended(order_id)
+    # The line tells it in its place; nobody loaded the page again.
+    await expect(page.locator("tr", has_text=order_id)).to_contain_text("Paid, and on its way.", timeout=PATIENCE_MS)
+
+
+async def test_a_bulk_run_whose_console_is_killed_says_what_is_certain_and_goes_on(
+    shop: Shop, desk: Desk, stack: Stack
+) -> None:
+    sku, page = await shop.shelf(99), desk.page
+    order_ids = await asyncio.gather(*(shop.held({sku: 1}) for _ in range(60)))
+    await desk.go(f"/bulk?sku={sku}")
+    await page.get_by_label("Cancel the order").check()
+    await page.get_by_label("Why").fill("recalled")
+    await page.get_by_role("button", name="Count them and show the plan").click()
+    await page.get_by_role("button", name="Cancel the order: 60 orders").click()
+    await expect(page.get_by_text("accepted", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+    await stack.kill("console")
+    await stack.wait_ready()
+    await desk.go(page.url.removeprefix(desk.base))
+    await desk.sees("The console ended while it was at it.")
+    await desk.sees("Each receipt below is for certain.")
+    before = await page.get_by_text("accepted", exact=True).count()
+    assert 0 < before < len(order_ids)
+    await page.get_by_role("button", name=f"Go on with the {len(order_ids) - before} that are left").click()
+    await desk.sees(re.compile(r"60 of 60 have their\s+verdict: 60 accepted, 0 rejected"))
+    for order_id in order_ids:
+        assert (await shop.ended(order_id)).short == "order-cancelled"

@@ -26,10 +26,12 @@ from services.console.domain import (
     may,
     road_of,
 )
-from services.console.live import BOX, Viewer
+from services.console.live import BOX, KEPT, Hub, Viewer
+from services.console.pages import link
 from services.console.pages_actions import FIELDS, MAKE, TITLES
 from services.console.pages_letters import _chosen, _row
 from services.console.pages_orders import _line, query_of
+from services.console.settings import load_settings
 from services.console.store import Person
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -186,3 +188,45 @@ async def test_a_slow_viewer_finds_the_newest_of_each_order_and_is_told_when_tha
     assert {event.name for event in changed} == {"order-completed"}
     assert [event.key for event in (await one.changes(0.01))[0]] == ["O-3"]
     assert await viewer.changes(0.01) == ([], False)
+
+
+def event_of(n: int) -> Event:
+    return Event("orders.order-started.v1", f"{n}", f"O-{n}", None, n, None, {})
+
+
+async def test_what_came_between_a_page_and_its_stream_is_told_on_the_stream() -> None:
+    hub = Hub(load_settings({}).client, "console")
+    hub.tell(event_of(1))
+    made = hub.mark
+    hub.tell(event_of(2))
+    async with hub.viewer(None, made) as late, hub.viewer("O-1", made) as other, hub.viewer() as fresh:
+        assert [event.key for event in (await late.changes(0.01))[0]] == ["O-2"]
+        assert await other.changes(0.01) == ([], False)
+        hub.tell(event_of(3))
+        assert [event.key for event in (await fresh.changes(0.01))[0]] == ["O-3"]
+    async with hub.viewer(None, hub.mark) as current:
+        assert await current.changes(0.01) == ([], False)
+
+
+@pytest.mark.parametrize("mark", ["", "of-another-console-7", "nonsense", "-1"])
+async def test_a_page_of_another_console_or_of_long_ago_is_told_to_load_again(mark: str) -> None:
+    hub = Hub(load_settings({}).client, "console")
+    old = hub.mark
+    for n in range(KEPT + 1):
+        hub.tell(event_of(n))
+    async with hub.viewer(None, mark) as stranger, hub.viewer(None, old) as late:
+        assert await stranger.changes(0.01) == ([], True)
+        assert await late.changes(0.01) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("order_id", "address"),
+    [
+        ("O 1/x", "/orders/O%201%2Fx"),
+        (".", "/orders/?id=."),
+        ("..", "/orders/?id=.."),
+        ("a/../b", "/orders/a%2F..%2Fb"),
+    ],
+)
+def test_every_id_has_an_address_that_a_browser_leaves_as_it_is(order_id: str, address: str) -> None:
+    assert link("orders", order_id) == address
