@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from messaging.assignor import CoPartitionAssignor
+from messaging.connections import notice_closed_connections
 from messaging.records import read_with_care
 from messaging.secure import load_kafka_security
 
@@ -19,6 +20,7 @@ MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 
 def producer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
     """A producer that writes each record once and in order, on all replicas in sync."""
+    notice_closed_connections()
     return {
         "bootstrap_servers": bootstrap_servers,
         "client_id": client_id,
@@ -34,6 +36,7 @@ def producer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
 
 def consumer_options(bootstrap_servers: str, client_id: str) -> dict[str, Any]:
     """A consumer that skips nothing: where it has no position it begins at the beginning, and it never commits by itself."""
+    notice_closed_connections()
     read_with_care()
     return {
         "bootstrap_servers": bootstrap_servers,
@@ -55,6 +58,7 @@ def make_producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:
 
 def make_admin(bootstrap_servers: str, client_id: str) -> AIOKafkaAdminClient:
     """An admin client, not started yet."""
+    notice_closed_connections()
     return AIOKafkaAdminClient(
         bootstrap_servers=bootstrap_servers,
         client_id=client_id,
