@@ -118,7 +118,7 @@ async def test_a_page_goes_on_over_a_restart_of_the_orders_api(shop: Shop, desk:
 
 
 async def test_a_bulk_run_whose_console_is_killed_says_what_is_certain_and_goes_on(
-    shop: Shop, desk: Desk, stack: Stack
+    shop: Shop, desk: Desk, stack: Stack, place: Place
 ) -> None:
     sku, page = await shop.shelf(99), desk.page
     order_ids = await asyncio.gather(*(shop.held({sku: 1}) for _ in range(60)))
@@ -128,7 +128,8 @@ async def test_a_bulk_run_whose_console_is_killed_says_what_is_certain_and_goes_
     await page.get_by_role("button", name="Count them and show the plan").click()
     await page.get_by_role("button", name="Cancel the order: 60 orders").click()
     await expect(page.get_by_text("accepted", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
-    await stack.kill("console")
+    # At once: the run is over within seconds.
+    console_of(place).kill()
     await stack.wait_ready()
     await desk.go(page.url.removeprefix(desk.base))
     await desk.sees("The console ended while it was at it.")
