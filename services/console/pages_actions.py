@@ -95,11 +95,13 @@ MAKE: Final[Mapping[str, _Make]] = {
 async def start_form(request: Request, person: Who) -> Response:
     """The form for a new order, with the catalogue."""
     require(person, "start")
+    # An id to begin with; who has one of his own writes that.
+    fresh = {"order_id": f"ORDER-{console_of(request).now():%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"}
     try:
         catalogue = (await console_of(request).apis.inventory.get("/skus", {"limit": "200"}))["items"]
     except OrderctlError:
         catalogue = []
-    return page(request, person, "act.html", **_facts("start", "", {}), catalogue=catalogue)
+    return page(request, person, "act.html", **_facts("start", "", fresh), catalogue=catalogue)
 
 
 @router.post("/start")

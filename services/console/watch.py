@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Final
 
 import aiohttp
@@ -22,8 +22,9 @@ from messaging.logs import get_logger
 log = get_logger(__name__)
 
 EVERY_S: Final = 10.0
-#: At the start the watcher may come a moment later than the console.
+#: At the start the watcher may come a moment later than the console: so often it is asked so soon again.
 AT_FIRST_S: Final = 1.0
+AT_FIRST: Final = 60
 #: An hour.
 KEPT: Final = 360
 TIMEOUT_S: Final = 4.0
@@ -152,9 +153,9 @@ class Watch:
 
     async def _run(self) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
-            while True:
+            for number in count():
                 await self.look(session)
-                await asyncio.sleep(EVERY_S if self.looks else AT_FIRST_S)
+                await asyncio.sleep(EVERY_S if self.looks or number >= AT_FIRST else AT_FIRST_S)
 
     async def look(self, session: aiohttp.ClientSession) -> None:
         """Ask once. Never raises for what is away."""
