@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count, pairwise
+from itertools import chain, pairwise, repeat
 from typing import Final
 
 import aiohttp
@@ -153,9 +153,9 @@ class Watch:
 
     async def _run(self) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
-            for number in count():
+            for wait_s in chain(repeat(AT_FIRST_S, AT_FIRST), repeat(EVERY_S)):
                 await self.look(session)
-                await asyncio.sleep(EVERY_S if self.looks or number >= AT_FIRST else AT_FIRST_S)
+                await asyncio.sleep(EVERY_S if self.looks else wait_s)
 
     async def look(self, session: aiohttp.ClientSession) -> None:
         """Ask once. Never raises for what is away."""
