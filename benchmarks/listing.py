@@ -49,6 +49,7 @@ _QUERIES: Final = (
     "status=COMPENSATING",
     "waiting_for=approval",
     "waiting_for=release",
+    "waiting_for=operator",
     "customer=C-77",
     "customer=C-77&status=FAILED",
     "sort=oldest",

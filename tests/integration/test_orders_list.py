@@ -228,3 +228,14 @@ async def test_an_order_gets_its_place_by_total_when_it_comes_to_rest(orders: as
         ranks.append(await orders.fetchval(update, status, total))
         assert (await page(orders, Wanted(sort="total"), 3)).count("O-2000") == (total is not None)
     assert ranks == [None, None, 500]
+
+
+async def test_what_waits_for_an_operator_is_found_by_an_index_of_its_own(orders: asyncpg.Connection) -> None:
+    await orders.execute(
+        "UPDATE orders SET paused = true, waiting_for = 'operator' WHERE order_id IN ('O-11', 'O-1911')"
+    )
+    await orders.execute("VACUUM ANALYZE orders")
+    assert await page(orders, Wanted(waiting_for="operator")) == ["O-1911", "O-11"]
+    query, arguments = Wanted(waiting_for="operator").query(51)
+    plan = "\n".join(row[0] for row in await orders.fetch(f"EXPLAIN {query}", *arguments))
+    assert "orders_paused" in plan

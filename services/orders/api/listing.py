@@ -70,7 +70,6 @@ _WAIT_LISTED: Final[Mapping[str, tuple[str, ...]]] = {
     "payment-outcome": ("MOVING", "COMPENSATING"),
     "release": ("COMPENSATING",),
     "refund": ("COMPENSATING",),
-    "operator": ("MOVING", "AWAITING_APPROVAL", "COMPENSATING"),
 }
 #: The order's row and the SKU's name the same moment. Said as a range, because the planner takes two equalities for independent,
 #: expects next to nothing from the join, and reads both tables whole where the SKU is in every order.
@@ -148,7 +147,10 @@ class Wanted:
                 found.append(("o.listed = {1}", ("MOVING" if self.status in _MOVING else self.status,)))
         if self.customer is not None:
             found.append(("o.customer_id = {1}", (self.customer,)))
-        if self.waiting_for is not None:
+        if self.waiting_for == "operator":
+            # It is paused; these have an index of their own.
+            found.append(("o.waiting_for = {1} AND o.paused", (self.waiting_for,)))
+        elif self.waiting_for is not None:
             listed = (*_WAIT_LISTED[self.waiting_for], "NEEDS_ATTENTION")
             found.append(("o.waiting_for = {1} AND o.listed = ANY ({2})", (self.waiting_for, listed)))
         if self.reason is not None:
