@@ -26,6 +26,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from manifests import script
 from secure_broker import ADMIN, SecureBroker, secure_broker
 from waiting import until
 from workbench import server_dsn  # noqa: F401 - a fixture
@@ -41,6 +42,8 @@ from messaging.secure import load_kafka_security
 from provision.access import acls, grants, load_policy
 from provision.acls import ensure_acls
 from provision.databases import ensure_schemas
+from provision.errors import ProvisionError
+from provision.topic_settings import TopicSettings
 from provision.topics import ensure_topics
 
 POLICY = load_policy()
@@ -54,13 +57,16 @@ GROUPS = {one.group for one in POLICY.values() if one.group is not None}
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
     """With all topics and the policy's ACLs."""
-    with secure_broker(tmp_path_factory.mktemp("secure"), POLICY) as found, pytest.MonkeyPatch.context() as patch:
+    with (
+        secure_broker(tmp_path_factory.mktemp("secure"), [*POLICY, "provision"]) as found,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name, value in found.settings(ADMIN).items():
             patch.setenv(name, value)
 
         async def prepare() -> None:
             await ensure_topics(found.bootstrap, 1)
-            await ensure_acls(found.bootstrap, acls(POLICY, QUEUE))
+            await ensure_acls(found.bootstrap, [*acls(POLICY, QUEUE), *script("generate").PROVISION])
 
         asyncio.run(prepare())
         yield found
@@ -137,6 +143,21 @@ async def test_who_has_no_name_or_a_wrong_password_does_not_get_in(broker: Secur
     plain = AIOKafkaClient(bootstrap_servers=broker.bootstrap, request_timeout_ms=2_000)
     with pytest.raises(KafkaConnectionError):
         await plain.bootstrap()
+
+
+async def test_the_job_may_look_at_all_topics_as_strimzi_lets_it_and_change_none(
+    broker: SecureBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in broker.settings("provision").items():
+        monkeypatch.setenv(name, value)
+    await ensure_topics(broker.bootstrap, 1, TopicSettings(replicas=1))
+    with pytest.raises(ProvisionError, match=r"min\.insync\.replicas is 1, not 2"):
+        await ensure_topics(broker.bootstrap, 1, TopicSettings(min_insync=2))
+    client = await connected(broker, "provision")
+    try:
+        assert await allowed(client) == Allowed(set(), set(), set(), set())
+    finally:
+        await client.close()
 
 
 async def test_a_broker_whose_certificate_somebody_else_signed_is_not_spoken_to(
