@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from manifests import script
-from secure_broker import ADMIN, SecureBroker, secure_broker
+from secure_broker import ADMIN, SecureBroker, change_password, secure_broker
 from waiting import until
 from workbench import server_dsn  # noqa: F401 - a fixture
 
@@ -355,3 +356,67 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+@asynccontextmanager
+async def customer(broker: SecureBroker, databases: dict[str, str], password: Path) -> AsyncIterator[int]:
+    """The customer service as a process, ready; its port."""
+    port, (folder, name) = free_port(), (password.parent, f"{password.name}.log")
+    told = {
+        **os.environ,
+        **broker.settings("customer"),
+        "CUSTOMER_DATABASE_URL": as_role(databases["customer"], "customer"),
+    }
+    del told["KAFKA_SASL_PASSWORD"]
+    told |= {"KAFKA_SASL_PASSWORD_FILE": str(password), "TOPIC_PARTITIONS": "1", "HTTP_PORT": str(port)}
+    with (folder / name).open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.customer", env=told, stdout=log, stderr=log
+        )
+
+    async def ready() -> bool:
+        return await status(port, "/readyz") == 200
+
+    try:
+        await until(ready, (folder / name).read_text, deadline_s=90)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def status(port: int, path: str) -> int:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
+            return answer.status
+    except aiohttp.ClientError:
+        return 0
+
+
+async def test_a_password_on_the_broker_is_changed_under_a_running_service_and_the_next_process_takes_the_new_one(
+    broker: SecureBroker, databases: dict[str, str], tmp_path: Path
+) -> None:
+    async def registered(port: int, name: str) -> None:
+        command = RegisterCustomer(customer_id=name, name=name.title(), email=f"{name}@example.com")
+        await put(broker, "operator", name, command)
+
+        async def known() -> bool:
+            return await status(port, f"/customers/{name}") == 200
+
+        await until(known, f"{name} is registered")
+
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("customer" * 2)
+    new.write_text("another")
+    try:
+        async with customer(broker, databases, old) as port:
+            await registered(port, "bea")
+            await change_password(broker, tmp_path, "customer", "another")
+            with pytest.raises(KafkaConnectionError):
+                await connected(broker, "customer")
+            # Who is in stays in.
+            await registered(port, "cleo")
+        async with customer(broker, databases, new) as port:
+            await registered(port, "dora")
+    finally:
+        await change_password(broker, tmp_path, "customer", "customer" * 2)
