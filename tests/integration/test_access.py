@@ -183,7 +183,7 @@ def databases(server_dsn: str) -> Iterator[dict[str, str]]:  # noqa: F811
             await run(server_dsn, [f'CREATE DATABASE "{name}"'])
             await run(url, grants(POLICY, name))
         owners = {name: one.role for one in POLICY.values() for name in one.owns}
-        await ensure_schemas({name: as_role(url, owners[name]) for name, url in urls.items()})
+        await ensure_schemas({name: (as_role(url, owners[name]),) for name, url in urls.items()})
         for name, url in urls.items():
             await run(url, grants(POLICY, name))
         await run(server_dsn, [_MAKE_ROLE.format(role=one.role) for one in POLICY.values()])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final, get_args
 
 from contracts.orders import EndReason
@@ -139,6 +140,14 @@ class Wanted:
         only = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         return f"SELECT {COLUMNS} FROM {source} {only}ORDER BY {order.format(made)} LIMIT $1", arguments
 
+    def sorted(self, rows: Sequence[Any]) -> list[Any]:
+        """What several databases found for the page, in its order."""
+        if self.sort == "id":
+            return sorted(rows, key=itemgetter("order_id"))
+        if self.sort == "total":
+            return sorted(rows, key=lambda row: (_total(row), row["order_id"]), reverse=True)
+        return sorted(rows, key=itemgetter("created_at", "order_id"), reverse=self.sort == "newest")
+
     def _filters(self) -> list[tuple[str, tuple[Any, ...]]]:
         found: list[tuple[str, tuple[Any, ...]]] = []
         if self.status is not None:
@@ -196,8 +205,13 @@ def wanted_of(asked: Mapping[str, str]) -> Wanted:
 def cursor_of(row: Any, sort: str) -> str:
     """Where a page that ends with this order goes on, when it is sorted so."""
     if sort == "total":
-        return _coded(f"{-1 if row['total_minor'] is None else row['total_minor']} {row['order_id']}")
+        return _coded(f"{_total(row)} {row['order_id']}")
     return _coded(f"{row['created_at'].isoformat()} {row['order_id']}")
+
+
+def _total(row: Any) -> int:
+    """What is not known comes last."""
+    return -1 if row["total_minor"] is None else int(row["total_minor"])
 
 
 def _coded(text: str) -> str:
