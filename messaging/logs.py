@@ -24,6 +24,7 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from contracts.metrics import LOG_KEYS_DROPPED
 from messaging.log_keys import ALWAYS, KEYS
+from messaging.log_repeats import OnceInAWhile
 from messaging.safe_text import one_line, safe_text
 from messaging.setting import Choice
 
@@ -99,6 +100,7 @@ def configure(
 ) -> None:
     """Have the whole process log so, to stderr, uncaught errors included. `levels`: of some loggers."""
     handler = _ToStderr()
+    handler.addFilter(OnceInAWhile(QUIET))
     handler.setFormatter(formatter(settings.format, service, identity, colors=sys.stderr.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [*(one for one in root.handlers if not isinstance(one, _ToStderr)), handler]
