@@ -9,7 +9,7 @@ DATA ?= ../shared/data/online_retail.csv
 IMAGES := service notification recommendation-learner operator console smtp-sink
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check lint schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model compose-up compose-down browser-tests screenshots
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check lint schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof check-model compose-up compose-down browser-tests screenshots kubernetes
 
 help: ## show this help
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
@@ -41,6 +41,10 @@ compose-up: ## the stack in containers (docker-compose.yml); builds the images, 
 
 compose-down: ## stop the containers; their data stays in the volumes (WIPE=1 forgets it)
 	@$(COMPOSE) --profile observability down --remove-orphans $(if $(WIPE),--volumes)
+
+kubernetes: setup ## render deploy/kubernetes with kustomize and validate it with kubeconform (CHECK=1: say what is not current)
+	@$(if $(CHECK),,$(BIN)/python deploy/kubernetes/generate.py)
+	@$(BIN)/python deploy/kubernetes/render.py $(if $(CHECK),--check)
 
 demo: setup ## real orders through the whole system, then the audit (KEEP=1 leaves it running, DATA=file.csv)
 	@$(BIN)/python -m devstack.demo $(if $(KEEP),--keep) "$(DATA)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -218,20 +219,28 @@ async def _money(cut: Cut) -> tuple[MoneyFacts, ...]:
     orders, payment, gateway = (cut.databases[name] for name in ("orders", "payment", "gateway"))
     parked = list(cut.parked)
     uncounted = [*(row["order_id"] for row in await orders.fetch(sql.UNCOUNTED_ORDERS)), *parked]
-    completed = {row["currency"]: row["total"] for row in await orders.fetch(sql.COMPLETED_SUMS, parked)}
-    paid = {row["currency"]: row for row in await payment.fetch(sql.PAYMENT_SUMS, uncounted)}
-    moved = {row["currency"]: row for row in await gateway.fetch(sql.GATEWAY_SUMS, gateway.as_of, uncounted)}
+    completed = _sums(await orders.fetch(sql.COMPLETED_SUMS, parked))
+    paid = _sums(await payment.fetch(sql.PAYMENT_SUMS, uncounted))
+    moved = _sums(await gateway.fetch(sql.GATEWAY_SUMS, gateway.as_of, uncounted))
     return tuple(
         MoneyFacts(
             currency=currency,
-            completed_minor=completed.get(currency) or 0,
-            payment_captured_minor=paid[currency]["captured"] if currency in paid else 0,
-            payment_refunded_minor=paid[currency]["refunded"] if currency in paid else 0,
-            gateway_charged_minor=moved[currency]["charged"] if currency in moved else 0,
-            gateway_refunded_minor=moved[currency]["refunded"] if currency in moved else 0,
+            completed_minor=completed[currency]["total"],
+            payment_captured_minor=paid[currency]["captured"],
+            payment_refunded_minor=paid[currency]["refunded"],
+            gateway_charged_minor=moved[currency]["charged"],
+            gateway_refunded_minor=moved[currency]["refunded"],
         )
-        for currency in sorted(completed.keys() | paid.keys() | moved.keys(), key=str)
+        for currency in sorted({*completed, *paid, *moved}, key=str)
     )
+
+
+def _sums(rows: Sequence[asyncpg.Record]) -> Mapping[Any, Counter[str]]:
+    """The sums of each currency, over all databases that told of it."""
+    found: defaultdict[Any, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        found[row["currency"]].update({name: value or 0 for name, value in row.items() if name != "currency"})
+    return found
 
 
 async def _elsewhere(cut: Cut, record: SenderRecord) -> tuple[SentElsewhere, ...]:

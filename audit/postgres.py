@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import asyncpg
 from pydantic_core import from_json
@@ -26,6 +26,7 @@ _PAGE: Final = 5_000
 _OUTAGES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,18 @@ class Position:
 
 
 class Database:
-    """One database, read inside one transaction: everything is as it was at `as_of`."""
+    """A service's database, read inside one transaction: everything is as it was at `as_of`. Where its partitions are spread over
+    several, each is read so; the first of their moments is `as_of`, and what one of them holds none of the others does."""
 
-    def __init__(self, name: str, connection: asyncpg.Connection[asyncpg.Record], as_of: datetime) -> None:
+    def __init__(self, name: str, connections: Sequence[Connection], as_of: datetime) -> None:
         self.name = name
         self.as_of = as_of
-        self._connection = connection
+        self._connections = connections
 
     async def fetch(self, query: str, *arguments: Any) -> Sequence[asyncpg.Record]:
-        """All rows of an answer that is small."""
+        """All rows of an answer that is small; what is grouped there is grouped once for each."""
         with translated(self.name):
-            return await self._connection.fetch(query, *arguments)
+            return [row for one in self._connections for row in await one.fetch(query, *arguments)]
 
     async def positions(self) -> dict[int, Position]:
         """How far each partition has come."""
@@ -58,10 +60,19 @@ class Database:
         self, query: str, build: Callable[[asyncpg.Record], T], *arguments: Any
     ) -> AsyncIterator[tuple[str, tuple[T, ...]]]:
         """The rows of an answer that is large, order by order; `query` sorts them by `order_id`."""
+        parts = {
+            str(at): Stream(self._by_order(one, query, build, *arguments)) for at, one in enumerate(self._connections)
+        }
+        async for order_id, found in side_by_side(parts):
+            yield order_id, tuple(row for rows in found.values() for row in rows)
+
+    async def _by_order(
+        self, connection: Connection, query: str, build: Callable[[asyncpg.Record], T], *arguments: Any
+    ) -> AsyncIterator[tuple[str, tuple[T, ...]]]:
         current: str | None = None
         rows: list[T] = []
         with translated(self.name):
-            cursor = await self._connection.cursor(query, *arguments)
+            cursor = await connection.cursor(query, *arguments)
             while page := await cursor.fetch(_PAGE):
                 for row in page:
                     if row["order_id"] != current:
@@ -74,22 +85,32 @@ class Database:
 
 
 @asynccontextmanager
-async def open_snapshots(urls: Mapping[str, str]) -> AsyncIterator[dict[str, Database]]:
+async def open_snapshots(urls: Mapping[str, Sequence[str]]) -> AsyncIterator[dict[str, Database]]:
     """Every database at a moment of its own; the gateway's comes last, since what the others know of it came before."""
     async with AsyncExitStack() as stack:
         found = {}
         for name in DATABASES:
-            connection = await connect(name, urls[name])
-            stack.push_async_callback(close, connection)
+            connections = [await stack.enter_async_context(connected(name, url)) for url in urls[name]]
             with translated(name):
-                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                for one in connections:
+                    await one.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 # The first query takes the snapshot.
-                as_of = await connection.fetchval("SELECT clock_timestamp()")
-            found[name] = Database(name, connection, as_of)
+                moments = [await one.fetchval("SELECT clock_timestamp()") for one in connections]
+            found[name] = Database(name, connections, min(moments))
         yield found
 
 
-async def connect(name: str, url: str) -> asyncpg.Connection[asyncpg.Record]:
+@asynccontextmanager
+async def connected(name: str, url: str) -> AsyncIterator[Connection]:
+    """A connection for looking, closed at the end. Raises `CouldNotLookError`."""
+    connection = await connect(name, url)
+    try:
+        yield connection
+    finally:
+        await close(connection)
+
+
+async def connect(name: str, url: str) -> Connection:
     """A connection for looking. Raises `CouldNotLookError`."""
     settings = {"application_name": "audit", "work_mem": "64MB", "jit": "off"}
     with translated(name):
@@ -98,15 +119,15 @@ async def connect(name: str, url: str) -> asyncpg.Connection[asyncpg.Record]:
         )
 
 
-async def close(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def close(connection: Connection) -> None:
     """Disconnect at once: nothing was written, so nothing has to be said goodbye to."""
     connection.terminate()
 
 
-async def live_positions(name: str, connection: asyncpg.Connection[asyncpg.Record]) -> dict[int, Position]:
+async def live_positions(name: str, connections: Sequence[Connection]) -> dict[int, Position]:
     """How far each partition has come by now."""
     with translated(name):
-        return _positions(await connection.fetch(sql.POSITIONS))
+        return _positions([row for one in connections for row in await one.fetch(sql.POSITIONS)])
 
 
 async def partition_facts(database: Database) -> list[PartitionFacts]:

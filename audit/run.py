@@ -18,8 +18,8 @@ from audit.postgres import DATABASES
 from audit.record import SenderRecord, read_record
 from audit.rules import Breach, Tally, Terms, check_common, check_order
 from audit.settle import Cut, settled
-from messaging.setting import database_url
 from messaging.settings import BOOTSTRAP_SERVERS
+from messaging.spread import DatabaseUrls
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Settings:
     """Where the system is. The databases by their service's name, and the gateway's."""
 
     bootstrap_servers: str
-    databases: Mapping[str, str]
+    databases: Mapping[str, Sequence[str]]
 
 
 def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
     """From `KAFKA_BOOTSTRAP_SERVERS` and `<SERVICE>_DATABASE_URL`, with the services' own defaults."""
-    databases = {name: database_url(name).read(env) for name in DATABASES}
+    databases = {name: DatabaseUrls(name).read(env) for name in DATABASES}
     return Settings(BOOTSTRAP_SERVERS.read(env), databases)
 
 

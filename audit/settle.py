@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from typing import Any, Final
 from audit import sql
 from audit.kafka import Broker, Ends
 from audit.partitions import PartitionFacts
-from audit.postgres import SERVICES, Database, Position, close, connect, live_positions, open_snapshots, partition_facts
+from audit.postgres import SERVICES, Database, Position, connected, live_positions, open_snapshots, partition_facts
 from contracts.topics import SUBSCRIPTIONS
 
 _PAUSE_S: Final = 0.2
@@ -55,7 +55,7 @@ class Cut:
 
 
 @asynccontextmanager
-async def settled(urls: Mapping[str, str], broker: Broker, timeout_s: float) -> AsyncIterator[Cut]:
+async def settled(urls: Mapping[str, Sequence[str]], broker: Broker, timeout_s: float) -> AsyncIterator[Cut]:
     """The databases at rest, or as they are when `timeout_s` is over."""
     started = time.monotonic()
     deadline = started + timeout_s
@@ -63,8 +63,7 @@ async def settled(urls: Mapping[str, str], broker: Broker, timeout_s: float) -> 
     async with AsyncExitStack() as stack:
         live = {}
         for name in SERVICES:
-            live[name] = await connect(name, urls[name])
-            stack.push_async_callback(close, live[name])
+            live[name] = [await stack.enter_async_context(connected(name, url)) for url in urls[name]]
         while True:
             last = time.monotonic() >= deadline
             async with open_snapshots(urls) as databases:
@@ -85,12 +84,12 @@ async def _look(
     positions = {name: await databases[name].positions() for name in SERVICES}
     ends = await broker.ends(sorted({topic for name in SERVICES for topic in SUBSCRIPTIONS[name]}))
     after = {name: await live_positions(name, live[name]) for name in SERVICES}
-    (unsettled,) = await databases["payment"].fetch(sql.UNSETTLED_CHARGES)
+    unsettled = sum(row[0] for row in await databases["payment"].fetch(sql.UNSETTLED_CHARGES))
     reasons = (*_under_way(partitions), *_unread(positions, ends), *_moved(positions, after))
     shown = (
         reasons if len(reasons) <= _REASONS else (*reasons[:_REASONS], f"and {len(reasons) - _REASONS} more reasons")
     )
-    return Cut(databases, tuple(partitions), positions, ends, began, shown, unsettled[0], waited_s)
+    return Cut(databases, tuple(partitions), positions, ends, began, shown, unsettled, waited_s)
 
 
 def _under_way(partitions: list[PartitionFacts]) -> list[str]:

@@ -26,12 +26,12 @@ from messaging.http import json_response, make_app, serve
 from messaging.lane_queries import lane_routes
 from messaging.logs import configure, get_logger, load_log_settings
 from messaging.meters import Meters
-from messaging.migrate import migrate
 from messaging.otlp import load_trace_settings, open_traces
 from messaging.postgres import PostgresStore
 from messaging.progress import ProcessProgress, failure
 from messaging.safe_text import safe_text
 from messaging.settings import Settings, load_settings
+from messaging.spread import DatabaseUrls, prepare
 
 log = get_logger(__name__)
 
@@ -137,7 +137,7 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
         return json_response(await _progress(told, state[0] if state else None, await ready()))
 
     about = {"service": settings.service, "identity": settings.identity, "task_queue": settings.task_queue}
-    routes = [*service.routes, web.get("/progress", progress), *lane_routes(settings.database_url)]
+    routes = [*service.routes, web.get("/progress", progress), *lane_routes(settings.database_urls)]
     app = make_app(routes, meters.registry, ready, lambda: not state or state[0].alive, about)
     http = await serve(app, settings.http_host, settings.http_port)
     try:
@@ -149,7 +149,7 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
             settings,
             service.handler,
             service.performer,
-            lambda: PostgresStore(settings.database_url, service.locking),
+            lambda partition: PostgresStore(settings.database_of(partition), service.locking),
             SystemClock(),
             meters,
             service.patient,
@@ -196,10 +196,11 @@ def _give_up() -> None:
 async def _migrated(
     settings: Settings, migrations: Path, stopped: asyncio.Event, told: ProcessProgress | None = None
 ) -> bool:
-    """Bring the database up to date, waiting for it where it is not there yet, and saying so. False: stopped meanwhile."""
+    """Bring the databases up to date, waiting for them where they are not there yet, and saying so. False: stopped meanwhile."""
+    name = DatabaseUrls(settings.service).name
     while not stopped.is_set():
         migrating, waiting = (
-            asyncio.create_task(migrate(settings.database_url, migrations)),
+            asyncio.create_task(prepare(name, settings.database_urls, migrations)),
             asyncio.create_task(stopped.wait()),
         )
         await asyncio.wait({migrating, waiting}, return_when=asyncio.FIRST_COMPLETED)

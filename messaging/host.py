@@ -42,7 +42,7 @@ class Host:
         settings: Settings,
         handler: Handler,
         performer: Performer,
-        make_store: Callable[[], Store],
+        make_store: Callable[[int], Store],
         clock: Clock,
         meters: Meters,
         patient: frozenset[str] = frozenset(),
@@ -189,7 +189,7 @@ class Host:
         log.info("owns-partitions", partitions=sorted(partitions))
         await self._release(set(self._runners))
         for partition in sorted(partitions):
-            store = self._make_store()
+            store = self._make_store(partition)
             worker = PartitionWorker(
                 self._handler,
                 store,

@@ -9,6 +9,8 @@ from messaging.ports import Placed
 from messaging.postgres_sql import PLACES
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
+#: The same about one key, named first: its database alone is asked.
+FetchOf = Callable[..., Awaitable[Sequence[Any]]]
 
 
 async def places(fetch: Fetch, partition: int, seqs: Sequence[int]) -> dict[int, Placed]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from messaging.errors import SettingsError
 
 _WEB: Final = ("http", "https")
+_DATABASES: Final = ("postgresql", "postgres")
 
 
 def secret(env: Mapping[str, str], name: str) -> str | None:
@@ -316,7 +317,12 @@ def web_url(name: str, port: int, meaning: str) -> Url:
 
 def database_url(service: str, meaning: str = "the service's own database") -> Url:
     """`<SERVICE>_DATABASE_URL`."""
-    return Url(f"{service.upper()}_DATABASE_URL", f"postgresql:///{service}", ("postgresql", "postgres"), meaning)
+    return Url(f"{service.upper()}_DATABASE_URL", f"postgresql:///{service}", _DATABASES, meaning)
+
+
+def is_database(value: str) -> bool:
+    """Whether this can be the address of a database."""
+    return _is_address(value, _DATABASES)
 
 
 def _is_address(value: str, schemes: tuple[str, ...]) -> bool:

@@ -13,7 +13,8 @@ from contracts.topics import DEFAULT_PARTITIONS
 from messaging.logs import LOG_FORMAT, LOG_LEVEL
 from messaging.secure import SETTINGS as SECURITY
 from messaging.secure import load_kafka_security
-from messaging.setting import Integer, Number, OptionalText, Servers, Setting, Text, database_url
+from messaging.setting import Integer, Number, OptionalText, Servers, Setting, Text
+from messaging.spread import DatabaseUrls
 
 BOOTSTRAP_SERVERS: Final = Servers("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", "the broker")
 TASK_QUEUE: Final = Text("ORDER_TASK_QUEUE", "order-task-queue", "prefix of the consumer groups")
@@ -47,13 +48,23 @@ class Settings:
     bootstrap_servers: str
     task_queue: str
     partitions: int
-    database_url: str
+    database_urls: tuple[str, ...]
     http_host: str
     http_port: int
     outbox_grace_s: float
     session_timeout_ms: int
     instance_id: str | None
     watchdog_s: float
+
+    @property
+    def database_url(self) -> str:
+        """The database of a service that has one."""
+        (url,) = self.database_urls
+        return url
+
+    def database_of(self, partition: int) -> str:
+        """The database that has this partition."""
+        return self.database_urls[partition % len(self.database_urls)]
 
     @property
     def group_id(self) -> str:
@@ -71,7 +82,7 @@ def load_settings(process: str, service: str | None = None, env: Mapping[str, st
         bootstrap_servers=BOOTSTRAP_SERVERS.read(env),
         task_queue=TASK_QUEUE.read(env),
         partitions=PARTITIONS.read(env),
-        database_url=database_url(name).read(env),
+        database_urls=DatabaseUrls(name).read(env),
         http_host=HTTP_HOST.read(env),
         http_port=http_port(process).read(env),
         outbox_grace_s=OUTBOX_GRACE_S.read(env),
@@ -87,7 +98,7 @@ def settings_of(process: str, service: str | None = None) -> tuple[Setting, ...]
     return (
         BOOTSTRAP_SERVERS,
         *SECURITY,
-        database_url(name),
+        DatabaseUrls(name),
         TASK_QUEUE,
         PARTITIONS,
         HTTP_HOST,

@@ -14,7 +14,7 @@ from provision.errors import ProvisionError
 
 # Kafka's own numbers (org.apache.kafka.common.resource.ResourceType, .acl.AclOperation, .acl.AclPermissionType).
 _KINDS: Final = {"topic": 2, "group": 3, "cluster": 4}
-_OPERATIONS: Final = {"read": 3, "write": 4, "describe": 8}
+_OPERATIONS: Final = {"read": 3, "write": 4, "describe": 8, "describeConfigs": 10}
 _LITERAL: Final = 3
 _ALLOW: Final = 3
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from backends import Backends, Name
+from shared_postgres import without_fsync
 
 from devstack.errors import DevstackError
 from devstack.ports import free_offset
@@ -48,4 +49,6 @@ def local_processes(folder: Path) -> Iterator[Backends]:
         for name in ("KAFKA_BOOTSTRAP_SERVERS", "TOPIC_PARTITIONS", *(f"{n.upper()}_DATABASE_URL" for n in DATABASES)):
             patch.delenv(name, raising=False)
         with Stack(home=folder / ".devstack-test", offset=free_offset()) as stack:
-            yield DevstackBackends(stack)
+            found = DevstackBackends(stack)
+            without_fsync(found.postgres)
+            yield found

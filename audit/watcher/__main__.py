@@ -16,13 +16,14 @@ from messaging.http import make_app, serve
 from messaging.logs import configure, get_logger, load_log_settings
 from messaging.secure import SETTINGS as SECURITY
 from messaging.secure import load_kafka_security
-from messaging.setting import Number, Setting, database_url
+from messaging.setting import Number, Setting
 from messaging.settings import BOOTSTRAP_SERVERS, HTTP_HOST, LOGGING, PARTITIONS, http_port
+from messaging.spread import DatabaseUrls
 
 log = get_logger(__name__)
 
 DATABASES: Final = (*SUBSCRIPTIONS, "gateway")
-DATABASE_URLS: Final = {name: database_url(name, f"the database of {name}") for name in DATABASES}
+DATABASE_URLS: Final = {name: DatabaseUrls(name, f"the database of {name}") for name in DATABASES}
 EVERY_S: Final = Number("WATCH_EVERY_S", 15, 0.1, 3_600, "how often the watcher looks")
 REST_S: Final = Number("WATCH_REST_S", 60, 0, 3_600, "after its end an order counts as being at rest")
 SETTINGS: Final[tuple[Setting, ...]] = (

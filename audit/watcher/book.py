@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from contracts import metrics
 from contracts.metrics import Metric
 
 
@@ -17,6 +19,33 @@ class Sample(NamedTuple):
     metric: Metric
     value: float
     labels: tuple[str, ...] = ()
+
+
+#: Ages: of several, the oldest counts.
+_AGES: Final = frozenset(
+    metric.name
+    for metric in (
+        metrics.OUTBOX_OLDEST,
+        metrics.CONSUMER_STILL,
+        metrics.ORDERS_OLDEST,
+        metrics.ORDERS_ATTENTION_OLDEST,
+    )
+)
+
+
+def merged(told: Sequence[Sequence[Sample]]) -> list[Sample]:
+    """What the databases of one service told, as if there were one: sums, and of ages the oldest."""
+    if len(told) == 1:
+        return list(told[0])
+    found: dict[tuple[str, tuple[str, ...]], Sample] = {}
+    for sample in (one for samples in told for one in samples):
+        key = (sample.metric.name, sample.labels)
+        before = found.get(key)
+        if before is not None:
+            together = max if sample.metric.name in _AGES else operator.add
+            sample = sample._replace(value=together(before.value, sample.value))  # noqa: PLW2901
+        found[key] = sample
+    return list(found.values())
 
 
 class Book(Collector):

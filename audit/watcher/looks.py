@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -99,28 +100,38 @@ class Money:
         self._rest_s = rest_s
         self._by_hand: list[str] = []
 
-    async def look(self, orders_db: Connection, payment_db: Connection, gateway_db: Connection) -> list[Sample]:
+    async def look(
+        self, orders: Sequence[Connection], payment: Sequence[Connection], gateway: Connection
+    ) -> list[Sample]:
         """The imbalance of payment's book and of the gateway's, by currency."""
-        found = await self._look(orders_db, payment_db, gateway_db)
+        found = await self._look(orders, payment, gateway)
         if any(sample.value for sample in found):
-            self._by_hand = [row["order_id"] for row in await orders_db.fetch(sql.SETTLED_BY_HAND)]
-            found = await self._look(orders_db, payment_db, gateway_db)
+            self._by_hand = [row["order_id"] for db in orders for row in await db.fetch(sql.SETTLED_BY_HAND)]
+            found = await self._look(orders, payment, gateway)
         return found
 
-    async def _look(self, orders_db: Connection, payment_db: Connection, gateway_db: Connection) -> list[Sample]:
-        async with orders_db.transaction(isolation="repeatable_read", readonly=True):
-            # now() is when the transaction began, and the first query takes its snapshot: nothing ended in between is missed by
-            # both, because what changed within the rest's time is left out.
-            at: datetime = await orders_db.fetchval("SELECT now()")
-            restless = [row["order_id"] for row in await orders_db.fetch(sql.RESTLESS, self._rest_s)]
-            apart = [*restless, *self._by_hand]
-            owed = {row["currency"]: row["owed"] for row in await orders_db.fetch(sql.OWED, apart)}
-        taken = {row["currency"]: row["taken"] for row in await payment_db.fetch(sql.TAKEN, apart, at)}
-        moved = {row["currency"]: row["taken"] for row in await gateway_db.fetch(sql.MOVED, apart, at)}
-        currencies = sorted(owed.keys() | taken.keys() | moved.keys())
+    async def _look(
+        self, orders: Sequence[Connection], payment: Sequence[Connection], gateway: Connection
+    ) -> list[Sample]:
+        owed, taken, moved = Counter[str](), Counter[str](), Counter[str]()
+        moments: list[datetime] = []
+        apart = [*self._by_hand]
+        for db in orders:
+            async with db.transaction(isolation="repeatable_read", readonly=True):
+                # now() is when the transaction began, and the first query takes its snapshot: nothing ended in between is missed by
+                # both, because what changed within the rest's time is left out.
+                moments.append(await db.fetchval("SELECT now()"))
+                apart += [row["order_id"] for row in await db.fetch(sql.RESTLESS, self._rest_s)]
+                owed.update({row["currency"]: row["owed"] for row in await db.fetch(sql.OWED, apart)})
+        # Of several databases the first look's moment: what came after it belongs to orders that were not seen, or were at rest.
+        at = min(moments)
+        for db in payment:
+            taken.update({row["currency"]: row["taken"] for row in await db.fetch(sql.TAKEN, apart, at)})
+        moved.update({row["currency"]: row["taken"] for row in await gateway.fetch(sql.MOVED, apart, at)})
+        currencies = sorted({*owed, *taken, *moved})
         books = (("payment", taken), ("gateway", moved))
         return [
-            Sample(metrics.MONEY_IMBALANCE, book.get(currency, 0) - owed.get(currency, 0), (account, currency))
+            Sample(metrics.MONEY_IMBALANCE, book[currency] - owed[currency], (account, currency))
             for account, book in books
             for currency in currencies
         ]

@@ -27,8 +27,14 @@ class Stories:
         self._retries = make_counter(metrics.RETRIES, registry)
         self._seen: set[str] = set()
 
-    async def look(self, db: asyncpg.Connection[asyncpg.Record]) -> None:
+    async def look(self, dbs: Sequence[asyncpg.Connection[asyncpg.Record]]) -> None:
         """Tell what has ended since the last look."""
+        seen: set[str] = set()
+        for db in dbs:
+            seen |= await self._look(db)
+        self._seen = seen
+
+    async def _look(self, db: asyncpg.Connection[asyncpg.Record]) -> set[str]:
         ended = {row["order_id"]: row for row in await db.fetch(sql.ENDED)}
         new = [order_id for order_id in ended if order_id not in self._seen]
         for order_id in new:
@@ -37,7 +43,7 @@ class Stories:
             rows = await db.fetch(sql.STORIES, new[start : start + _AT_ONCE])
             for order_id, story in groupby(rows, key=lambda row: row["order_id"]):
                 self._tell(ended[order_id]["status"], list(story))
-        self._seen = set(ended)
+        return set(ended)
 
     def _tell(self, status: str, story: Sequence[Any]) -> None:
         self._duplicates.inc(sum(1 for row in story if row["duplicate"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from audit.watcher import looks
-from audit.watcher.book import Book, Sample
+from audit.watcher.book import Book, Sample, merged
 from audit.watcher.stories import Stories
 from contracts import metrics
 from contracts.topics import SUBSCRIPTIONS
@@ -34,7 +34,7 @@ class Settings:
     """Where to look, and how often. An order is at rest when it ended `rest_s` ago."""
 
     bootstrap_servers: str
-    databases: Mapping[str, str]
+    databases: Mapping[str, Sequence[str]]
     partitions: int
     every_s: float = 15.0
     rest_s: float = 60.0
@@ -99,25 +99,30 @@ class Watcher:
 
     async def _service(self, name: str, ends: looks.Ends | None) -> tuple[str, bool]:
         async def look() -> list[Sample]:
-            db = await self._connection(name)
-            found = await looks.runtime(db, name, ends) if name in SUBSCRIPTIONS else []
-            match name:
-                case "orders":
-                    found += await looks.orders(db)
-                    await self._stories.look(db)
-                case "payment":
-                    found += await looks.payment(db)
-                case "inventory":
-                    found += await looks.inventory(db)
-                case "gateway":
-                    await db.fetchval("SELECT 1")
+            dbs = await self._all(name)
+            found = merged([await self._look_into(name, db, ends) for db in dbs])
+            if name == "orders":
+                await self._stories.look(dbs)
             return found
 
         return name, await self._guarded(name, name, look)
 
+    async def _look_into(self, name: str, db: Connection, ends: looks.Ends | None) -> list[Sample]:
+        found = await looks.runtime(db, name, ends) if name in SUBSCRIPTIONS else []
+        match name:
+            case "orders":
+                found += await looks.orders(db)
+            case "payment":
+                found += await looks.payment(db)
+            case "inventory":
+                found += await looks.inventory(db)
+            case "gateway":
+                await db.fetchval("SELECT 1")
+        return found
+
     async def _look_at_money(self) -> list[Sample]:
-        dbs = [await self._connection(name) for name in ("orders", "payment", "gateway")]
-        return await self._money.look(*dbs)
+        orders, payment, (gateway,) = [await self._all(name) for name in ("orders", "payment", "gateway")]
+        return await self._money.look(orders, payment, gateway)
 
     async def _guarded(self, source: str, page: str, look: Callable[[], Awaitable[list[Sample]]]) -> bool:
         """Whether the look was answered; if so, its page of the book is written anew, else it is empty."""
@@ -127,16 +132,20 @@ class Watcher:
         except _OUTAGES as error:
             log.warning("cannot-look", where=source, error=error)
             self._book.write(page, ())
-            if (connection := self._connections.pop(source, None)) is not None:
-                connection.terminate()
+            for url in self.settings.databases[source]:
+                if (connection := self._connections.pop(url, None)) is not None:
+                    connection.terminate()
             return False
         return True
 
-    async def _connection(self, name: str) -> Connection:
-        found = self._connections.get(name)
+    async def _all(self, name: str) -> list[Connection]:
+        return [await self._connection(url) for url in self.settings.databases[name]]
+
+    async def _connection(self, url: str) -> Connection:
+        found = self._connections.get(url)
         if found is None or found.is_closed():
-            found = self._connections[name] = await asyncpg.connect(
-                self.settings.databases[name],
+            found = self._connections[url] = await asyncpg.connect(
+                url,
                 timeout=TIMEOUT_S,
                 command_timeout=TIMEOUT_S,
                 server_settings={"application_name": "watcher", "jit": "off"},

@@ -37,6 +37,6 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
         migrations=MIGRATIONS,
         handler=handler,
         routes=policy_routes(own_policies),
-        begin=lambda: record(settings.database_url, settings.identity, policies),
+        begin=lambda: record(settings.database_urls, settings.identity, policies),
         ends=ENDS,
     )

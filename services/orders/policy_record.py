@@ -24,13 +24,14 @@ ReadPolicies = Callable[[], Awaitable[Policies]]
 _POLICIES: Final = TypeAdapter(Policies)
 
 
-async def record(database_url: str, worker: str, policies: Policies) -> None:
+async def record(database_urls: Sequence[str], worker: str, policies: Policies) -> None:
     """These are in effect from now on."""
-    connection = await asyncpg.connect(database_url, timeout=10, command_timeout=10)
-    try:
-        await connection.execute(RECORD, _POLICIES.dump_json(policies).decode(), worker)
-    finally:
-        await connection.close()
+    for url in database_urls:
+        connection = await asyncpg.connect(url, timeout=10, command_timeout=10)
+        try:
+            await connection.execute(RECORD, _POLICIES.dump_json(policies).decode(), worker)
+        finally:
+            await connection.close()
 
 
 def reader(fetch: Fetch) -> ReadPolicies:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import asyncpg
-
 from messaging.app import Service
 from messaging.settings import Settings
+from messaging.spread import Databases
 from services.payment.gateway.postgres import PostgresLedger
 from services.payment.gateway.simulated import SimulatedGateway, SystemClock
 from services.payment.handlers import PaymentHandler
@@ -32,12 +31,12 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
     ledger = await PostgresLedger.open(GATEWAY_DATABASE_URL.read(env))
     gateway = SimulatedGateway(ledger, SystemClock(), failure_rate)
     performer = GatewayPerformer(gateway, timeout_s, concurrency)
-    pool = await asyncpg.create_pool(
-        settings.database_url, min_size=0, max_size=QUERY_CONNECTIONS, command_timeout=QUERY_TIMEOUT_S
+    databases = Databases(
+        settings.database_urls, settings.partitions, max_size=QUERY_CONNECTIONS, command_timeout_s=QUERY_TIMEOUT_S
     )
 
     async def close() -> None:
-        pool.terminate()
+        await databases.close()
         await ledger.close()
 
     return Service(
@@ -46,7 +45,7 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
         migrations=MIGRATIONS,
         handler=PaymentHandler(PostgresCharges()),
         performer=performer,
-        routes=PaymentQueries(pool, gateway).routes(),
+        routes=PaymentQueries(databases, gateway).routes(),
         close=close,
         metrics=performer.registry,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
-import asyncpg
 from aiohttp import web
 
 from messaging.http import Problem, json_response, limit_of, refuse_unknown
+from messaging.spread import Databases
 from services.payment.gateway.ledger import Entry
 from services.payment.gateway.port import GatewayError
 
@@ -35,10 +36,10 @@ class Ledger(Protocol):
 
 
 class PaymentQueries:
-    """Answers from the database, whatever becomes of the messages."""
+    """Answers from the databases, whatever becomes of the messages."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], ledger: Ledger) -> None:
-        self._pool = pool
+    def __init__(self, databases: Databases, ledger: Ledger) -> None:
+        self._databases = databases
         self._ledger = ledger
 
     def routes(self) -> list[web.RouteDef]:
@@ -49,12 +50,24 @@ class PaymentQueries:
         """`GET /charges?order_id=&limit=&after=`, newest first. A charge that was voided before it was asked for has no amount."""
         order_id, limit, after = _paging(request)
         if order_id is None:
-            rows = await self._pool.fetch(CHARGES_NEWEST, after, limit + 1)
+            rows = await self._newest(after, limit + 1)
         else:
-            rows = await self._pool.fetch(CHARGES_OF_ORDER, order_id, after, limit + 1)
+            found = await self._databases.fetch_of(order_id, CHARGES_OF_ORDER, order_id, after, limit + 1)
+            rows = [(row["number"], row) for row in found]
         page = rows[:limit]
-        items = [{field: row[field] for field in FIELDS} for row in page]
-        return json_response(_listed(items, str(page[-1]["number"]) if len(rows) > limit else None))
+        items = [{field: row[field] for field in FIELDS} for _, row in page]
+        return json_response(_listed(items, str(page[-1][0]) if len(rows) > limit else None))
+
+    async def _newest(self, after: int | None, limit: int) -> list[tuple[int, Any]]:
+        """Charges with their numbers. Several databases count each for itself: of the *i*th of *n*, a 7 is 7 n + i here."""
+        count = self._databases.count
+
+        def arguments(place: int) -> tuple[int | None, int]:
+            return None if after is None else (after - place + count - 1) // count, limit
+
+        each = await self._databases.fetch_each(CHARGES_NEWEST, arguments)
+        found = [(row["number"] * count + place, row) for place, rows in enumerate(each) for row in rows]
+        return sorted(found, key=itemgetter(0), reverse=True)
 
     async def entries(self, request: web.Request) -> web.Response:
         """`GET /gateway/entries?order_id=&limit=&after=`, newest first: money that moved, as the gateway has it."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from devstack.jars import CACHE, PINS
 from devstack.java import find_java
 from e2e.stack import CLONE, Place
+from e2e.warm import Warm
 
 TOOLS_JAR: Final = "kafka-tools-4.3.1"
 TOOLS_SHA256: Final = "62f3c5dd7aa3442d4c5bc6a95f86e2502178ea09de8e27f74d9563bf955e253c"
@@ -42,8 +45,25 @@ class Done:
 
 async def orderctl(place: Place, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 60) -> Done:
     """The command-line client against this stack."""
-    argv = [sys.executable, "-m", "orderctl", *arguments]
-    return await run(argv, env={**place.env, **(env or {})}, timeout_s=timeout_s)
+    return await asyncio.to_thread(_orderctl, arguments, {**place.env, **(env or {})}, timeout_s)
+
+
+@cache
+def _warm() -> Warm:
+    found = Warm()
+    atexit.register(found.close)
+    return found
+
+
+def _orderctl(arguments: Sequence[str], env: Mapping[str, str], timeout_s: float) -> Done:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            code = _warm().call(arguments, env, out, err, timeout_s)
+        except TimeoutError:
+            raise AssertionError(f"orderctl {arguments[:2]} did not end within {timeout_s:.0f} s") from None
+        for file in (out, err):
+            file.seek(0)
+        return Done(code, out.read().decode(errors="replace"), err.read().decode(errors="replace"))
 
 
 async def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,30 @@ def _for_java(certificate: trustme.LeafCert) -> bytes:
     plain = serialization.NoEncryption()
     found = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
     return found + b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+
+
+async def change_password(broker: SecureBroker, folder: Path, name: str, password: str) -> None:
+    """As `kafka-configs.sh` does it, which is this program."""
+    login = (
+        f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{ADMIN}" password="{ADMIN * 2}";'
+    )
+    told = {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.jaas.config": login,
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(broker.ca_file),
+    }
+    config = folder / "admin.properties"
+    config.write_text("".join(f"{key}={value}\n" for key, value in told.items()))
+    program = [find_java(print), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", str(ensure_jars(print) / "*")]
+    program += ["kafka.admin.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--command-config", str(config)]
+    program += ["--alter", "--entity-type", "users", "--entity-name", name]
+    program += ["--add-config", f"SCRAM-SHA-512=[password={password}]"]
+    process = await asyncio.create_subprocess_exec(*program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said, _ = await process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(said.decode())
 
 
 @contextmanager

@@ -71,7 +71,7 @@ class Fleet:
         """Start one in this process."""
         settings, meters = self.settings(**environment), Meters("inventory")
         chosen = handler or TallyHandler(PostgresTally())
-        host = Host(settings, chosen, asker or Asker(0), lambda: PostgresStore(self._dsn), RealClock(), meters)
+        host = Host(settings, chosen, asker or Asker(0), lambda _: PostgresStore(self._dsn), RealClock(), meters)
         self.hosts.append(RunningHost(host, chosen, meters))
         return self.hosts[-1]
 

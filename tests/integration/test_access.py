@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,8 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from secure_broker import ADMIN, SecureBroker, secure_broker
+from manifests import script
+from secure_broker import ADMIN, SecureBroker, change_password, secure_broker
 from waiting import until
 from workbench import server_dsn  # noqa: F401 - a fixture
 
@@ -41,6 +43,8 @@ from messaging.secure import load_kafka_security
 from provision.access import acls, grants, load_policy
 from provision.acls import ensure_acls
 from provision.databases import ensure_schemas
+from provision.errors import ProvisionError
+from provision.topic_settings import TopicSettings
 from provision.topics import ensure_topics
 
 POLICY = load_policy()
@@ -54,13 +58,16 @@ GROUPS = {one.group for one in POLICY.values() if one.group is not None}
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
     """With all topics and the policy's ACLs."""
-    with secure_broker(tmp_path_factory.mktemp("secure"), POLICY) as found, pytest.MonkeyPatch.context() as patch:
+    with (
+        secure_broker(tmp_path_factory.mktemp("secure"), [*POLICY, "provision"]) as found,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name, value in found.settings(ADMIN).items():
             patch.setenv(name, value)
 
         async def prepare() -> None:
             await ensure_topics(found.bootstrap, 1)
-            await ensure_acls(found.bootstrap, acls(POLICY, QUEUE))
+            await ensure_acls(found.bootstrap, [*acls(POLICY, QUEUE), *script("generate").PROVISION])
 
         asyncio.run(prepare())
         yield found
@@ -139,6 +146,21 @@ async def test_who_has_no_name_or_a_wrong_password_does_not_get_in(broker: Secur
         await plain.bootstrap()
 
 
+async def test_the_job_may_look_at_all_topics_as_strimzi_lets_it_and_change_none(
+    broker: SecureBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in broker.settings("provision").items():
+        monkeypatch.setenv(name, value)
+    await ensure_topics(broker.bootstrap, 1, TopicSettings(replicas=1))
+    with pytest.raises(ProvisionError, match=r"min\.insync\.replicas is 1, not 2"):
+        await ensure_topics(broker.bootstrap, 1, TopicSettings(min_insync=2))
+    client = await connected(broker, "provision")
+    try:
+        assert await allowed(client) == Allowed(set(), set(), set(), set())
+    finally:
+        await client.close()
+
+
 async def test_a_broker_whose_certificate_somebody_else_signed_is_not_spoken_to(
     broker: SecureBroker, tmp_path: Path
 ) -> None:
@@ -161,7 +183,7 @@ def databases(server_dsn: str) -> Iterator[dict[str, str]]:  # noqa: F811
             await run(server_dsn, [f'CREATE DATABASE "{name}"'])
             await run(url, grants(POLICY, name))
         owners = {name: one.role for one in POLICY.values() for name in one.owns}
-        await ensure_schemas({name: as_role(url, owners[name]) for name, url in urls.items()})
+        await ensure_schemas({name: (as_role(url, owners[name]),) for name, url in urls.items()})
         for name, url in urls.items():
             await run(url, grants(POLICY, name))
         await run(server_dsn, [_MAKE_ROLE.format(role=one.role) for one in POLICY.values()])
@@ -334,3 +356,67 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+@asynccontextmanager
+async def customer(broker: SecureBroker, databases: dict[str, str], password: Path) -> AsyncIterator[int]:
+    """The customer service as a process, ready; its port."""
+    port, (folder, name) = free_port(), (password.parent, f"{password.name}.log")
+    told = {
+        **os.environ,
+        **broker.settings("customer"),
+        "CUSTOMER_DATABASE_URL": as_role(databases["customer"], "customer"),
+    }
+    del told["KAFKA_SASL_PASSWORD"]
+    told |= {"KAFKA_SASL_PASSWORD_FILE": str(password), "TOPIC_PARTITIONS": "1", "HTTP_PORT": str(port)}
+    with (folder / name).open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.customer", env=told, stdout=log, stderr=log
+        )
+
+    async def ready() -> bool:
+        return await status(port, "/readyz") == 200
+
+    try:
+        await until(ready, (folder / name).read_text, deadline_s=90)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def status(port: int, path: str) -> int:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
+            return answer.status
+    except aiohttp.ClientError:
+        return 0
+
+
+async def test_a_password_on_the_broker_is_changed_under_a_running_service_and_the_next_process_takes_the_new_one(
+    broker: SecureBroker, databases: dict[str, str], tmp_path: Path
+) -> None:
+    async def registered(port: int, name: str) -> None:
+        command = RegisterCustomer(customer_id=name, name=name.title(), email=f"{name}@example.com")
+        await put(broker, "operator", name, command)
+
+        async def known() -> bool:
+            return await status(port, f"/customers/{name}") == 200
+
+        await until(known, f"{name} is registered")
+
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("customer" * 2)
+    new.write_text("another")
+    try:
+        async with customer(broker, databases, old) as port:
+            await registered(port, "bea")
+            await change_password(broker, tmp_path, "customer", "another")
+            with pytest.raises(KafkaConnectionError):
+                await connected(broker, "customer")
+            # Who is in stays in.
+            await registered(port, "cleo")
+        async with customer(broker, databases, new) as port:
+            await registered(port, "dora")
+    finally:
+        await change_password(broker, tmp_path, "customer", "customer" * 2)

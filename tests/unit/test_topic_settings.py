@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from contracts.topics import ORDERS_EVENTS, RECOMMENDATION_PAIRS
+from contracts.topics import ORDERS_EVENTS, RECOMMENDATION_PAIRS, TopicSpec
 from messaging.errors import SettingsError
 from provision.topic_settings import TopicSettings, load_topic_settings, mismatches
 
 WEEK = "604800000"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def configs(told: str) -> dict[str, dict[str, str]]:
@@ -65,3 +69,24 @@ def test_a_topic_that_is_configured_otherwise_is_told_with_both_values() -> None
     assert mismatches(specs, {ORDERS_EVENTS: {**there, "retention.ms": WEEK}}) == [
         f"{ORDERS_EVENTS}: retention.ms is {WEEK}, not -1"
     ]
+
+
+def test_what_is_done_by_hand_after_an_erasure_is_refused_until_the_settings_say_so_as_the_document_tells() -> None:
+    section = DOCUMENT.read_text().partition("## Erasing a customer")[2]
+    by_hand = re.search(r"for topic in ((?:[\w.-]+|\s|\\)+); do", section)
+    told = re.search(r'TOPIC_CONFIG="([^"]+)"', section)
+    assert by_hand is not None
+    assert told is not None
+    topics = set(re.findall(r"[\w.-]{2,}", by_hand[1]))
+    found = {spec.name: spec.config | ({"retention.ms": WEEK} if spec.name in topics else {}) for spec in specs("")}
+    assert mismatches(specs(""), found) == [f"{name}: retention.ms is {WEEK}, not -1" for name in order(topics)]
+    assert mismatches(specs(re.sub(r"\\\s+", "", told[1])), found) == []
+
+
+def specs(told: str) -> list[TopicSpec]:
+    return load_topic_settings({"TOPIC_CONFIG": told}).specs(4)
+
+
+def order(topics: set[str]) -> list[str]:
+    """As the contracts have them."""
+    return [spec.name for spec in specs("") if spec.name in topics]

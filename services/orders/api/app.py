@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncpg
-
 from messaging.app import QueryService
 from messaging.settings import Settings
+from messaging.spread import Databases
 from services.orders.api.participants import Participants, addresses
 from services.orders.api.plan import Plans
 from services.orders.api.policies import policy_routes
@@ -17,21 +16,21 @@ from services.orders.policy_record import reader
 
 
 async def build(settings: Settings) -> QueryService:
-    """The query API over the orders database."""
-    pool = asyncpg.create_pool(settings.database_url, min_size=0, max_size=8, command_timeout=10, timeout=5)
-    queries = OrderQueries(pool)
+    """The query API over the orders databases."""
+    databases = Databases(settings.database_urls, settings.partitions, max_size=8, command_timeout_s=10)
+    queries = OrderQueries(databases)
     participants = Participants(addresses())
-    policies = reader(queries.fetch)
+    policies = reader(databases.fetch)
     routes = [
         *queries.routes(),
-        *Plans(queries.fetch, policies).routes(),
+        *Plans(databases.fetch_of, policies).routes(),
         *policy_routes(policies),
-        *workflow_routes(queries.fetch),
-        *tape_routes(queries.fetch, queries.order, participants),
+        *workflow_routes(databases.fetch),
+        *tape_routes(databases.fetch_of, queries.order, participants),
     ]
 
     async def close() -> None:
         await participants.close()
-        await pool.close()
+        await databases.close()
 
-    return QueryService(MIGRATIONS, routes, queries.ready, close)
+    return QueryService(MIGRATIONS, routes, databases.answer, close)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final, get_args
 
 from contracts.orders import EndReason
@@ -117,6 +118,12 @@ class Wanted:
         source = "orders AS o" if self.sku is None else _WITH_SKU
         only = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         return f"SELECT {COLUMNS} FROM {source} {only}ORDER BY {order.format(made)} LIMIT $1", arguments
+
+    def sorted(self, rows: Sequence[Any]) -> list[Any]:
+        """What several databases found for the page, in its order."""
+        if self.sort == "id":
+            return sorted(rows, key=itemgetter("order_id"))
+        return sorted(rows, key=itemgetter("created_at", "order_id"), reverse=self.sort == "newest")
 
     def _filters(self) -> list[tuple[str, tuple[Any, ...]]]:
         found: list[tuple[str, tuple[Any, ...]]] = []

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import asyncpg
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
@@ -19,6 +18,7 @@ from messaging.decision import Message
 from messaging.decoding import decode
 from messaging.http import Problem, json_response, refuse_unknown
 from messaging.ports import Record
+from messaging.published import FetchOf
 from services.orders.domain import Order, View
 from services.orders.domain.foresee import Foresight, foresee
 from services.orders.policy_record import ReadPolicies
@@ -35,11 +35,11 @@ class Plans:
 
     def __init__(
         self,
-        fetch: Callable[..., Awaitable[list[asyncpg.Record]]],
+        fetch_of: FetchOf,
         policies: ReadPolicies,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._fetch = fetch
+        self._fetch_of = fetch_of
         self._policies = policies
         self._now = now
 
@@ -54,7 +54,7 @@ class Plans:
         message = message_of(order_id, await request.read(), now)
         view = View()
         if is_id(order_id):
-            view = read_view((await self._fetch(LOAD, [order_id]))[0])
+            view = read_view((await self._fetch_of(order_id, LOAD, [order_id]))[0])
         return json_response(plan_json(order_id, message, foresee(view, message, now, await self._policies())))
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from contracts.values import is_id
 from messaging.http import Problem, json_response, limit_of, refuse_unknown
+from messaging.spread import Databases
 from services.orders.api.listing import COLUMNS, PARAMETERS, cursor_of, wanted_of
 from services.orders.api.record import history_of
 
@@ -17,11 +18,10 @@ ONE: Final = f"SELECT {COLUMNS} FROM orders AS o WHERE o.order_id = $1"
 
 
 class OrderQueries:
-    """Reads the orders database. A query made after an event was read reflects it: the event follows from the commit."""
+    """Reads the orders databases. A query made after an event was read reflects it: the event follows from the commit."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
-        self._opened = False
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
 
     def routes(self) -> list[web.RouteDef]:
         """The queries of the public contract."""
@@ -32,28 +32,13 @@ class OrderQueries:
             web.get("/orders/{order_id}/history", self.history),
         ]
 
-    async def ready(self) -> bool:
-        """Whether the database answers."""
-        try:
-            await self.fetch("SELECT 1")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            return False
-        return True
-
-    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """The rows that a query finds. The pool is opened with the first one, so that the process starts without its database."""
-        if not self._opened:
-            await self._pool
-            self._opened = True
-        found: list[asyncpg.Record] = await self._pool.fetch(query, *arguments)
-        return found
-
     async def list(self, request: web.Request) -> web.Response:
         """`GET /orders`: filtered and sorted, newest first where nothing else is asked."""
         refuse_unknown(request, PARAMETERS)
         limit = limit_of(request)
-        query, arguments = wanted_of(request.query).query(limit + 1)
-        rows = await self.fetch(query, *arguments)
+        wanted = wanted_of(request.query)
+        query, arguments = wanted.query(limit + 1)
+        rows = wanted.sorted(await self._databases.fetch(query, *arguments))
         items = [_order(row) for row in rows[:limit]]
         following = cursor_of(rows[limit - 1]) if len(rows) > limit else None
         return json_response({"items": items, "next": following})
@@ -69,7 +54,7 @@ class OrderQueries:
     async def history(self, request: web.Request) -> web.Response:
         """`GET /orders/{id}/history`: what happened, in order, what caused it, and where the messages stand."""
         row = await self._one(request)
-        return json_response({"items": await history_of(self.fetch, row["order_id"]), "next": None})
+        return json_response({"items": await history_of(self._databases.fetch_of, row["order_id"]), "next": None})
 
     async def order(self, request: web.Request) -> dict[str, Any]:
         """The order that a request names. Raises `Problem`."""
@@ -77,7 +62,7 @@ class OrderQueries:
 
     async def _one(self, request: web.Request) -> asyncpg.Record:
         order_id = request.match_info["order_id"]
-        rows = await self.fetch(ONE, order_id) if is_id(order_id) else []
+        rows = await self._databases.fetch_of(order_id, ONE, order_id) if is_id(order_id) else []
         if not rows:
             raise Problem(404, "Unknown order", "There is no order with this id.")
         return rows[0]

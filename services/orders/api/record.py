@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from messaging.ports import Placed
-from messaging.published import Fetch, places
+from messaging.published import FetchOf, places
 
 HISTORY: Final = """
 SELECT seq, at, type, event_id, worker, data::text AS data, sent::text AS sent,
@@ -20,8 +21,9 @@ SELECT source, id, type, accepted, reason, message, at, data::text AS data FROM 
 """
 
 
-async def history_of(fetch: Fetch, order_id: str) -> list[dict[str, Any]]:
+async def history_of(fetch_of: FetchOf, order_id: str) -> list[dict[str, Any]]:
     """The items of `GET /orders/{id}/history`, in order."""
+    fetch = partial(fetch_of, order_id)
     rows = [_row(row) for row in await fetch(HISTORY, order_id)]
     # All of an order's messages are decided on its own partition; its first cause, a command, names it.
     partition = next((row["cause_partition"] for row in rows if row["cause_partition"] is not None), None)
@@ -29,9 +31,9 @@ async def history_of(fetch: Fetch, order_id: str) -> list[dict[str, Any]]:
     return placed(rows, partition, found)
 
 
-async def commands_of(fetch: Fetch, order_id: str) -> list[dict[str, Any]]:
+async def commands_of(fetch_of: FetchOf, order_id: str) -> list[dict[str, Any]]:
     """What each command to the order asked and was told; `accepted` is None while it is undecided, `data` where it is not known."""
-    return [{**row, "data": json.loads(row["data"] or "null")} for row in await fetch(COMMANDS, order_id)]
+    return [{**row, "data": json.loads(row["data"] or "null")} for row in await fetch_of(order_id, COMMANDS, order_id)]
 
 
 def seqs_of(rows: Iterable[Mapping[str, Any]]) -> list[int]:

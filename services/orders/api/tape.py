@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from messaging.http import json_response
-from messaging.published import Fetch
+from messaging.published import FetchOf
 from services.orders.api.participants import Participants
 from services.orders.api.record import commands_of, history_of
 from services.orders.tape import Facts, assemble
@@ -17,7 +17,7 @@ from services.orders.tape import Facts, assemble
 FindOrder = Callable[[web.Request], Awaitable[Mapping[str, Any]]]
 
 
-def tape_routes(fetch: Fetch, find: FindOrder, participants: Participants) -> list[web.RouteDef]:
+def tape_routes(fetch_of: FetchOf, find: FindOrder, participants: Participants) -> list[web.RouteDef]:
     """The route. `find` gives the order that a request names, or raises `Problem`."""
 
     async def tape(request: web.Request) -> web.Response:
@@ -27,8 +27,8 @@ def tape_routes(fetch: Fetch, find: FindOrder, participants: Participants) -> li
         answers = await participants.ask(order_id)
         facts = Facts(
             order=order,
-            history=await history_of(fetch, order_id),
-            commands=await commands_of(fetch, order_id),
+            history=await history_of(fetch_of, order_id),
+            commands=await commands_of(fetch_of, order_id),
             movements=answers.movements,
             entries=answers.entries,
             charges=answers.charges,

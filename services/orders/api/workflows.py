@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from aiohttp import web
@@ -22,13 +23,15 @@ def workflow_routes(fetch: Fetch) -> list[web.RouteDef]:
 
     async def show(request: web.Request) -> web.Response:
         refuse_unknown(request, ())
-        counts = {(row["workflow"], row["version"]): row["under_way"] for row in await fetch(UNDER_WAY)}
+        counts: Counter[tuple[str, int]] = Counter()
+        for row in await fetch(UNDER_WAY):
+            counts[row["workflow"], row["version"]] += row["under_way"]
         known = {("order", version) for version in SUPPORTED_VERSIONS}
         items = [
             {
                 "workflow": workflow,
                 "version": version,
-                "under_way": counts.get((workflow, version), 0),
+                "under_way": counts[workflow, version],
                 "supported": (workflow, version) in known or workflow != "order",
                 "default": (workflow, version) == ("order", DEFAULT_VERSION),
             }
