@@ -62,9 +62,9 @@ class PostgresTransaction:
         must RETURN a row for each row changed, and another count is a `StaleRowError`. Two parts must not touch the same row."""
         self._parts.append(Part(name, text, arguments, rows))
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, *commits: Commit) -> None:
         """Everything in one statement; see `Transaction.commit`."""
-        parts = [*runtime_parts(commit), *self._parts]
+        parts = [*runtime_parts(commits), *self._parts]
         text, arguments = compose(parts)
         with _translated():
             await self._connection.fetchval(text, *arguments)
