@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from messaging.assignor import CoPartitionAssignor
 from messaging.connections import notice_closed_connections
+from messaging.fetching import fetch_incrementally
 from messaging.records import read_with_care
 from messaging.secure import load_kafka_security
 
@@ -84,7 +85,7 @@ def make_group_consumer(
     # How long a fetch may wait at the broker where nothing comes; what comes is told at once. With 100 ms, six idle services
     # cost the broker an eighth of a core.
     options = {**consumer_options(bootstrap_servers, client_id), "fetch_max_wait_ms": 500}
-    return AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(
         **options,
         group_id=group_id,
         group_instance_id=instance_id,
@@ -93,8 +94,12 @@ def make_group_consumer(
         heartbeat_interval_ms=500,
         partition_assignment_strategy=(CoPartitionAssignor,),
     )
+    fetch_incrementally(consumer)
+    return consumer
 
 
 def make_reader(bootstrap_servers: str, client_id: str, topics: Sequence[str] = ()) -> AIOKafkaConsumer:
     """A reader without a group, for clients that look on; it is told its partitions with `assign`."""
-    return AIOKafkaConsumer(*topics, **consumer_options(bootstrap_servers, client_id))
+    reader = AIOKafkaConsumer(*topics, **consumer_options(bootstrap_servers, client_id))
+    fetch_incrementally(reader)
+    return reader

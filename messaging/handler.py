@@ -9,6 +9,20 @@ from typing import Any, Protocol
 from messaging.decision import Decision, Message
 from messaging.stamp import Stamped
 
+#: The messages of a batch by the partition that they are on. No key is on two of them: what is where it does not belong is never
+#: decided there.
+Parts = Mapping[int, Sequence[Message]]
+
+
+def all_of(parts: Parts) -> list[Message]:
+    """The messages of all partitions."""
+    return [message for messages in parts.values() for message in messages]
+
+
+def partition_by_key(parts: Parts) -> dict[str, int]:
+    """On which partition each key is."""
+    return {message.key: partition for partition, messages in parts.items() for message in messages}
+
 
 class Batch(Protocol):
     """The state that one batch works on, and what it has changed of it so far."""
@@ -30,7 +44,7 @@ class Handler(Protocol):
     topics: tuple[str, ...]
     interests: Mapping[str, frozenset[str]]
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> Batch:
+    async def load(self, transaction: Any, parts: Parts) -> Batch:
         """The state of every key in the batch, in one query per table or from memory."""
 
     def forget(self, partition: int) -> None:

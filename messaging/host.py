@@ -20,6 +20,7 @@ from messaging.ports import Clock, Record, Store
 from messaging.progress import Ends, Failure, failure, partition_progress
 from messaging.runner import PartitionRunner
 from messaging.settings import Settings
+from messaging.together import Together
 from messaging.tracing import Tracer
 from messaging.worker import PartitionWorker
 
@@ -58,6 +59,8 @@ class Host:
         self._meters = meters
         self._publisher = KafkaPublisher(settings)
         self._runners: dict[int, PartitionRunner] = {}
+        # By database: only what is in one can be one transaction.
+        self._together: dict[str, Together] = {}
         self._session_over = asyncio.Event()
         self._why = ""
         self._joined = False
@@ -198,6 +201,7 @@ class Host:
                 self._settings.identity,
                 self._meters,
                 self._tracer,
+                self._company(partition),
             )
             runner = PartitionRunner(
                 worker,
@@ -224,6 +228,15 @@ class Host:
             self._ends.pop(partition, None)
         runners = [self._runners.pop(partition) for partition in partitions if partition in self._runners]
         await asyncio.gather(*(runner.stop(DRAIN_S) for runner in runners))
+        if not self._runners:
+            await asyncio.gather(*(together.close() for together in self._together.values()))
+            self._together.clear()
+
+    def _company(self, partition: int) -> Together:
+        database = self._settings.database_of(partition)
+        if database not in self._together:
+            self._together[database] = Together(self._handler, self._make_store(partition), self._meters)
+        return self._together[database]
 
     async def _look(self, reader: GroupReader) -> None:
         """Now and then: tell Kafka the offsets, and see whether records wait while nothing moves (aiokafka#1037)."""

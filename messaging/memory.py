@@ -56,16 +56,20 @@ class MemoryTransaction:
         """A write for the commit. It must check before it changes: the first exception undoes nothing that came before."""
         self._writes.append(write)
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, *commits: Commit) -> None:
         """See `Transaction.commit`."""
-        database = self._database
-        owned = database.ownership.get(commit.partition)
+        owned = [self._fence(commit) for commit in commits]
+        for write in self._writes:
+            write()
+        for commit, before in zip(commits, owned, strict=True):
+            self._apply(commit, before)
+
+    def _fence(self, commit: Commit) -> Ownership:
+        owned = self._database.ownership.get(commit.partition)
         held = owned is not None and owned.epoch == commit.epoch
         if owned is None or not held or any(owned.offsets[t] != commit.expected[t] for t in commit.offsets):
             raise FenceLostError(f"partition {commit.partition} has another owner or other offsets")
-        for write in self._writes:
-            write()
-        self._apply(commit, owned)
+        return owned
 
     def _apply(self, commit: Commit, owned: Ownership) -> None:
         database, partition = self._database, commit.partition

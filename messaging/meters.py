@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Final
 
@@ -91,8 +91,8 @@ class Meters:
         """One of: outbox-waiting, lag, parked-keys."""
         self._depths[what].labels(self._service, str(partition)).set(value)
 
-    def phase(self, name: str, traced: TracedBatch | None = None) -> Timed:
-        """Time one of: decode, load, decide, commit, publish; also for the batch's trace, where it has one."""
+    def phase(self, name: str, *traced: TracedBatch) -> Timed:
+        """Time one of: decode, load, decide, commit, publish; also for the traces of these batches."""
         histogram = self._phases.get(name)
         if histogram is None:
             histogram = self._phases[name] = self._phase.labels(self._service, name)
@@ -104,7 +104,7 @@ class Timed:
 
     __slots__ = ("_histogram", "_name", "_started", "_traced")
 
-    def __init__(self, histogram: Histogram, name: str, traced: TracedBatch | None) -> None:
+    def __init__(self, histogram: Histogram, name: str, traced: Sequence[TracedBatch]) -> None:
         self._histogram = histogram
         self._name = name
         self._traced = traced
@@ -115,8 +115,9 @@ class Timed:
 
     def __exit__(self, *_: object) -> None:
         took_s = perf_counter() - self._started
-        if self._traced is None:
+        if not self._traced:
             self._histogram.observe(took_s)
-        else:
-            self._histogram.observe(took_s, {"trace_id": f"{self._traced.at.trace:032x}"})
-            self._traced.phase(self._name, took_s)
+            return
+        self._histogram.observe(took_s, {"trace_id": f"{self._traced[0].at.trace:032x}"})
+        for batch in self._traced:
+            batch.phase(self._name, took_s)

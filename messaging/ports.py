@@ -167,9 +167,9 @@ class Commit:
 class Transaction(Protocol):
     """One batch's transaction. What a service may do with it beyond `commit` depends on the store (see postgres, memory)."""
 
-    async def commit(self, commit: Commit) -> None:
-        """Make everything staged and `commit` true at once. Raises `FenceLostError`, `StaleRowError`, `TransientStoreError`,
-        `PermanentStoreError`; after a transient error the outcome is unknown."""
+    async def commit(self, *commits: Commit) -> None:
+        """Make everything staged and `commits`, each of another partition, true at once, or nothing of it. Raises `FenceLostError`,
+        `StaleRowError`, `TransientStoreError`, `PermanentStoreError`; after a transient error the outcome is unknown."""
 
 
 class Store(Protocol):

@@ -17,19 +17,22 @@ SET_OFFSETS: Final = """
 UPDATE partition_ownership SET offsets = offsets || $3::jsonb WHERE partition = $1 AND epoch = $2 RETURNING 1
 """
 
-# The condition is the fence: the number of the owner, and the offsets from which this batch went on.
+# The condition is the fence: the number of the owner, and the offsets from which this batch went on. Whoever commits for several
+# partitions takes their rows in the order of the partitions, or two of them could wait for each other.
 FENCE: Final = """
-UPDATE partition_ownership
-SET offsets = offsets || $3::jsonb, next_seq = $5, updated_at = now()
-WHERE partition = $1 AND epoch = $2 AND offsets @> $4::jsonb
+UPDATE partition_ownership AS o
+SET offsets = o.offsets || r.offsets::jsonb, next_seq = r.next_seq, updated_at = now()
+FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::bigint[])
+    AS r (partition, epoch, offsets, expected, next_seq)
+WHERE o.partition = r.partition AND o.epoch = r.epoch AND o.offsets @> r.expected::jsonb
 RETURNING 1
 """
 
 ADD_OUTBOX: Final = """
 INSERT INTO outbox (partition, seq, target, topic, type, key, value, headers)
-SELECT $1, r.seq, r.target, r.topic, r.type, r.key, r.value, r.headers::jsonb
-FROM unnest($2::bigint[], $3::integer[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::text[])
-    AS r (seq, target, topic, type, key, value, headers)
+SELECT r.partition, r.seq, r.target, r.topic, r.type, r.key, r.value, r.headers::jsonb
+FROM unnest($1::integer[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::text[])
+    AS r (partition, seq, target, topic, type, key, value, headers)
 """
 
 OUTBOX_AFTER: Final = """
@@ -88,8 +91,8 @@ SELECT count(*) FROM gone
 
 SET_TIMERS: Final = """
 INSERT INTO timer (partition, key, name, step, due_at)
-SELECT $1, r.key, r.name, r.step, r.due_at
-FROM unnest($2::text[], $3::text[], $4::bigint[], $5::timestamptz[]) AS r (key, name, step, due_at)
+SELECT r.partition, r.key, r.name, r.step, r.due_at
+FROM unnest($1::integer[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[]) AS r (partition, key, name, step, due_at)
 ON CONFLICT (partition, key, name) DO UPDATE SET step = excluded.step, due_at = excluded.due_at
 """
 
@@ -98,9 +101,9 @@ ON CONFLICT (partition, key, name) DO UPDATE SET step = excluded.step, due_at = 
 # expression: no statement that names the partition itself can go by that index.)
 CANCEL_TIMERS: Final = """
 DELETE FROM timer WHERE ctid = ANY (ARRAY(
-    SELECT found.at FROM unnest($2::text[], $3::text[]) AS r (key, name)
+    SELECT found.at FROM unnest($1::integer[], $2::text[], $3::text[]) AS r (partition, key, name)
     CROSS JOIN LATERAL (
-        SELECT t.ctid AS at FROM timer AS t WHERE t.partition = $1 AND t.key = r.key AND t.name = r.name LIMIT 1
+        SELECT t.ctid AS at FROM timer AS t WHERE t.partition = r.partition AND t.key = r.key AND t.name = r.name LIMIT 1
     ) AS found
 ))
 """
@@ -114,11 +117,19 @@ NEXT_DUE: Final = "SELECT min(due_at) FROM timer WHERE partition + 0 = $1 AND ke
 
 ADD_EFFECTS: Final = """
 INSERT INTO effect (partition, id, key, kind, request)
-SELECT $1, r.id, r.key, r.kind, r.request::jsonb
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS r (id, key, kind, request)
+SELECT r.partition, r.id, r.key, r.kind, r.request::jsonb
+FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[]) AS r (partition, id, key, kind, request)
 ON CONFLICT (partition, id) DO NOTHING
 """
 
-END_EFFECTS: Final = "DELETE FROM effect WHERE partition = $1 AND id = ANY ($2::text[])"
+# One look-up each, as with the timers.
+END_EFFECTS: Final = """
+DELETE FROM effect WHERE ctid = ANY (ARRAY(
+    SELECT found.at FROM unnest($1::integer[], $2::text[]) AS r (partition, id)
+    CROSS JOIN LATERAL (
+        SELECT e.ctid AS at FROM effect AS e WHERE e.partition = r.partition AND e.id = r.id LIMIT 1
+    ) AS found
+))
+"""
 
 PENDING_EFFECTS: Final = "SELECT id, key, kind, request::text FROM effect WHERE partition = $1 ORDER BY created_at, id"

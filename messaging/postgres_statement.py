@@ -37,60 +37,63 @@ def compose(parts: Sequence[Part]) -> tuple[str, list[Any]]:
         texts.append(f"{part.name} AS ({_PLACEHOLDER.sub(lambda found, b=base: f'${int(found[1]) + b}', part.text)})")  # type: ignore[misc]
         arguments.extend(part.arguments)
         if part.name == "fence":
-            checks.append("expect_fence((SELECT count(*) FROM fence))")
+            # Of each partition one row, or it is another's.
+            arguments.append(part.rows)
+            checks.append(f"expect_fence((SELECT count(*) FROM fence) - ${len(arguments)} + 1)")
         elif part.rows is not None:
             arguments.append(part.rows)
             checks.append(f"expect_rows('{part.name}', ${len(arguments)}, (SELECT count(*) FROM {part.name}))")
     return f"WITH {', '.join(texts)} SELECT {' AND '.join(checks)}", arguments
 
 
-def runtime_parts(commit: Commit) -> list[Part]:
-    """What a batch changes in the runtime's own tables."""
-    expected = {topic: commit.expected[topic] for topic in commit.offsets}
-    fence = (
-        commit.partition,
-        commit.epoch,
-        json.dumps(commit.offsets),
-        json.dumps(expected),
-        commit.next_seq,
-    )
-    parts = [Part("fence", sql.FENCE, fence, None)]
-    if commit.outbox:
-        parts.append(Part("outbox_rows", sql.ADD_OUTBOX, (commit.partition, *_columns(commit.outbox)), None))
-    if commit.timers:
-        wanted = [timer for timer in commit.timers.values() if isinstance(timer, SetTimer)]
-        gone = [timer for timer in commit.timers.values() if not isinstance(timer, SetTimer)]
-        if wanted:
-            rows = [(timer.key, timer.name, timer.step, timer.due_at) for timer in wanted]
-            parts.append(
-                Part("timers_set", sql.SET_TIMERS, (commit.partition, *map(list, zip(*rows, strict=True))), None)
-            )
-        if gone:
-            keys = [(timer.key, timer.name) for timer in gone]
-            parts.append(
-                Part("timers_gone", sql.CANCEL_TIMERS, (commit.partition, *map(list, zip(*keys, strict=True))), None)
-            )
-    done = set(commit.effects_done)
-    asked = [effect for effect in commit.effects if effect.id not in done]
-    if asked:
-        effects = [(e.id, e.key, e.kind, e.request.model_dump_json()) for e in asked]
-        parts.append(
-            Part("effects_asked", sql.ADD_EFFECTS, (commit.partition, *map(list, zip(*effects, strict=True))), None)
+def runtime_parts(commits: Sequence[Commit]) -> list[Part]:
+    """What batches change in the runtime's own tables."""
+    commits = sorted(commits, key=lambda commit: commit.partition)
+    fences = [
+        (
+            commit.partition,
+            commit.epoch,
+            json.dumps(commit.offsets),
+            json.dumps({topic: commit.expected[topic] for topic in commit.offsets}),
+            commit.next_seq,
         )
-    if done:
-        parts.append(Part("effects_gone", sql.END_EFFECTS, (commit.partition, sorted(done)), None))
-    if commit.lanes is not None:
-        parts.extend(Part(*part) for part in lanes.lane_parts(commit.partition, commit.lanes))
+        for commit in commits
+    ]
+    ended = {(commit.partition, done) for commit in commits for done in commit.effects_done}
+    timers = [(commit.partition, timer) for commit in commits for timer in commit.timers.values()]
+    tables: list[tuple[str, str, list[tuple[Any, ...]]]] = [
+        ("outbox_rows", sql.ADD_OUTBOX, [(c.partition, *_outbox_row(wire)) for c in commits for wire in c.outbox]),
+        (
+            "timers_set",
+            sql.SET_TIMERS,
+            [(p, t.key, t.name, t.step, t.due_at) for p, t in timers if isinstance(t, SetTimer)],
+        ),
+        ("timers_gone", sql.CANCEL_TIMERS, [(p, t.key, t.name) for p, t in timers if not isinstance(t, SetTimer)]),
+        (
+            "effects_asked",
+            sql.ADD_EFFECTS,
+            [
+                (c.partition, e.id, e.key, e.kind, e.request.model_dump_json())
+                for c in commits
+                for e in c.effects
+                if (c.partition, e.id) not in ended
+            ],
+        ),
+        ("effects_gone", sql.END_EFFECTS, sorted(ended)),
+    ]
+    parts = [Part("fence", sql.FENCE, _columns(fences), len(fences))]
+    parts += [Part(name, text, _columns(rows), None) for name, text, rows in tables if rows]
+    for commit in commits:
+        if commit.lanes is not None:
+            found = lanes.lane_parts(commit.partition, commit.lanes)
+            parts += [Part(f"{name}_{commit.partition}", text, values, rows) for name, text, values, rows in found]
     return parts
 
 
-def _columns(wires: Sequence[Wire]) -> tuple[list[Any], ...]:
-    return (
-        [wire.seq for wire in wires],
-        [wire.partition for wire in wires],
-        [wire.topic for wire in wires],
-        [wire.type for wire in wires],
-        [wire.key for wire in wires],
-        [wire.value for wire in wires],
-        [None if wire.headers is None else headers_json(wire.headers) for wire in wires],
-    )
+def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _outbox_row(wire: Wire) -> tuple[Any, ...]:
+    headers = None if wire.headers is None else headers_json(wire.headers)
+    return wire.seq, wire.partition, wire.topic, wire.type, wire.key, wire.value, headers

@@ -17,13 +17,14 @@ from messaging.deciding import Deciding, Found, Item
 from messaging.decision import Effect, EffectDone, Message, SetTimer, TimerFired
 from messaging.decoding import decode
 from messaging.errors import PermanentStoreError
-from messaging.handler import Handler
+from messaging.handler import Batch, Handler
 from messaging.lanes import Lanes
 from messaging.log_context import of_item
 from messaging.logs import get_logger
 from messaging.meters import Meters
 from messaging.ports import Commit, DueTimer, Ownership, Parked, PendingEffect, Placed, Publisher, Record, Store, Wire
 from messaging.schedule import Barrier, Buffers, take
+from messaging.together import ENOUGH, Part, Together, transact
 from messaging.tracing import Tracer
 
 log = get_logger(__name__)
@@ -46,6 +47,7 @@ class PartitionWorker:
         owner: str,
         meters: Meters,
         tracer: Tracer | None = None,
+        together: Together | None = None,
     ) -> None:
         self.partition = partition
         self.tracer = tracer
@@ -55,6 +57,7 @@ class PartitionWorker:
         self.lanes = Lanes()
         self._handler = handler
         self._store = store
+        self._together = together
         self._partitions = partitions
         self._owner = owner
         self._meters = meters
@@ -186,7 +189,7 @@ class PartitionWorker:
     async def _transact(self, items: Sequence[Item], now: datetime, condemned: frozenset[int]) -> None:
         words: dict[int, Word] = {}
         traced = None if self.tracer is None else self.tracer.batch()
-        with self._meters.phase("decode", traced):
+        with self._meters.phase("decode", *(() if traced is None else (traced,))):
             read = [self._read(item, words) for item in items]
         if words:
             await self._pass_over_what_is_done(items, read, words)
@@ -194,31 +197,21 @@ class PartitionWorker:
             self._pass_over(items)
             return
         # What the database refuses for good is not even looked up: the look-up may be what it refuses.
-        pairs = zip(items, read, strict=True)
+        pairs = list(zip(items, read, strict=True))
         messages = [found for item, found in pairs if isinstance(found, Message) and id(item) not in condemned]
-        work = self._deciding(words, now)
-        reached("before-begin")
-        transaction = await self._store.begin()
-        try:
-            with self._meters.phase("load", traced):
-                batch = await self._handler.load(transaction, self.partition, messages)
-            reached("after-load")
-            with self._meters.phase("decide", traced):
-                for item, found in zip(items, read, strict=True):
-                    work.settle(batch, item, found, id(item) in condemned)
-            batch.stage(transaction, work.stamped)
-            reached("before-commit")
-            with self._meters.phase("commit", traced):
-                await transaction.commit(work.commit)
-            reached("after-commit")
-        except BaseException:
-            self._handler.forget(self.partition)
-            raise
-        finally:
-            await self._store.rollback(transaction)
-        batch.committed()
+
+        def settle(batch: Batch) -> Deciding:
+            work = self._deciding(words, now)
+            for item, found in pairs:
+                work.settle(batch, item, found, id(item) in condemned)
+            return work
+
+        part = Part(self.partition, len(items), messages, settle, traced)
+        if self._together is not None and len(items) < ENOUGH:
+            work = await self._together.transact(part)
+        else:
+            (work,) = await transact(self._handler, self._store, self._meters, [part])
         self._advance(work)
-        self._meters.batch(len(items))
         self._meters.published(work.commit.outbox)
         if self.tracer is not None and traced is not None:
             self.tracer.committed(self.partition, traced, messages, work.stamped, work.asked)

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 from contracts.envelope import InvalidCommand
 from contracts.registry import COMMANDS, EVENT_MODELS, TYPE_OF
 from messaging.decision import Decision, Message, Note, SetTimer, TimerFired
+from messaging.handler import Parts
 from services.orders.domain import Order, Verdict, View, decide
 from services.orders.domain.policies import DEFAULTS, Policies
 from services.orders.handlers import OrdersBatch, OrdersHandler
@@ -71,9 +72,9 @@ class _Recorder:
         self._steps = steps
         self.name, self.topics, self.interests = handler.name, handler.topics, handler.interests
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> OrdersBatch:
+    async def load(self, transaction: Any, parts: Parts) -> OrdersBatch:
         """See `Handler.load`."""
-        batch = await self._handler.load(transaction, partition, messages)
+        batch = await self._handler.load(transaction, parts)
         views, decide_one = batch.views, batch.move
 
         def written_down(message: Message, now: datetime) -> Decision[View]:

@@ -36,6 +36,6 @@ class NoMeters(Meters):
     def state(self, partition: int, what: str, value: float) -> None:
         """See `Meters.state`."""
 
-    def phase(self, name: str, traced: object = None) -> AbstractContextManager[None]:  # type: ignore[override]
+    def phase(self, name: str, *traced: object) -> AbstractContextManager[None]:  # type: ignore[override]
         """See `Meters.phase`."""
         return self._nothing

@@ -8,7 +8,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from messaging.decision import Decision, Message
-from messaging.handler import Batch, Handler
+from messaging.handler import Batch, Handler, Parts
 from messaging.stamp import Stamped
 from simulation.clock import START
 
@@ -25,9 +25,9 @@ class Brittle:
         self._salt = salt
         self._of = of
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> Batch:
+    async def load(self, transaction: Any, parts: Parts) -> Batch:
         """See `Handler.load`."""
-        return _BrittleBatch(await self._handler.load(transaction, partition, messages), self._fails)
+        return _BrittleBatch(await self._handler.load(transaction, parts), self._fails)
 
     def forget(self, partition: int) -> None:
         """See `Handler.forget`."""

@@ -117,10 +117,10 @@ class _UnsureTransaction:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, *commits: Commit) -> None:
         fate = next(self._fates)
         if fate != "lost":
-            await self.real.commit(commit)
+            await self.real.commit(*commits)
         if fate != "made":
             raise TransientStoreError("the connection was cut")
 

@@ -11,6 +11,7 @@ from contracts.orders import OrderCompleted
 from contracts.registry import TYPE_OF
 from contracts.topics import ORDERS_EVENTS, SUBSCRIPTIONS
 from messaging.decision import Decision, Message
+from messaging.handler import Parts, all_of
 from messaging.stamp import Stamped
 from services.customer.domain import State, customer_of, decide, recorded_key, without_address
 from services.customer.store import CustomerStore, Loaded, Writes
@@ -28,9 +29,9 @@ class CustomerHandler:
     def __init__(self, store: CustomerStore) -> None:
         self._store = store
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> CustomerBatch:
+    async def load(self, transaction: Any, parts: Parts) -> CustomerBatch:
         """See `Handler.load`."""
-        store, loaded = self._store, Loaded()
+        store, loaded, messages = self._store, Loaded(), all_of(parts)
         commands = {key for message in messages if (key := recorded_key(message)) is not None}
         orders = {message.key for message in messages if isinstance(message.data, OrderCompleted)}
         buyers = {m.data.customer_id for m in messages if isinstance(m.data, LookUpCustomer | OrderCompleted)}

@@ -19,6 +19,7 @@ from contracts.inventory import (
 from contracts.orders import OrderCompleted
 from contracts.topics import ORDERS_EVENTS, SUBSCRIPTIONS
 from messaging.decision import Decision, Message, TimerFired
+from messaging.handler import Parts, all_of
 from messaging.logs import get_logger
 from messaging.stamp import Stamped
 from services.inventory.domain import decide
@@ -43,7 +44,7 @@ class InventoryBatch:
         reservations: dict[ReservationKey, Reservation],
         answers: dict[CommandKey, ShopAnswer],
         seen: Mapping[str, Stock],
-        sweep: Sweep,
+        sweeps: Mapping[str, Sweep],
         armed: dict[int, datetime | None],
     ) -> None:
         self._store = store
@@ -51,7 +52,11 @@ class InventoryBatch:
         self._stock = stock
         self._reservations = reservations
         self._answers = answers
-        self._ledger = Ledger(stock, reservations, answers, seen, sweep)
+        # All partitions sell the same pieces; each has its own timer.
+        self._ledgers = {
+            sweep.partition: Ledger(stock, reservations, answers, seen, sweep) for sweep in sweeps.values()
+        }
+        self._partition_of = {key: sweep.partition for key, sweep in sweeps.items()}
         self._armed = armed
         self._loaded_stock = frozenset(stock)
         self._loaded_reservations = frozenset(reservations)
@@ -62,7 +67,8 @@ class InventoryBatch:
 
     def decide(self, message: Message, now: datetime) -> Decision[Changes]:
         """See `Batch.decide`."""
-        decision = decide(self._ledger, message, now, self._default_currency)
+        ledger = self._ledgers[self._partition_of[message.key]]
+        decision = decide(ledger, message, now, self._default_currency)
         changes = decision.state
         self._stock.update(changes.stock)
         self._reservations.update(changes.reservations)
@@ -71,7 +77,7 @@ class InventoryBatch:
         self._changed_reservations.update(dict.fromkeys(changes.reservations))
         self._answered.update(dict.fromkeys(changes.answers, now))
         if changes.sweep is not None:
-            self._ledger = replace(self._ledger, sweep=changes.sweep)
+            self._ledgers[changes.sweep.partition] = replace(ledger, sweep=changes.sweep)
         return decision
 
     def stage(self, transaction: Any, stamped: Sequence[Stamped]) -> None:
@@ -81,8 +87,8 @@ class InventoryBatch:
 
     def committed(self) -> None:
         """See `Batch.committed`. Of the rows none is kept; what should not have happened is said aloud."""
-        sweep = self._ledger.sweep
-        self._armed[sweep.partition] = sweep.armed_for
+        for partition, ledger in self._ledgers.items():
+            self._armed[partition] = ledger.sweep.armed_for
         for found in self._irregularities:
             log.warning(
                 "irregular-reservation", kind=found.kind, state=found.state, key=found.order_id, cause=found.cause
@@ -116,8 +122,9 @@ class InventoryHandler:
         # For when each partition's timer is set, or earlier: what a new hold is compared with.
         self._armed: dict[int, datetime | None] = {}
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> InventoryBatch:
+    async def load(self, transaction: Any, parts: Parts) -> InventoryBatch:
         """See `Handler.load`. Reservations and answers first: they tell which stock has to be locked."""
+        messages = all_of(parts)
         asked = _reservation_keys(messages)
         shop = {command_key(m) for m in messages if isinstance(m.data, InvalidCommand | ReceiveStock | AdjustStock)}
         reservations = await self._store.reservations(transaction, asked) if asked else {}
@@ -127,10 +134,13 @@ class InventoryHandler:
         # After the locks: what is locked stands still, so both together are the stock of this one moment.
         looked_at = {sku for m in messages if isinstance(m.data, CheckStock) for sku in m.data.skus} - skus
         seen = await self._store.seen_stock(transaction, looked_at) if looked_at else {}
-        sweep, due = await self._sweep(transaction, partition, messages)
-        reservations = {**due, **reservations}
+        sweeps: dict[str, Sweep] = {}
+        for partition, own in parts.items():
+            sweep, due = await self._sweep(transaction, partition, own)
+            reservations = {**due, **reservations}
+            sweeps |= dict.fromkeys((message.key for message in own), sweep)
         return InventoryBatch(
-            self._store, self._default_currency, stock, reservations, answers, seen, sweep, self._armed
+            self._store, self._default_currency, stock, reservations, answers, seen, sweeps, self._armed
         )
 
     async def _sweep(

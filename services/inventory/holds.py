@@ -105,6 +105,7 @@ def _following(sweep: Sweep, rows: Iterable[Reservation], now: datetime) -> date
     soonest = now + SWEEP_EVERY
     if len(sweep.due) >= SWEEP_LIMIT:
         return soonest
-    known = [row.announce_at for row in rows if row.state == "held" and row.announce_at is not None]
+    own = (row for row in rows if row.partition == sweep.partition)
+    known = [row.announce_at for row in own if row.state == "held" and row.announce_at is not None]
     following = min((*known, *((sweep.following,) if sweep.following is not None else ())), default=None)
     return None if following is None else max(following, soonest)

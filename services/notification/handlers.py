@@ -11,6 +11,7 @@ from contracts.orders import OrderCancelled, OrderCompleted
 from contracts.registry import TYPE_OF
 from contracts.topics import CUSTOMER_EVENTS, ORDERS_EVENTS, SUBSCRIPTIONS
 from messaging.decision import Decision, Message, TimerFired
+from messaging.handler import Parts, all_of
 from messaging.logs import get_logger
 from messaging.stamp import Stamped
 from services.notification.domain import Contact, Mail, MailKey, State, decide, mail_key
@@ -36,8 +37,9 @@ class MailHandler:
     def __init__(self, store: MailStore) -> None:
         self._store = store
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> MailBatch:
+    async def load(self, transaction: Any, parts: Parts) -> MailBatch:
         """See `Handler.load`."""
+        messages = all_of(parts)
         orders = {m.key for m in messages if not isinstance(m.data, CustomerRegistered | CustomerErased)}
         mails = await self._store.load_mails(transaction, orders) if orders else {}
         customers = set(_customers(messages, mails))

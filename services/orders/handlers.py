@@ -12,6 +12,7 @@ from contracts import customer, inventory, payment, recommendation
 from contracts.topics import CUSTOMER_EVENTS, INVENTORY_EVENTS, PAYMENT_EVENTS, RECOMMENDATION_EVENTS, SUBSCRIPTIONS
 from contracts.values import CommandData
 from messaging.decision import Decision, Message, Note, TimerFired
+from messaging.handler import Parts, partition_by_key
 from messaging.stamp import Stamped
 from services.orders.domain import Verdict, View, decide
 from services.orders.domain.policies import DEFAULTS, Policies
@@ -56,14 +57,13 @@ class OrdersHandler:
         self._policies = policies
         self._caches: dict[int, Cache] = defaultdict(OrderedDict)
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> OrdersBatch:
+    async def load(self, transaction: Any, parts: Parts) -> OrdersBatch:
         """See `Handler.load`."""
-        cache = self._caches[partition]
-        keys = dict.fromkeys(message.key for message in messages)
-        missing = [key for key in keys if key not in cache]
+        caches = {key: self._caches[partition] for key, partition in partition_by_key(parts).items()}
+        missing = [key for key, cache in caches.items() if key not in cache]
         loaded = await self._store.load(transaction, missing) if missing else {}
-        rows = {key: loaded[key] if key in loaded else cache[key] for key in keys}
-        return OrdersBatch(self._store, self._policies, cache, rows)
+        rows = {key: loaded[key] if key in loaded else cache[key] for key, cache in caches.items()}
+        return OrdersBatch(self._store, self._policies, caches, rows)
 
     def forget(self, partition: int) -> None:
         """See `Handler.forget`."""
@@ -71,12 +71,18 @@ class OrdersHandler:
 
 
 class OrdersBatch:
-    """See `messaging.handler.Batch`."""
+    """See `messaging.handler.Batch`. `caches`: that of each key's partition."""
 
-    def __init__(self, store: OrdersStore, policies: Policies, cache: Cache, rows: dict[str, tuple[View, int]]) -> None:
+    def __init__(
+        self,
+        store: OrdersStore,
+        policies: Policies,
+        caches: Mapping[str, Cache],
+        rows: dict[str, tuple[View, int]],
+    ) -> None:
         self._store = store
         self._policies = policies
-        self._cache = cache
+        self._caches = caches
         self._rows = rows
         self._views = {key: view for key, (view, _) in rows.items()}
         self._verdicts: list[tuple[str, Verdict, CommandData | None]] = []
@@ -119,14 +125,14 @@ class OrdersBatch:
     def committed(self) -> None:
         """See `Batch.committed`."""
         for key, row in self._rows.items():
-            order = row[0].order
+            order, cache = row[0].order, self._caches[key]
             if order is not None and order.ended:
-                self._cache.pop(key, None)
+                cache.pop(key, None)
             else:
-                self._cache[key] = row
-                self._cache.move_to_end(key)
-        while len(self._cache) > CACHED_ORDERS:
-            self._cache.popitem(last=False)
+                cache[key] = row
+                cache.move_to_end(key)
+                if len(cache) > CACHED_ORDERS:
+                    cache.popitem(last=False)
 
 
 def _asked(message: Message, verdict: Verdict) -> CommandData | None:

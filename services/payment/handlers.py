@@ -10,6 +10,7 @@ from typing import Any, Final
 from contracts.envelope import InvalidCommand
 from contracts.topics import SUBSCRIPTIONS
 from messaging.decision import Message
+from messaging.handler import Parts, partition_by_key
 from messaging.logs import get_logger
 from messaging.stamp import Stamped
 from services.payment.answers import Deciding
@@ -35,12 +36,12 @@ class PaymentHandler:
         self._store = store
         self._kept: dict[int, dict[str, dict[str, Charge]]] = {}
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> PaymentBatch:
+    async def load(self, transaction: Any, parts: Parts) -> PaymentBatch:
         """See `Handler.load`."""
-        kept = self._kept.setdefault(partition, {})
-        order_ids = dict.fromkeys(message.key for message in messages if not isinstance(message.data, InvalidCommand))
-        orders: dict[str, dict[str, Charge]] = {order_id: dict(kept.get(order_id, {})) for order_id in order_ids}
-        missing = [order_id for order_id in order_ids if order_id not in kept]
+        about = {p: [m for m in messages if not isinstance(m.data, InvalidCommand)] for p, messages in parts.items()}
+        kept = {order_id: self._kept.setdefault(p, {}) for order_id, p in partition_by_key(about).items()}
+        orders: dict[str, dict[str, Charge]] = {order_id: dict(own.get(order_id, {})) for order_id, own in kept.items()}
+        missing = [order_id for order_id, own in kept.items() if order_id not in own]
         if missing:
             for charge in await self._store.load(transaction, missing):
                 orders[charge.order_id][charge.charge_id] = charge
@@ -52,10 +53,13 @@ class PaymentHandler:
 
 
 class PaymentBatch:
-    """See `messaging.handler.Batch`."""
+    """See `messaging.handler.Batch`. `kept`: what is kept of each order's partition."""
 
     def __init__(
-        self, store: ChargeStore, orders: dict[str, dict[str, Charge]], kept: dict[str, dict[str, Charge]]
+        self,
+        store: ChargeStore,
+        orders: dict[str, dict[str, Charge]],
+        kept: Mapping[str, dict[str, dict[str, Charge]]],
     ) -> None:
         self._store = store
         self._orders = orders
@@ -89,9 +93,10 @@ class PaymentBatch:
     def committed(self) -> None:
         """See `Batch.committed`."""
         for order_id, charges in self._orders.items():
-            if any(charge.under_way for charge in charges.values()) and len(self._kept) < MAX_KEPT:
-                self._kept[order_id] = charges
+            kept = self._kept[order_id]
+            if any(charge.under_way for charge in charges.values()) and len(kept) < MAX_KEPT:
+                kept[order_id] = charges
             else:
-                self._kept.pop(order_id, None)
+                kept.pop(order_id, None)
         for note in self._notes:
             log.warning("irregular-payment", kind=note.type, key=note.key, cause=note.cause)

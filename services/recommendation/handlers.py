@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from contracts.topics import SUBSCRIPTIONS
 from messaging.decision import Decision, Message
+from messaging.handler import Parts
 from messaging.stamp import Stamped
 from services.recommendation.domain import Known, decide
 
@@ -24,7 +25,7 @@ class RecommendationHandler:
     def __init__(self, known: Known) -> None:
         self._known = known
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> RecommendationBatch:
+    async def load(self, transaction: Any, parts: Parts) -> RecommendationBatch:
         """See `Handler.load`. There is nothing to load."""
         return RecommendationBatch(self._known)
 

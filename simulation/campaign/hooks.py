@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from messaging.decision import Decision, Message
 from messaging.errors import FenceLostError, PermanentStoreError, PoisonError, PublishUnknownError, TransientStoreError
-from messaging.handler import Batch, Handler, Performer
+from messaging.handler import Batch, Handler, Parts, Performer, all_of
 from messaging.ports import Commit, DueTimer, Placed, Publisher, Store, Wire
 from simulation.process import Killed
 
@@ -83,23 +83,23 @@ class FaultyTransaction:
         self._service = service
         self._inner = inner
 
-    async def commit(self, commit: Commit) -> None:
+    async def commit(self, *commits: Commit) -> None:
         """See `Transaction.commit`."""
         faults, service = self._faults, self._service
-        matters = bool(commit.outbox or commit.effects or commit.effects_done or commit.timers)
+        matters = any(c.outbox or c.effects or c.effects_done or c.timers for c in commits)
         if matters:
             if faults.takes("crash-before-commit", service):
                 raise Killed
             if faults.takes("commit-lost", service):
                 raise TransientStoreError("the connection was cut before the commit")
             if faults.takes("taken-over-at-commit", service):
-                faults.system.take_over(service, [commit.partition])
+                faults.system.take_over(service, [commit.partition for commit in commits])
         refused = faults.refused.get(service)
         if refused and not refused.isdisjoint(self.keys):
             faults.happened("poison-database")
             raise PermanentStoreError("the database refuses this key")
         try:
-            await self._inner.commit(commit)
+            await self._inner.commit(*commits)
         except FenceLostError:
             faults.happened("zombie")
             raise
@@ -155,11 +155,11 @@ class FaultyHandler:
         self._faults = faults
         self._handler = handler
 
-    async def load(self, transaction: FaultyTransaction, partition: int, messages: Sequence[Message]) -> Batch:
+    async def load(self, transaction: FaultyTransaction, parts: Parts) -> Batch:
         """See `Handler.load`."""
-        keys = transaction.keys = dict.fromkeys(message.key for message in messages)
+        keys = transaction.keys = dict.fromkeys(message.key for message in all_of(parts))
         self._faults.touched[self.name].update(keys)
-        batch = await self._handler.load(transaction, partition, messages)
+        batch = await self._handler.load(transaction, parts)
         return WatchedBatch(self._faults, batch, self._faults.poisoned.get(self.name, ()))
 
 

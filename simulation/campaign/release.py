@@ -3,14 +3,14 @@ reads two topics less, and an order that names no version gets that one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
 from contracts.topics import CUSTOMER_EVENTS, RECOMMENDATION_EVENTS
 from messaging.decision import Decision, Message
-from messaging.handler import Batch, Handler
+from messaging.handler import Batch, Handler, Parts
 from services.orders.domain import signals
 
 _NEW_TOPICS: Final = frozenset({CUSTOMER_EVENTS, RECOMMENDATION_EVENTS})
@@ -28,9 +28,9 @@ class Yesterday:
         self.load_today = handler.load
         self.forget = handler.forget
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> Batch:
+    async def load(self, transaction: Any, parts: Parts) -> Batch:
         """See `Handler.load`."""
-        return YesterdaysBatch(await self.load_today(transaction, partition, messages))
+        return YesterdaysBatch(await self.load_today(transaction, parts))
 
 
 class YesterdaysBatch:

@@ -26,11 +26,11 @@ class Faulty:
     async def rollback(self, transaction: Any) -> None:
         await self._store.rollback(transaction.real)
 
-    async def commit(self, transaction: Any, commit: Any) -> None:
+    async def commit(self, transaction: Any, *commits: Any) -> None:
         when, self._when = self._when, ""
         if when == "before":
             raise TransientStoreError("the connection was lost before the commit")
-        await transaction.commit(commit)
+        await transaction.commit(*commits)
         if when == "after":
             raise TransientStoreError("the connection was lost while waiting for the answer")
 
@@ -42,8 +42,8 @@ class FaultyTransaction:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
 
-    async def commit(self, commit: Any) -> None:
-        await self._store.commit(self.real, commit)
+    async def commit(self, *commits: Any) -> None:
+        await self._store.commit(self.real, *commits)
 
 
 class Unsure:
@@ -68,11 +68,11 @@ class Cut(Faulty):
         super().__init__(store, "cut")
         self._world = world
 
-    async def commit(self, transaction: Any, commit: Any) -> None:
+    async def commit(self, transaction: Any, *commits: Any) -> None:
         if self._when == "cut":
             self._when = ""
             await self._world.execute(
                 "select pg_terminate_backend(pid, 10000) from pg_stat_activity "
                 "where application_name = 'messaging' and datname = current_database()"
             )
-        await transaction.commit(commit)
+        await transaction.commit(*commits)

@@ -22,6 +22,7 @@ from messaging.meters import Meters
 from messaging.partitioner import partition_of
 from messaging.postgres import PostgresStore
 from messaging.schedule import Barrier
+from messaging.together import Together
 from messaging.worker import PartitionWorker
 from services.inventory.app import MIGRATIONS
 from services.inventory.handlers import InventoryHandler
@@ -108,10 +109,12 @@ def new_database(server_dsn: str) -> AbstractAsyncContextManager[str]:
 
 
 class Bench:
-    """Workers for all partitions, and what was said on the inventory's topic."""
+    """Workers for all partitions, and what was said on the inventory's topic. `together`: those of one process, whose small batches
+    are common transactions."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, together: bool = False) -> None:
         self.backend = backend
+        self.together = together
         self.clock = HandClock()
         self.broker = MemoryBroker(self.clock, PARTITIONS)
         self.stores: list[Any] = []
@@ -121,10 +124,12 @@ class Bench:
     async def start(self) -> None:
         """Take over all partitions, as a process that just started does."""
         meters = Meters("inventory")
-        self.stores = [self.backend.store() for _ in range(PARTITIONS)]
+        self.stores = [self.backend.store() for _ in range(PARTITIONS + self.together)]
+        handler = InventoryHandler(self.backend.inventory(), "GBP")
+        common = Together(handler, self.stores[-1], meters) if self.together else None
         self.workers = [
-            PartitionWorker(InventoryHandler(self.backend.inventory(), "GBP"), store, p, PARTITIONS, "me", meters)
-            for p, store in enumerate(self.stores)
+            PartitionWorker(handler, self.stores[p], p, PARTITIONS, "me", meters, together=common)
+            for p in range(PARTITIONS)
         ]
         for worker in self.workers:
             await worker.take_over()

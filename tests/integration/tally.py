@@ -19,6 +19,7 @@ from contracts.orders import OrderCancelled
 from contracts.topics import INVENTORY_COMMANDS, ORDERS_EVENTS, SUBSCRIPTIONS
 from messaging.decision import CancelTimer, Decision, Effect, EffectDone, Message, Outgoing, SetTimer, TimerFired
 from messaging.errors import PermanentStoreError, StaleRowError
+from messaging.handler import Parts, partition_by_key
 from messaging.memory import MemoryTransaction
 from messaging.postgres import PostgresTransaction
 from messaging.stamp import Stamped
@@ -145,7 +146,7 @@ class TallyBatch:
     """See `messaging.handler.Batch`."""
 
     handler: TallyHandler
-    partition: int
+    partitions: dict[str, int]
     rows: dict[str, Tally]
     changed: dict[str, Tally] = field(default_factory=dict)
 
@@ -167,7 +168,8 @@ class TallyBatch:
 
     def committed(self) -> None:
         kept = {key: Tally(tally.total, tally.version + 1) for key, tally in self.changed.items()}
-        self.handler.memory.setdefault(self.partition, {}).update(self.rows | kept)
+        for key, tally in (self.rows | kept).items():
+            self.handler.memory.setdefault(self.partitions[key], {})[key] = tally
 
 
 class TallyHandler:
@@ -185,11 +187,11 @@ class TallyHandler:
         self.broken_verdicts = ""
         self.memory: dict[int, dict[str, Tally]] = {}
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> TallyBatch:
-        known = self.memory.get(partition, {})
-        wanted = {message.key for message in messages}
-        found = await self.store.load(transaction, sorted(wanted - known.keys()))
-        return TallyBatch(self, partition, {**{key: known[key] for key in wanted & known.keys()}, **found})
+    async def load(self, transaction: Any, parts: Parts) -> TallyBatch:
+        partitions = partition_by_key(parts)
+        known = {key: self.memory.get(partition, {}).get(key) for key, partition in partitions.items()}
+        found = await self.store.load(transaction, sorted(key for key, tally in known.items() if tally is None))
+        return TallyBatch(self, partitions, {**{key: tally for key, tally in known.items() if tally}, **found})
 
     def forget(self, partition: int) -> None:
         self.memory.pop(partition, None)

@@ -37,10 +37,10 @@ WHERE s.held <> coalesce(l.held, 0) OR s.shipped <> coalesce(l.shipped, 0)
 """
 
 
-@pytest.fixture
-async def bench(server_dsn: str) -> AsyncIterator[Bench]:
+@pytest.fixture(params=[False, True], ids=["apart", "together"])
+async def bench(server_dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     async with new_database(server_dsn) as dsn:
-        bench = Bench(PostgresBackend(dsn))
+        bench = Bench(PostgresBackend(dsn), request.param)
         await bench.start()
         yield bench
         await bench.stop()

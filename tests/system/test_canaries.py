@@ -18,7 +18,7 @@ from contracts.orders import CancelOrder, StartOrder
 from contracts.topics import INVENTORY_EVENTS, ORDERS_COMMANDS
 from contracts.values import Item
 from messaging.decision import Decision, Message
-from messaging.handler import Batch, Handler
+from messaging.handler import Batch, Handler, Parts
 from messaging.stamp import Stamped
 from simulation import System
 from simulation.kit import approve, receive_stock, register_customer
@@ -51,8 +51,8 @@ class ClumsyHandler:
         self.handler = handler
         self.name, self.topics, self.interests = handler.name, handler.topics, handler.interests
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> Batch:
-        return ClumsyBatch(await self.handler.load(transaction, partition, messages))
+    async def load(self, transaction: Any, parts: Parts) -> Batch:
+        return ClumsyBatch(await self.handler.load(transaction, parts))
 
     def forget(self, partition: int) -> None:
         self.handler.forget(partition)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from contracts.envelope import encode, headers_for
 from contracts.recommendation import Recommend
 from contracts.topics import RECOMMENDATION_COMMANDS, dead_letter_topic
 from messaging.decision import Message
+from messaging.handler import Parts
 from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
 from messaging.meters import Meters
 from messaging.partitioner import partition_of
@@ -31,8 +31,8 @@ class Fragile(RecommendationHandler):
         super().__init__({})
         self.broken: set[str] = set()
 
-    async def load(self, transaction: Any, partition: int, messages: Sequence[Message]) -> RecommendationBatch:
-        batch = await super().load(transaction, partition, messages)
+    async def load(self, transaction: Any, parts: Parts) -> RecommendationBatch:
+        batch = await super().load(transaction, parts)
         decide = batch.decide
 
         def fragile(message: Message, now: datetime) -> Any:

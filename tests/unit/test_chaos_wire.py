@@ -38,7 +38,7 @@ def watch_of(query: str, name: bytes = b"s1") -> CommitWatch:
 
 
 def the_commit() -> str:
-    return compose(runtime_parts(Commit(partition=0, epoch=1, expected={"t": 0}, offsets={"t": 1}, next_seq=1)))[0]
+    return compose(runtime_parts([Commit(partition=0, epoch=1, expected={"t": 0}, offsets={"t": 1}, next_seq=1)]))[0]
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])

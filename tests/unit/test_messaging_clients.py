@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -77,8 +78,13 @@ def test_a_consumer_commits_nothing_by_itself_and_skips_nothing() -> None:
 
 def test_every_way_of_making_a_client_uses_these_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, object]] = []
+
+    def client(*topics: str, **options: object) -> SimpleNamespace:
+        made.append(options)
+        return SimpleNamespace(_client=SimpleNamespace(send=None))
+
     for name in CLIENTS:
-        monkeypatch.setattr(f"messaging.clients.{name}", lambda *topics, **options: made.append(options))
+        monkeypatch.setattr(f"messaging.clients.{name}", client)
     make_producer("localhost:1", "me")
     make_reader("localhost:1", "me", ["a"])
     make_group_consumer("localhost:1", "me", "group", None, 6_000)

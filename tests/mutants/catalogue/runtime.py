@@ -13,8 +13,8 @@ BATCHES: Final = (
         "published-before-commit",
         "what was decided is published although the commit may still fail",
         "messaging/worker.py",
-        'await transaction.commit(work.commit)\n            reached("after-commit")',
-        'self.unpublished.extend(work.commit.outbox)\n                await transaction.commit(work.commit)\n            reached("after-commit")',
+        "                work.settle(batch, item, found, id(item) in condemned)\n            return work",
+        "                work.settle(batch, item, found, id(item) in condemned)\n            self.unpublished.extend(work.commit.outbox)\n            return work",
         likely="integration/test_messaging_outbox.py::test_what_is_said_is_published_in_the_order_of_deciding_and_numbered_without_gaps -k memory",
     ),
     Mutant(
