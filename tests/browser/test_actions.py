@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 
+import asyncpg
 import pytest
 from e2e.shop import Shop
+from e2e.stack import Place
 from playwright.async_api import expect
 from waiting import until
 
@@ -99,6 +101,39 @@ async def test_a_dead_letter_is_seen_with_its_bytes_and_discarded(shop: Shop, de
     await desk.sees("1 of 1 would be given up")
     await page.get_by_role("button", name="Discard 1 letter").click()
     await desk.sees("it is given up")
+
+
+async def test_an_order_waits_behind_its_letter_and_goes_on_when_it_is_replayed(
+    place: Place, shop: Shop, desk: Desk
+) -> None:
+    sku, page = await shop.shelf(9), desk.page
+    order_id = shop.new_id("order")
+    # As a wrong migration would: the database refuses whatever is written about this order.
+    name = f"refused_{shop.run}"
+    check = f"ADD CONSTRAINT {name} CHECK (order_id <> '{order_id}') NOT VALID"
+    inventory = await asyncpg.connect(place.env["INVENTORY_DATABASE_URL"], timeout=10)
+    try:
+        await inventory.execute(f"ALTER TABLE reservation {check}")
+        await shop.start({sku: 2}, order_id=order_id)
+
+        async def listed() -> bool:
+            await desk.go("/letters")
+            return await page.locator("tr", has_text=order_id).count() > 0
+
+        await until(listed, "the letter is listed")
+        await inventory.execute(f"ALTER TABLE reservation DROP CONSTRAINT {name}")
+    finally:
+        await inventory.execute(f"ALTER TABLE reservation DROP CONSTRAINT IF EXISTS {name}")
+        await inventory.close()
+    await page.locator("tr", has_text=order_id).get_by_role("link").first.click()
+    await page.get_by_role("link", name="Replay…").click()
+    await page.get_by_label("Why").fill("the migration is mended")
+    await page.get_by_role("button", name="Show what it would do").click()
+    await desk.sees("1 of 1 would be sent again")
+    await page.get_by_role("button", name="Replay 1 letter").click()
+    await desk.sees("it is handled")
+    await shop.approve(order_id)
+    assert (await shop.ended(order_id)).short == "order-completed"
 
 
 @pytest.mark.parametrize("order_id", [".", ".."])
