@@ -100,7 +100,7 @@ def server() -> Iterator[Server]:
 
         await until(answers, (folder / "log").read_text)
         await found.run(f"CREATE ROLE orders LOGIN PASSWORD '{PASSWORD}'", "CREATE DATABASE orders OWNER orders")
-        await ensure_schemas({"orders": found.url()})
+        await ensure_schemas({"orders": (found.url(),)})
 
     try:
         asyncio.run(prepare())
@@ -112,7 +112,7 @@ def server() -> Iterator[Server]:
 
 
 async def test_the_schema_was_made_over_tls_and_again_is_up_to_date(server: Server) -> None:
-    assert await ensure_schemas({"orders": server.url()}) == {"orders": []}
+    assert await ensure_schemas({"orders": (server.url(),)}) == {"orders": []}
     connection = await asyncpg.connect(server.url())
     assert await connection.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     await connection.close()
@@ -130,7 +130,7 @@ async def test_a_server_that_is_not_the_right_one_and_a_wire_that_is_not_safe_ar
         "another password": server.url(password="wrong"),
     }[wrong]
     with pytest.raises(ProvisionError) as refused:
-        await ensure_schemas({"orders": url})
+        await ensure_schemas({"orders": (url,)})
     assert PASSWORD not in str(refused.value)
     assert "wrong@" not in str(refused.value)
 

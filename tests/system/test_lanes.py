@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +14,7 @@ from contracts.letters import Act, Letter, Word, bare_headers, word_headers
 from contracts.orders import AttentionNeeded, StockReserved
 from contracts.topics import INVENTORY_COMMANDS, ORDERS_COMMANDS, ORDERS_EVENTS, dead_letter_topic
 from messaging.decision import Message
-from messaging.handler import Handler
+from messaging.handler import Handler, Parts
 from simulation import System
 from simulation.facts import parked_keys
 from simulation.kit import ORDER, Shop, approve, cancel
@@ -35,8 +34,8 @@ class Broken:
     def _around(self, handler: Handler) -> Handler:
         load = handler.load
 
-        async def broken_load(transaction: Any, partition: int, messages: Sequence[Message]) -> Any:
-            batch = await load(transaction, partition, messages)
+        async def broken_load(transaction: Any, parts: Parts) -> Any:
+            batch = await load(transaction, parts)
             decide = batch.decide
 
             def broken_decide(message: Message, now: datetime) -> Any:
