@@ -111,8 +111,11 @@ async def test_on_a_telephone_nothing_has_to_be_moved_sideways(desk: Desk, order
     assert wide <= PHONE[0]
 
 
-async def test_axe_finds_nothing_serious_before_anybody_is_logged_in(chromium: Browser, desk: Desk) -> None:
-    context = await chromium.new_context()
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_serious_before_anybody_is_logged_in(
+    chromium: Browser, desk: Desk, scheme: str
+) -> None:
+    context = await chromium.new_context(color_scheme="dark" if scheme == "dark" else "light")
     try:
         page = await context.new_page()
         await page.goto(f"{desk.base}/login")
