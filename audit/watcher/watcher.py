@@ -48,7 +48,7 @@ class Watcher:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     looked_at: float | None = None
     _book: Book = field(default_factory=Book)
-    _connections: dict[str, Connection] = field(default_factory=dict)
+    _connections: dict[tuple[str, str], Connection] = field(default_factory=dict)
     _reader: AIOKafkaConsumer | None = None
     _stories: Stories = field(init=False)
     _money: looks.Money = field(init=False)
@@ -133,18 +133,19 @@ class Watcher:
             log.warning("cannot-look", where=source, error=error)
             self._book.write(page, ())
             for url in self.settings.databases[source]:
-                if (connection := self._connections.pop(url, None)) is not None:
+                if (connection := self._connections.pop((source, url), None)) is not None:
                     connection.terminate()
             return False
         return True
 
     async def _all(self, name: str) -> list[Connection]:
-        return [await self._connection(url) for url in self.settings.databases[name]]
+        return [await self._connection(name, url) for url in self.settings.databases[name]]
 
-    async def _connection(self, url: str) -> Connection:
-        found = self._connections.get(url)
+    async def _connection(self, name: str, url: str) -> Connection:
+        # Two services that share a database are asked at the same time, each over a connection of its own.
+        found = self._connections.get((name, url))
         if found is None or found.is_closed():
-            found = self._connections[url] = await asyncpg.connect(
+            found = self._connections[name, url] = await asyncpg.connect(
                 url,
                 timeout=TIMEOUT_S,
                 command_timeout=TIMEOUT_S,

@@ -151,3 +151,17 @@ async def test_a_database_that_is_away_is_told_and_nothing_of_it_is_told_on(urls
         assert told("watch_up", {"source": "orders"}) == 1
     finally:
         await watcher.close()
+
+
+async def test_two_that_share_a_database_are_both_looked_at(urls: dict[str, str]) -> None:
+    # The simulated gateway's ledger is a schema of its own: it can stand in payment's database.
+    shared = {**urls, "gateway": urls["payment"]}
+    await ensure_schemas({"gateway": (urls["payment"],)})
+    watcher = Watcher(Settings("127.0.0.1:1", {name: (url,) for name, url in shared.items()}, 4))
+    try:
+        await watcher.look()
+        await watcher.look()  # over the connections of the first
+        told = watcher.registry.get_sample_value
+        assert [told("watch_up", {"source": source}) for source in ("payment", "gateway")] == [1, 1]
+    finally:
+        await watcher.close()
