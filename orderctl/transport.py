@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -28,6 +28,8 @@ _METADATA_PAUSE_S: Final = 0.02
 _RETRY_S: Final = 0.25
 #: A reader that is not at the end and gets no answer for so long is not served.
 _ALL_SILENCE_S: Final = 20.0
+
+_Question = Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
 
 
 class Transport(Protocol):
@@ -79,7 +81,7 @@ class KafkaTransport:
             async with asyncio.timeout(self._connect_timeout_s):
                 found = [TopicPartition(t, p) for t in topics for p in range(await self.partitions_of(t))]
                 # Asked before anything is assigned: the positions are fixed before the first fetch.
-                ends = await reader.end_offsets(found)
+                ends = await _asked(reader.end_offsets, found)
         except (TimeoutError, KafkaError, OSError) as error:
             raise self._unreachable(error) from error
         self._positions = dict(ends)
@@ -92,8 +94,8 @@ class KafkaTransport:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 found = [TopicPartition(t, p) for t in topics for p in range(await self.partitions_of(t))]
-                ends = await reader.end_offsets(found)
-                self._positions = dict(await reader.beginning_offsets(found))
+                ends = await _asked(reader.end_offsets, found)
+                self._positions = await _asked(reader.beginning_offsets, found)
             self._assign(reader)
             left = {tp for tp, end in ends.items() if end > self._positions[tp]}
             while left:
@@ -234,6 +236,17 @@ class KafkaTransport:
         if self._reader is not None:
             await stop_client(self._reader)
             self._reader = None
+
+
+async def _asked(question: _Question, of: list[TopicPartition]) -> dict[TopicPartition, int]:
+    """Ask until there is an answer: a broker that was there a moment ago may be starting again. The caller sets the deadline."""
+    while True:
+        try:
+            return dict(await question(of))
+        except KafkaError as error:
+            # aiokafka gives up a question after 10 s of its own.
+            log.debug("broker-does-not-answer-yet", error=error)
+            await asyncio.sleep(_RETRY_S)
 
 
 async def _partition_counts(reader: AIOKafkaConsumer) -> dict[str, int]:

@@ -41,11 +41,11 @@ class Load:
             done = await orderctl(
                 self.place,
                 *("load", "--orders", str(PER_LOAD), "--rate", RATE, "--seed", str(number), "--json"),
-                *("--cancel-rate", "0.2", "--decline-rate", "0.1", "--timeout", "90"),
+                *("--cancel-rate", "0.2", "--decline-rate", "0.1", "--timeout", "180"),
                 *("--record", str(self.records[-1])),
                 # A run may begin while the broker is away.
-                env={"ORDERCTL_CONNECT_TIMEOUT_S": "90"},
-                timeout_s=240,
+                env={"ORDERCTL_CONNECT_TIMEOUT_S": "180"},
+                timeout_s=420,
             )
             assert done.returncode == 0, f"{done.output[-3000:]}\nrecord: {self.records[-1]}"
             self.results.append(json.loads(done.stdout))
@@ -113,7 +113,7 @@ async def _orders_end(load: Load, running: asyncio.Task[None]) -> None:
             running.result()
         return len(load.outcomes()) >= before + 10
 
-    await until(ten_more, "ten more orders have ended", deadline_s=90, every_s=0.2)
+    await until(ten_more, "ten more orders have ended", deadline_s=180, every_s=0.2)
 
 
 async def _agrees_with_the_sender(shop: Shop, outcomes: dict[str, str]) -> None:
