@@ -21,6 +21,7 @@ from devstack.ports import free_offset
 from devstack.settings import CONTROLLER_PORT, KAFKA_PORT
 
 ADMIN: Final = "admin"
+NODE: Final = ONE_NODE["node.id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class SecureBroker:
 
     bootstrap: str
     ca_file: Path
+    authority: trustme.CA
 
     def settings(self, name: str, password: str | None = None) -> dict[str, str]:
         """What a process of this principal is told."""
@@ -50,6 +52,21 @@ def _for_java(certificate: trustme.LeafCert) -> bytes:
 
 
 async def change_password(broker: SecureBroker, folder: Path, name: str, password: str) -> None:
+    """Another password for a principal."""
+    await _alter(broker, folder, "users", name, f"SCRAM-SHA-512=[password={password}]")
+
+
+async def exchange_certificate(
+    broker: SecureBroker, folder: Path, certificate: trustme.LeafCert, trusted: Path
+) -> None:
+    """Have the running broker trust these authorities, itself included, and then show this certificate."""
+    shown = trusted.with_name(f"{trusted.stem}-server.pem")
+    shown.write_bytes(_for_java(certificate))
+    for store, path in (("truststore", trusted), ("keystore", shown)):
+        await _alter(broker, folder, "brokers", NODE, f"listener.name.sasl_ssl.ssl.{store}.location={path}")
+
+
+async def _alter(broker: SecureBroker, folder: Path, kind: str, name: str, config: str) -> None:
     """As `kafka-configs.sh` does it, which is this program."""
     login = (
         f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{ADMIN}" password="{ADMIN * 2}";'
@@ -61,12 +78,11 @@ async def change_password(broker: SecureBroker, folder: Path, name: str, passwor
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(broker.ca_file),
     }
-    config = folder / "admin.properties"
-    config.write_text("".join(f"{key}={value}\n" for key, value in told.items()))
+    path = folder / "admin.properties"
+    path.write_text("".join(f"{key}={value}\n" for key, value in told.items()))
     program = [find_java(print), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", str(ensure_jars(print) / "*")]
-    program += ["kafka.admin.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--command-config", str(config)]
-    program += ["--alter", "--entity-type", "users", "--entity-name", name]
-    program += ["--add-config", f"SCRAM-SHA-512=[password={password}]"]
+    program += ["kafka.admin.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--command-config", str(path)]
+    program += ["--alter", "--entity-type", kind, "--entity-name", name, "--add-config", config]
     process = await asyncio.create_subprocess_exec(*program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said, _ = await process.communicate()
     if process.returncode != 0:
@@ -113,7 +129,7 @@ def secure_broker(folder: Path, principals: Iterable[str]) -> Iterator[SecureBro
     with (folder / "kafka.log").open("wb") as log:
         process = subprocess.Popen([*program, "kafka.Kafka", str(config)], stdout=log, stderr=subprocess.STDOUT)
     try:
-        yield SecureBroker(address, ca_file)
+        yield SecureBroker(address, ca_file, authority)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
