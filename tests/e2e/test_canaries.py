@@ -13,7 +13,7 @@ from typing import Any, Final
 import canaries
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from metric_labels import strangers
 
 from contracts.topics import EVENT_TOPICS, ORDERS_COMMANDS, RECOMMENDATION_PAIRS, dead_letter_topics
@@ -23,6 +23,7 @@ from e2e.conftest import make_stack, run_stack, uses_containers
 from e2e.shop import Shop, envelope, order_data
 from e2e.stack import CLONE, SERVICES, Place, Stack, uses_running_stack
 from e2e.tools import orderctl
+from messaging.clients import make_reader
 
 CUSTOMER: Final = "nora"
 FACES: Final = ("at", "level", "event", "logger", "service", "identity")
@@ -116,9 +117,7 @@ async def test_a_dead_letter_adds_no_secret_and_none_of_the_words_to_what_came(c
 
 async def _everything_on(place: Place, topics: list[str]) -> list[Any]:
     """All records of these topics."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=place.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
-    )
+    consumer = make_reader(place.bootstrap, "e2e-canaries")
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, number) for topic in topics for number in range(place.partitions)]

@@ -43,6 +43,13 @@ class SecureBroker:
         }
 
 
+def certificate(authority: trustme.CA) -> trustme.LeafCert:
+    """For the broker. A running one takes none that is another's: names and hosts have to be the same."""
+    return authority.issue_cert(
+        "localhost", common_name="localhost", organization_name="shop", organization_unit_name="kafka"
+    )
+
+
 def _for_java(certificate: trustme.LeafCert) -> bytes:
     """The key as PKCS 8, the only form that Java reads, and the certificate."""
     key = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None)
@@ -61,7 +68,7 @@ async def exchange_certificate(
 ) -> None:
     """Have the running broker trust these authorities, itself included, and then show this certificate."""
     shown = trusted.with_name(f"{trusted.stem}-server.pem")
-    shown.write_bytes(_for_java(certificate))
+    shown.write_bytes(_for_java(certificate(authority)))
     for store, path in (("truststore", trusted), ("keystore", shown)):
         await _alter(broker, folder, "brokers", NODE, f"listener.name.sasl_ssl.ssl.{store}.location={path}")
 
@@ -96,7 +103,7 @@ def secure_broker(folder: Path, principals: Iterable[str]) -> Iterator[SecureBro
     address, controller = f"localhost:{KAFKA_PORT + offset}", f"localhost:{CONTROLLER_PORT + offset}"
     authority, ca_file = trustme.CA(), folder / "ca.pem"
     authority.cert_pem.write_to_path(ca_file)
-    (folder / "server.pem").write_bytes(_for_java(authority.issue_cert("localhost")))
+    (folder / "server.pem").write_bytes(_for_java(certificate(authority)))
     jaas = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
     values = {
         **ONE_NODE,

@@ -377,7 +377,9 @@ async def put_bytes(broker: SecureBroker, topic: str, value: bytes) -> None:
 async def first_of(broker: SecureBroker, topic: str) -> ConsumerRecord[bytes, bytes]:
     """The first record on a topic."""
     options = load_kafka_security(broker.settings(ADMIN)).options()
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, enable_auto_commit=False, **options)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False, **options
+    )
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, 0)])
@@ -471,7 +473,7 @@ async def test_the_brokers_certificate_is_exchanged_for_another_authoritys_under
     try:
         async with customer(trusting, databases, password) as port:
             await registered(trusting, port, "emil")
-            await exchange_certificate(trusting, tmp_path, authority.issue_cert("localhost"), both)
+            await exchange_certificate(trusting, tmp_path, authority, both)
             with pytest.raises(KafkaConnectionError):
                 await connected(broker, "customer")
             await (await connected(replace(broker, ca_file=new), "customer")).close()
@@ -480,4 +482,4 @@ async def test_the_brokers_certificate_is_exchanged_for_another_authoritys_under
         async with customer(trusting, databases, password) as port:
             await registered(trusting, port, "gil")
     finally:
-        await exchange_certificate(trusting, tmp_path, broker.authority.issue_cert("localhost"), both)
+        await exchange_certificate(trusting, tmp_path, broker.authority, both)
