@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import trustme
 from cryptography.hazmat.primitives import serialization
@@ -63,11 +64,9 @@ async def change_password(broker: SecureBroker, folder: Path, name: str, passwor
     await _alter(broker, folder, "users", name, f"SCRAM-SHA-512=[password={password}]")
 
 
-async def exchange_certificate(
-    broker: SecureBroker, folder: Path, certificate: trustme.LeafCert, trusted: Path
-) -> None:
-    """Have the running broker trust these authorities, itself included, and then show this certificate."""
-    shown = trusted.with_name(f"{trusted.stem}-server.pem")
+async def exchange_certificate(broker: SecureBroker, folder: Path, authority: trustme.CA, trusted: Path) -> None:
+    """Have the running broker trust these authorities, and then show a certificate of that one."""
+    shown = trusted.with_name(f"server-{uuid4().hex}.pem")
     shown.write_bytes(_for_java(certificate(authority)))
     for store, path in (("truststore", trusted), ("keystore", shown)):
         await _alter(broker, folder, "brokers", NODE, f"listener.name.sasl_ssl.ssl.{store}.location={path}")
