@@ -21,7 +21,7 @@ from e2e.shop import Shop
 from e2e.stack import Place, Stack, uses_running_stack
 from e2e.tools import orderctl
 
-WAIT_S = 60
+WAIT_S = 180
 
 
 @pytest.fixture
@@ -100,5 +100,5 @@ async def test_databases_that_were_dumped_lost_and_put_back_lose_no_order(stack:
                 return (await shop.order(order_id))["status"] == "COMPLETED" or None
 
             await shop.eventually(completed, f"{order_id} completes")
-    audited = await orderctl(place, "audit", "--expect-ended", timeout_s=120)
+    audited = await orderctl(place, "audit", "--expect-ended", timeout_s=300)
     assert audited.returncode == 0, audited.output
