@@ -1,4 +1,5 @@
-"""Into the archive and out of it: one statement each, so that an order is always in one of the two places, whole.
+"""Into the archive and out of it (`restore_orders`, migrations/0007): one statement each, so that an order is always in one
+of the two places, whole.
 
 The keys go in as arrays, never as joins: what is planned for a small table must stay good for a large one.
 """
@@ -17,20 +18,6 @@ WHERE (o.created_at, o.order_id) > ($2::timestamptz, $3::text) AND o.created_at 
 """
 
 COUNT: Final = f"SELECT count(*) FROM ({_AT_REST}) AS o"
-
-#: The sums of what moves; `{order}` and `{command}` are the rows, `{sign}` is the way they go.
-_SUMMED: Final = """
-INSERT INTO archive_sum AS s (what, word, reason, total)
-    SELECT 'status', status, '', {sign}count(*) FROM {order} GROUP BY status
-UNION ALL
-    SELECT 'owed', currency, '', {sign}sum(total_minor) FROM {order}
-    WHERE status = 'COMPLETED' AND currency IS NOT NULL AND total_minor IS NOT NULL GROUP BY currency
-UNION ALL
-    SELECT 'verdict', CASE accepted WHEN true THEN 'accepted' WHEN false THEN 'rejected' ELSE 'undecided' END,
-           coalesce(reason, 'none'), {sign}count(*)
-    FROM {command} GROUP BY 2, 3
-ON CONFLICT (what, word, reason) DO UPDATE SET total = s.total + excluded.total
-"""
 
 # One that somebody is just writing is left for another time.
 ARCHIVE: Final = f"""
@@ -54,38 +41,19 @@ kept AS (
     LEFT JOIN (SELECT order_id, json_agg(row_to_json(asked)) AS rows FROM asked GROUP BY order_id) AS a USING (order_id)
     LEFT JOIN (SELECT order_id, json_agg(row_to_json(past) ORDER BY seq) AS rows FROM past GROUP BY order_id) AS p USING (order_id)
 ),
-summed AS ({_SUMMED.format(sign="", order="due", command="asked")})
+summed AS (
+    INSERT INTO archive_sum AS s (what, word, reason, total)
+        SELECT 'status', status, '', count(*) FROM due GROUP BY status
+    UNION ALL
+        SELECT 'owed', currency, '', sum(total_minor) FROM due
+        WHERE status = 'COMPLETED' AND currency IS NOT NULL AND total_minor IS NOT NULL GROUP BY currency
+    UNION ALL
+        SELECT 'verdict', CASE accepted WHEN true THEN 'accepted' WHEN false THEN 'rejected' ELSE 'undecided' END,
+               coalesce(reason, 'none'), count(*)
+        FROM asked GROUP BY 2, 3
+    ON CONFLICT (what, word, reason) DO UPDATE SET total = s.total + excluded.total
+)
 SELECT created_at, order_id FROM due ORDER BY created_at, order_id
 """
 
-# What was written about it meanwhile (a verdict on something that came too late) stands already.
-RESTORE: Final = f"""
-WITH back AS (DELETE FROM archive WHERE order_id = ANY ($1::text[]) RETURNING order_id, document),
-one AS (SELECT r.* FROM back CROSS JOIN LATERAL json_populate_record(NULL::orders, document -> 'order') AS r),
-asked AS (SELECT r.* FROM back CROSS JOIN LATERAL json_populate_recordset(NULL::command, document -> 'commands') AS r),
-kept AS (
-    INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, deadline, paused,
-                        customer_id, currency, total_minor, items, created_at, updated_at, state)
-    SELECT order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, deadline, paused,
-           customer_id, currency, total_minor, items, created_at, updated_at, state FROM one
-),
-listed AS (
-    INSERT INTO order_sku (sku, created_at, order_id)
-    SELECT DISTINCT line ->> 'sku', created_at, order_id FROM one CROSS JOIN json_array_elements(items) AS line
-    ON CONFLICT DO NOTHING
-),
-told AS (
-    INSERT INTO command (order_id, source, id, type, accepted, reason, message, at, data)
-    SELECT order_id, source, id, type, accepted, reason, message, at, data FROM asked ON CONFLICT DO NOTHING
-),
-past AS (
-    INSERT INTO history (order_id, seq, at, type, cause, cause_type, cause_at, cause_topic, cause_partition, cause_offset, answers,
-                         event_id, worker, data, sent)
-    SELECT r.order_id, r.seq, r.at, r.type, r.cause, r.cause_type, r.cause_at, r.cause_topic, r.cause_partition, r.cause_offset,
-           r.answers, r.event_id, r.worker, r.data, r.sent
-    FROM back CROSS JOIN LATERAL json_populate_recordset(NULL::history, document -> 'history') AS r
-    ON CONFLICT DO NOTHING
-),
-summed AS ({_SUMMED.format(sign="-", order="one", command="asked")})
-SELECT order_id FROM back
-"""
+RESTORE: Final = "SELECT restore_orders($1::text[])"
