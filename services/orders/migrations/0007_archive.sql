@@ -56,8 +56,11 @@ CREATE TRIGGER never_made_anew AFTER INSERT ON orders FOR EACH ROW
 
 -- Puts orders back where they were; returns the ids of those that were in the archive. What was written about one meanwhile (a verdict
 -- on something that came too late) stands already.
-CREATE FUNCTION restore_orders(ids text[]) RETURNS SETOF text LANGUAGE sql SET orders.restoring = 'on' AS $$
-WITH back AS (DELETE FROM archive WHERE order_id = ANY (ids) RETURNING order_id, document),
+CREATE FUNCTION restore_orders(ids text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+PERFORM set_config('orders.restoring', 'on', true);
+RETURN QUERY
+WITH back AS (DELETE FROM archive AS a WHERE a.order_id = ANY (ids) RETURNING a.order_id, a.document),
 one AS (SELECT r.* FROM back CROSS JOIN LATERAL json_populate_record(NULL::orders, document -> 'order') AS r),
 asked AS (SELECT r.* FROM back CROSS JOIN LATERAL json_populate_recordset(NULL::command, document -> 'commands') AS r),
 kept AS (
@@ -95,5 +98,7 @@ summed AS (
         FROM asked GROUP BY 2, 3
     ON CONFLICT (what, word, reason) DO UPDATE SET total = s.total + excluded.total
 )
-SELECT order_id FROM back
+SELECT b.order_id FROM back AS b;
+PERFORM set_config('orders.restoring', '', true);
+END
 $$;
