@@ -6,6 +6,7 @@ import typer
 
 from benchmarks.check import check
 from benchmarks.client import client
+from benchmarks.console import console
 from benchmarks.listing import listing
 from benchmarks.rounds import peers
 from benchmarks.run import run
@@ -16,6 +17,7 @@ app.command()(peers)
 app.command()(check)
 app.command()(client)
 app.command()(listing)
+app.command()(console)
 
 
 if __name__ == "__main__":
