@@ -118,7 +118,7 @@ _UNDONE: Final[Mapping[str, tuple[str, str]]] = {
 def road_of(order: Mapping[str, Any], types: Sequence[str]) -> tuple[Stop, ...]:
     """The stations of the happy way, and how far the order came on it. `types`: of its history's entries, in order."""
     seen = {_MARKS[kind] for kind in types if kind in _MARKS}
-    road = _ROAD[1:] if order.get("workflow_version") == 1 else _ROAD
+    road: Sequence[tuple[str, str]] = _ROAD[1:] if order.get("workflow_version") == 1 else _ROAD
     if order.get("workflow") == "greet":
         road = _GREET
     stops: list[Stop] = []

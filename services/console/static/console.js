@@ -66,6 +66,19 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = "copy"; }, 1200);
 });
 
+// From the catalogue into the order's lines; the same again is one more of it.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-add]");
+  const lines = document.querySelector("textarea[name=items]");
+  if (!button || !lines) return;
+  const sku = button.dataset.add;
+  const told = lines.value.split(/[\n,]/).map((one) => one.trim()).filter(Boolean);
+  const at = told.findIndex((one) => one.slice(0, one.lastIndexOf(":")) === sku);
+  if (at < 0) told.push(`${sku}:1`);
+  else told[at] = `${sku}:${(Number(told[at].slice(sku.length + 1)) || 0) + 1}`;
+  lines.value = told.join("\n");
+});
+
 const live = document.body.dataset.live;
 if (live) listen(live);
 
