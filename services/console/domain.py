@@ -121,13 +121,14 @@ def road_of(order: Mapping[str, Any], types: Sequence[str]) -> tuple[Stop, ...]:
     road: Sequence[tuple[str, str]] = _ROAD[1:] if order.get("workflow_version") == 1 else _ROAD
     if order.get("workflow") == "greet":
         road = _GREET
+    undoing = order["status"] == "COMPENSATING" or order.get("waiting_for") in {"release", "refund"}
     stops: list[Stop] = []
     stuck = False
     for name, label in road:
         if name in seen:
             stops.append(Stop(name, label, "passed"))
         elif not stuck:
-            failed = order["status"] in {"CANCELLED", "FAILED", "COMPENSATING"}
+            failed = undoing or order["status"] in {"CANCELLED", "FAILED"}
             stops.append(Stop(name, label, "failed" if failed else "here"))
             stuck = True
         else:
@@ -135,6 +136,8 @@ def road_of(order: Mapping[str, Any], types: Sequence[str]) -> tuple[Stop, ...]:
     if order["status"] in ENDED and order["status"] != "COMPLETED":
         # It came to an end, and not to this one.
         stops[-1] = Stop("completed", str(order["status"]).capitalize(), "failed")
+    elif undoing:
+        stops[-1] = Stop("completed", "Being undone", "here")
     return tuple(stops)
 
 

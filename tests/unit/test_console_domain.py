@@ -121,7 +121,13 @@ def test_the_way_of_an_order_shows_how_far_it_came_and_where_it_ended() -> None:
     ended = road_of(order("CANCELLED"), reserved)
     assert [s.state for s in ended] == ["passed", "passed", "failed", "ahead", "failed"]
     assert ended[-1].label == "Cancelled"
-    assert road_of(order("COMPENSATING"), reserved)[-1].label == "Completed"
+    undone = road_of(order("COMPENSATING"), reserved)
+    assert [(s.label, s.state) for s in undone[2:]] == [
+        ("Approval", "failed"),
+        ("Payment", "ahead"),
+        ("Being undone", "here"),
+    ]
+    assert road_of(order("NEEDS_ATTENTION", waiting_for="refund"), reserved)[-1].label == "Being undone"
     assert next(s.name for s in road_of(order("RESERVING", workflow_version=1), [])) == "reserved"
 
 
