@@ -27,7 +27,8 @@ def shown(items: Sequence[Mapping[str, Any]], customer_id: str, role: Role) -> l
             item["undoes"] = {"n": undone["n"], "title": undone["title"]}
             # The page links to it: the words that say the same are left out.
             item["text"] = str(item.get("text") or "").rpartition("undoes: ")[0].rstrip("; ")
-            undone.setdefault("undone_by", {"n": item["n"], "title": item["title"]})
+            # The last one tells how far it came: asked for, or done.
+            undone["undone_by"] = {"n": item["n"], "title": item["title"]}
     return [_masked(item, customer_id) for item in found] if role == "viewer" else found
 
 

@@ -63,7 +63,7 @@ async def test_a_compensation_and_what_it_undoes_lead_to_each_other(shop: Shop, 
     await page.get_by_role("link", name="↩ undoes Payment captured").first.click()
     undone = page.locator(".tape li:target")
     await expect(undone).to_contain_text("Payment captured")
-    await undone.get_by_role("link", name="undone below").click()
+    await undone.get_by_role("link", name="↩ Payment refunded").click()
     await expect(page.locator(".tape li:target")).to_contain_text("↩ undoes Payment captured")
     await desk.sees("Will be tried again")
     await desk.sees("next try at")

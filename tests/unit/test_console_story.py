@@ -28,6 +28,12 @@ def test_a_compensation_and_what_it_undoes_name_each_other() -> None:
     assert captured["undone_by"] == {"n": 2, "title": "title of m-2"}
 
 
+def test_what_is_undone_names_the_last_that_undoes_it() -> None:
+    refunded = entry("m-6", "orders.payment-refunded.v1", undoes="m-1")
+    captured, *_ = shown([CAPTURED, REFUND, refunded], "C-1", "operator")
+    assert captured["undone_by"]["n"] == 3
+
+
 def test_what_undoes_something_that_is_not_on_the_tape_keeps_its_words() -> None:
     (refund,) = shown([REFUND], "C-1", "operator")
     assert "undoes" not in refund
