@@ -28,6 +28,7 @@ from benchmarks.place import Place, place
 from contracts.topics import ORDERS_COMMANDS
 from devstack.errors import DevstackError
 from devstack.processes import SERVICES, WATCHER, service_processes
+from messaging.clients import make_producer
 from orderctl.importer import SAMPLE
 
 #: By name: the address, and what one came for. `{ended}` and `{waiting}` are orders that went through the services.
@@ -155,7 +156,7 @@ async def _items(http: aiohttp.ClientSession, query: str) -> list[dict[str, Any]
 
 @asynccontextmanager
 async def _producer(at: Place) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=at.stack.settings.bootstrap)
+    producer = make_producer(at.stack.settings.bootstrap, "benchmark")
     await producer.start()
     try:
         yield producer
