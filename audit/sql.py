@@ -31,15 +31,15 @@ FROM parked LEFT JOIN letter_done d USING (topic, partition, "offset") ORDER BY 
 ORDERS: Final = """
 SELECT order_id, status, workflow, workflow_version, customer_id, items::text AS items, currency, total_minor, reason, paused,
        updated_at
-FROM orders ORDER BY order_id COLLATE "C"
+FROM every_order ORDER BY order_id COLLATE "C"
 """
 
 HISTORY: Final = """
-SELECT order_id, seq, type, event_id, cause, data::text AS data FROM history ORDER BY order_id COLLATE "C", seq
+SELECT order_id, seq, type, event_id, cause, data::text AS data FROM every_entry ORDER BY order_id COLLATE "C", seq
 """
 
 COMMANDS: Final = """
-SELECT order_id, source, id, type, accepted, reason FROM command ORDER BY order_id COLLATE "C"
+SELECT order_id, source, id, type, accepted, reason FROM every_command ORDER BY order_id COLLATE "C"
 """
 
 ORDER_TIMERS: Final = 'SELECT key AS order_id, due_at FROM timer ORDER BY key COLLATE "C", due_at'
@@ -52,7 +52,11 @@ SELECT order_id FROM history WHERE type = 'orders.attention-resolved.v1' AND dat
 """
 
 COMPLETED_SUMS: Final = """
-SELECT currency, sum(total_minor)::bigint AS total FROM orders
+SELECT currency, sum(total_minor)::bigint AS total
+FROM (
+    SELECT order_id, status, currency, total_minor FROM orders
+    UNION ALL SELECT order_id, status, currency, total_minor FROM archive
+) AS o
 WHERE status = 'COMPLETED' AND currency IS NOT NULL AND order_id <> ALL ($1::text[]) GROUP BY currency
 """
 

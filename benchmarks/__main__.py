@@ -7,6 +7,7 @@ import typer
 from benchmarks.check import check
 from benchmarks.client import client
 from benchmarks.console import console
+from benchmarks.hot import hot
 from benchmarks.listing import listing
 from benchmarks.rounds import peers
 from benchmarks.run import run
@@ -18,6 +19,7 @@ app.command()(check)
 app.command()(client)
 app.command()(listing)
 app.command()(console)
+app.command()(hot)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from orderctl.load.run import kafka_transport
 from orderctl.transport import Transport
 
 SKUS: Final = 50
+CUSTOMERS: Final = 10
 #: Enough for all runs: none of them has to fill the shop.
 STOCK_PER_SKU: Final = 1_000_000
 _UNLIMITED: Final = 10_000_000
@@ -26,13 +27,15 @@ _UNLIMITED: Final = 10_000_000
 @dataclass(frozen=True, slots=True)
 class OnKafka:
     """Driven by `orderctl`'s load generator. `prefix` stands before the names of all its topics. `shop`: it takes stock and
-    customers as commands; else it has its own."""
+    customers as commands; else it has its own. `skus`, `customers`: of how many an order takes one."""
 
     name: str
     fleet: Fleet
     prefix: str = ""
     shop: bool = True
     workflow_version: int | None = None
+    skus: int = SKUS
+    customers: int = CUSTOMERS
 
     async def drive(self, run: Run, all_sent: AllSent | None) -> Outcome:
         """See `Contender.drive`."""
@@ -41,7 +44,8 @@ class OnKafka:
             orders=run.orders,
             rate_per_s=run.rate_per_s,
             max_open=_UNLIMITED if run.burst else run.max_open,
-            skus=SKUS,
+            skus=self.skus,
+            customers=self.customers,
             timeout_s=120,
             workflow_version=self.workflow_version,
             setup=self.shop and run.warm_up,

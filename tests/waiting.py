@@ -13,7 +13,7 @@ T = TypeVar("T")
 async def until(
     fact: Callable[[], T | Awaitable[T | None] | None],
     what: str | Callable[[], str],
-    deadline_s: float = 45,
+    deadline_s: float = 120,
     every_s: float = 0.05,
 ) -> T:
     """The first answer that is neither None nor false. Raises `AssertionError` with `what` did not become true in time, also where

@@ -22,7 +22,12 @@ SELECT (SELECT count(*) FROM parked) AS parked, (SELECT count(*) FROM timer) AS 
 
 # --- orders -------------------------------------------------------------------------------------------------------------
 
-BY_STATUS: Final = "SELECT status, count(*) FROM orders GROUP BY status"
+BY_STATUS: Final = """
+SELECT status, sum(count)::bigint AS count FROM (
+    SELECT status, count(*) FROM orders GROUP BY status
+    UNION ALL SELECT word, total FROM archive_sum WHERE what = 'status'
+) AS o GROUP BY status
+"""
 
 OPEN: Final = """
 SELECT coalesce(waiting_for, 'nothing') AS waiting_for, count(*) AS orders, count(*) FILTER (WHERE paused) AS paused,
@@ -36,8 +41,11 @@ FROM orders WHERE status NOT IN ('COMPLETED', 'CANCELLED', 'FAILED') GROUP BY 1
 """
 
 VERDICTS: Final = """
-SELECT CASE accepted WHEN true THEN 'accepted' WHEN false THEN 'rejected' ELSE 'undecided' END AS verdict,
-       coalesce(reason, 'none') AS reason, count(*) FROM command GROUP BY 1, 2
+SELECT verdict, reason, sum(count)::bigint AS count FROM (
+    SELECT CASE accepted WHEN true THEN 'accepted' WHEN false THEN 'rejected' ELSE 'undecided' END AS verdict,
+           coalesce(reason, 'none') AS reason, count(*) FROM command GROUP BY 1, 2
+    UNION ALL SELECT word, reason, total FROM archive_sum WHERE what = 'verdict'
+) AS c GROUP BY 1, 2
 """
 
 #: Orders of the last hour that have ended; those that were seen are left out by their ids.
@@ -63,8 +71,11 @@ SELECT DISTINCT order_id FROM history WHERE type = 'orders.attention-resolved.v1
 """
 
 OWED: Final = """
-SELECT currency, sum(total_minor)::bigint AS owed FROM orders
-WHERE status = 'COMPLETED' AND total_minor IS NOT NULL AND order_id <> ALL ($1::text[]) GROUP BY currency
+SELECT currency, sum(owed)::bigint AS owed FROM (
+    SELECT currency, total_minor AS owed FROM orders
+    WHERE status = 'COMPLETED' AND total_minor IS NOT NULL AND order_id <> ALL ($1::text[])
+    UNION ALL SELECT word, total FROM archive_sum WHERE what = 'owed'
+) AS o GROUP BY currency
 """
 
 # --- payment and its gateway --------------------------------------------------------------------------------------------

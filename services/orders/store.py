@@ -14,24 +14,39 @@ from pydantic_core import to_json
 
 from contracts.orders import LineItemAdded
 from contracts.values import CommandData
+from messaging.logs import get_logger
 from messaging.postgres import PostgresTransaction
 from messaging.stamp import Stamped
+from services.orders.archive_sql import RESTORE
 from services.orders.domain import Order, Verdict, View
 from services.orders.domain.state import Command
 from services.orders.history import Entry, entries
 
-# One query for a whole batch: the state of every key and the verdicts given under it.
+log = get_logger(__name__)
+
+# One query for a whole batch: the state of every key and the verdicts given under it; or that it is in the archive.
 LOAD: Final = """
-SELECT k.key, o.state::text AS state, coalesce(o.version, 0) AS version, c.commands
+SELECT k.key, o.state::text AS state, coalesce(o.version, 0) AS version, c.commands, coalesce(a.archived, false) AS archived
 FROM unnest($1::text[]) AS k (key)
 LEFT JOIN orders AS o ON o.order_id = k.key
+LEFT JOIN LATERAL (
+    SELECT true AS archived FROM archive WHERE archive.order_id = k.key AND o.order_id IS NULL LIMIT 1
+) AS a ON true
 LEFT JOIN LATERAL (
     SELECT json_agg(json_build_array(source, id, type, accepted, reason, message))::text AS commands
     FROM command WHERE command.order_id = k.key
 ) AS c ON true
 """
 
-# The version is the guard: a row that is not as it was read is not returned, and the batch is undone.
+# One order, wherever it is, as `read_view` reads it.
+LOOK: Final = """
+SELECT (SELECT state::text FROM every_order WHERE order_id = $1) AS state, (
+    SELECT json_agg(json_build_array(source, id, type, accepted, reason, message))::text FROM every_command WHERE order_id = $1
+) AS commands
+"""
+
+# The version is the guard: a row that is not as it was read is not returned, and the batch is undone. One that was read and is
+# not there any more (it went into the archive) is not made anew: a trigger refuses to (migrations/0007_archive.sql).
 SAVE_ORDERS: Final = """
 INSERT INTO orders AS o (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, deadline,
                          customer_id, currency, total_minor, items, created_at, updated_at, state, paused)
@@ -130,7 +145,14 @@ class PostgresOrders:
 
     async def load(self, transaction: PostgresTransaction, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
         """See `OrdersStore.load`."""
-        return {row["key"]: (read_view(row), row["version"]) for row in await transaction.fetch(LOAD, list(keys))}
+        rows = await transaction.fetch(LOAD, list(keys))
+        archived = [row["key"] for row in rows if row["archived"]]
+        if archived:
+            # Whoever comes for one of them finds it where it was, and decides as ever.
+            await transaction.fetch(RESTORE, archived)
+            log.info("orders-restored", count=len(archived))
+            rows = await transaction.fetch(LOAD, list(keys))
+        return {row["key"]: (read_view(row), row["version"]) for row in rows}
 
     def stage(self, transaction: PostgresTransaction, changes: Changes) -> None:
         """See `OrdersStore.stage`."""

@@ -62,7 +62,7 @@ class Lab:
     async def payment_ready(self) -> None:
         """Wait until it is at work."""
         (spec,) = service_processes(self.devstack.settings, OURS)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not await is_ready(spec):  # noqa: ASYNC110 - the fact is outside this process
                 await asyncio.sleep(0.1)
 

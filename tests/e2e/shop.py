@@ -46,7 +46,7 @@ class Shop:
     async def __aenter__(self) -> Self:
         await self._producer.start()
         await self.journal.open()
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10), trust_env=False)
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30), trust_env=False)
         # Whose order it is when a scenario does not care; version 2 asks who that is.
         data = {"customer_id": "somebody", "name": "Some Body", "email": "somebody@example.com"}
         answer = await self.ask("customer.register-customer.v1", "somebody", data)

@@ -5,9 +5,12 @@ The way is docs/operations.md's: the services are stopped first, so that the dum
 
 from __future__ import annotations
 
+import json
+import os
 import pwd
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +23,9 @@ from devstack.settings import Settings, read_settings
 from e2e.shop import Shop
 from e2e.stack import Place, Stack, uses_running_stack
 from e2e.tools import orderctl
+from e2e.tools import run as run_aside
 
-WAIT_S = 60
+WAIT_S = 180
 
 
 @pytest.fixture
@@ -100,5 +104,25 @@ async def test_databases_that_were_dumped_lost_and_put_back_lose_no_order(stack:
                 return (await shop.order(order_id))["status"] == "COMPLETED" or None
 
             await shop.eventually(completed, f"{order_id} completes")
-    audited = await orderctl(place, "audit", "--expect-ended", timeout_s=120)
+    audited = await orderctl(place, "audit", "--expect-ended", timeout_s=300)
+    assert audited.returncode == 0, audited.output
+    await archived_and_known(place, [done, waiting, going])
+
+
+async def archived_and_known(place: Place, ended: list[str]) -> None:
+    """Ended orders go into the archive: they are told as before, what comes late is rejected, and the audit finds nothing."""
+    async with Shop(place) as shop:
+        before = [await shop.read("orders-api", f"/orders/{one}/history") for one in ended]
+        argv = [sys.executable, "-m", "services.orders.archive", "--days", "0", "--json"]
+        moved = await run_aside(argv, env={**os.environ, **place.env})
+        assert (moved.returncode, json.loads(moved.stdout)["archived"]) == (0, len(ended)), moved.output
+        assert [row["order_id"] for row in await shop.everything("orders-api", "/orders")] == []
+        assert [await shop.read("orders-api", f"/orders/{one}/history") for one in ended] == before
+        assert (await shop.order(ended[0]))["status"] == "COMPLETED"
+        audited = await orderctl(place, "audit", "--expect-ended", timeout_s=300)
+        assert audited.returncode == 0, audited.output
+        late = await shop.cancel(ended[0])
+        assert (late.short, late.data["reason"]) == ("command-rejected", "too-late")
+        assert [row["order_id"] for row in await shop.everything("orders-api", "/orders")] == [ended[0]]
+    audited = await orderctl(place, "audit", "--expect-ended", timeout_s=300)
     assert audited.returncode == 0, audited.output

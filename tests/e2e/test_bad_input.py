@@ -188,7 +188,7 @@ async def test_garbage_on_an_event_topic_is_set_aside_by_each_of_its_readers(sho
         there = [dead for dead in shop.journal.dead if (dead.headers.get(MARK), dead.topic) in wanted]
         return there if {(dead.headers[MARK], dead.topic) for dead in there} >= wanted else None
 
-    dead = await shop.journal.until(found, f"{len(wanted)} dead letters of {topic}", 40)
+    dead = await shop.journal.until(found, f"{len(wanted)} dead letters of {topic}")
     assert len(dead) == len(wanted)
     for letter in dead:
         assert (letter.value or b"") == (marks[letter.headers[MARK]][1] or b"")

@@ -52,7 +52,7 @@ async def test_a_container_that_is_stopped_under_load_drains_in_time_and_ends_wi
     record = tmp_path / "load.jsonl"
     arguments = ("load", "--orders", "400", "--rate", "8", "--seed", "5", "--json", "--record", str(record))
     load = asyncio.create_task(orderctl(place, *arguments, "--timeout", "120", timeout_s=240))
-    await until(lambda: record.exists() and record.stat().st_size > 0, "orders come in", 60)
+    await until(lambda: record.exists() and record.stat().st_size > 0, "orders come in", 180)
     told = {}
     for name in OURS:
         told[name] = await boxes.stop(name)

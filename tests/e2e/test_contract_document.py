@@ -14,7 +14,7 @@ from e2e.shop import Shop
 from e2e.tools import kcat, run
 
 DOCUMENT: Final = "docs/contract.md"
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 90.0
 
 
 @pytest.mark.skipif(

@@ -23,7 +23,7 @@ async def dlq(place: Place, *arguments: str) -> tuple[int, list[dict[str, Any]]]
 
 async def in_inventory(place: Place, statement: str) -> None:
     """What a person with access to the database does."""
-    connection = await asyncpg.connect(place.env["INVENTORY_DATABASE_URL"], timeout=10)
+    connection = await asyncpg.connect(place.env["INVENTORY_DATABASE_URL"], timeout=30)
     try:
         await connection.execute(statement)
     finally:
@@ -70,7 +70,7 @@ async def test_an_order_waits_behind_its_letter_and_completes_when_it_is_replaye
 
 async def _audit_shows(place: Place, order_id: str) -> None:
     """The order is told as waiting, and is no breach."""
-    done = await orderctl(place, "audit", "--json", "--settle-timeout", "5", timeout_s=120)
+    done = await orderctl(place, "audit", "--json", "--settle-timeout", "5", timeout_s=300)
     report = json.loads(done.stdout)
     assert [(lane["service"], lane["error"] is None) for lane in report["parked"] if lane["key"] == order_id] == [
         ("inventory", False)

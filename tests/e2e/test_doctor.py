@@ -148,7 +148,7 @@ async def test_a_service_that_hangs_is_told_from_one_that_is_down(lab: Lab, shop
     assert told["subject"] == "inventory"
     assert commands(told) == "python -m devstack restart inventory"
     await lab.signal("inventory", signal.SIGCONT)
-    await shop.saw(order_id, "stock-reserved", 60)
+    await shop.saw(order_id, "stock-reserved")
     await shop.cancel(order_id)
 
 
@@ -200,7 +200,7 @@ async def test_a_locked_database_shows_as_a_turn_that_does_not_end(lab: Lab, sho
 async def test_when_the_orders_service_stands_a_deadline_that_passed_is_told_with_it(
     lab: Lab, shop: Shop, sku: str
 ) -> None:
-    order_id = await held(lab, shop, sku, approval_timeout_s=1)
+    order_id = await held(lab, shop, sku, approval_timeout_s=5)
     await lab.signal("orders", signal.SIGSTOP)
     try:
         told = await lab.diagnosed(order_id, "service-hangs", "its deadline has passed")
@@ -208,11 +208,11 @@ async def test_when_the_orders_service_stands_a_deadline_that_passed_is_told_wit
         assert commands(told) == "python -m devstack restart orders"
     finally:
         await lab.signal("orders", signal.SIGCONT)
-    assert (await shop.ended(order_id, 60)).data["reason"] == "approval-timeout"
+    assert (await shop.ended(order_id)).data["reason"] == "approval-timeout"
 
 
 async def test_a_timer_that_is_gone_is_set_again_by_the_advised_verbs(lab: Lab, shop: Shop, sku: str) -> None:
-    order_id = await held(lab, shop, sku, approval_timeout_s=3)
+    order_id = await held(lab, shop, sku, approval_timeout_s=8)
     async with lab.database("orders") as orders:
         await orders.execute("delete from timer where key = $1", order_id)
     told = await lab.diagnosed(order_id, "timer-lost")
@@ -221,7 +221,7 @@ async def test_a_timer_that_is_gone_is_set_again_by_the_advised_verbs(lab: Lab, 
         arguments = advice["command"].replace("TEXT", "the-timer-is-gone").split()[1:]
         done = await orderctl(lab.place, *arguments)
         assert done.returncode == 0, done.output
-    assert (await shop.ended(order_id, 30)).data["reason"] == "approval-timeout"
+    assert (await shop.ended(order_id)).data["reason"] == "approval-timeout"
 
 
 async def test_a_refund_that_keeps_failing_is_told_with_its_answer_and_its_next_attempt(
@@ -229,7 +229,7 @@ async def test_a_refund_that_keeps_failing_is_told_with_its_answer_and_its_next_
 ) -> None:
     order_id = await approved(lab, shop, sku, payment_method="pm_refund_fails")
     await shop.cancel(order_id)
-    await shop.saw(order_id, "attention-needed", 60)
+    await shop.saw(order_id, "attention-needed")
     # It would work the fourth time: as long as somebody holds the table, it does not.
     async with lab.locked("gateway", "gateway.refunds", "share"):
         told = await lab.diagnosed(order_id, "refund-failing")

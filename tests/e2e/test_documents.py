@@ -46,7 +46,7 @@ async def typed(document: str, stack: Stack | ComposeStack | None, place: Place)
         pytest.skip("the ids in the documents are taken in a stack that lives on")
     commands = joined(document, "sh")
     assert "orderctl " in commands
-    done = await run(["bash", "-c", ALREADY_UP + commands], env=place.env, timeout_s=180)
+    done = await run(["bash", "-c", ALREADY_UP + commands], env=place.env, timeout_s=300)
     assert done.returncode == 0, f"{commands}\n{done.output}"
     await stack.wait_ready()
 

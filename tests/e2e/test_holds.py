@@ -27,7 +27,7 @@ def until(hold: dict[str, Any]) -> datetime:
 
 async def test_pressure_shows_for_whom_and_until_when(shop: Shop) -> None:
     sku = await shop.shelf(5)
-    order_id = await shop.held({sku: 2}, approval_timeout_s=120)
+    order_id = await shop.held({sku: 2}, approval_timeout_s=300)
     (hold,) = await holds(shop, sku=sku)
     assert (hold["order_id"], hold["state"], hold["announced"]) == (order_id, "held", 0)
     assert [(item["sku"], item["quantity"]) for item in hold["items"]] == [(sku, 2)]
@@ -46,7 +46,7 @@ async def test_pressure_shows_for_whom_and_until_when(shop: Shop) -> None:
 
 async def test_what_an_order_gives_back_is_the_next_orders_at_once(shop: Shop) -> None:
     sku = await shop.shelf(1)
-    first = await shop.held({sku: 1}, approval_timeout_s=2)
+    first = await shop.held({sku: 1}, approval_timeout_s=6)
     refused = await shop.ended(await shop.start({sku: 1}))
     assert (refused.short, refused.data["reason"]) == ("order-failed", "out-of-stock")
     end = await shop.ended(first)
@@ -84,10 +84,10 @@ async def test_an_order_whose_hold_is_over_before_its_own_late_timer_ends_as_res
     sku = await shop.shelf(1)
     order_id = await shop.held({sku: 1}, approval_timeout_s=5)
     (hold,) = await holds(shop, sku=sku)
-    connection = await asyncpg.connect(shop.place.env["ORDERS_DATABASE_URL"], timeout=10)
+    connection = await asyncpg.connect(shop.place.env["ORDERS_DATABASE_URL"], timeout=30)
     try:
         # Its timer fires seconds later than it was to.
-        late = "UPDATE timer SET due_at = due_at + interval '6 seconds' WHERE key = $1"
+        late = "UPDATE timer SET due_at = due_at + interval '40 seconds' WHERE key = $1"
         assert await connection.execute(late, order_id) == "UPDATE 1"
     finally:
         await connection.close()

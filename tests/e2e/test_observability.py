@@ -17,7 +17,7 @@ from e2e.shop import Shop
 from e2e.stack import CLONE, Place, Stack
 
 #: Two rounds of scraping and two looks of the watcher, on a slow machine.
-DATA_WITHIN_S: Final = 150.0
+DATA_WITHIN_S: Final = 300.0
 DEPLOY: Final = CLONE / "deploy"
 
 

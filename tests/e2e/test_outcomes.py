@@ -90,12 +90,12 @@ async def test_a_refund_that_keeps_failing_needs_attention_until_it_works(shop: 
     order_id = await shop.held({sku: 2}, payment_method="pm_refund_fails")
     await shop.approve(order_id)
     assert (await shop.cancel(order_id)).short == "command-accepted"
-    await shop.saw(order_id, "attention-needed", 30)
+    await shop.saw(order_id, "attention-needed")
     seen = await shop.order(order_id)
     assert (seen["status"], seen["waiting_for"]) == ("NEEDS_ATTENTION", "refund")
     listed = await shop.everything("orders-api", "/orders", status="NEEDS_ATTENTION")
     assert order_id in {row["order_id"] for row in listed}
-    end = await shop.ended(order_id, 30)
+    end = await shop.ended(order_id)
     assert end.short == "order-cancelled"
     kinds = shop.kinds(order_id)
     assert kinds.index("attention-needed") < kinds.index("attention-resolved") < kinds.index("order-cancelled")
@@ -122,7 +122,7 @@ async def test_an_order_that_nobody_approves_is_cancelled_and_its_stock_is_back(
     sku = await shop.shelf(3)
     order_id = await shop.held({sku: 3}, approval_timeout_s=2)
     reserved = await shop.saw(order_id, "stock-reserved")
-    end = await shop.ended(order_id, 10)
+    end = await shop.ended(order_id)
     assert (end.short, end.data["reason"]) == ("order-cancelled", "approval-timeout")
     assert 1.9 <= (end.at - reserved.at).total_seconds() <= 5
     await shop.stock_settles(sku, on_hand=3, held=0)

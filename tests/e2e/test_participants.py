@@ -89,7 +89,7 @@ async def test_what_was_bought_together_is_recommended_to_the_next_order(shop: S
         status, _, body = await shop.get("recommendation", f"/pairs/{tea}")
         return True if status == 200 and mug in [pair["sku"] for pair in json.loads(body)["best"]] else None
 
-    await shop.eventually(learned, f"{mug} goes with {tea}", 60)
+    await shop.eventually(learned, f"{mug} goes with {tea}")
     order_id = await shop.held({tea: 1})
     assert (await enriched(shop, order_id))["recommendations"] == [mug]
     await shop.cancel(order_id)

@@ -141,7 +141,7 @@ async def test_a_second_approval_or_cancellation_by_anybody_is_a_duplicate(shop:
     ]
     late = await shop.approve(order_id)
     assert (late.short, late.data["reason"]) == ("command-rejected", "too-late")
-    assert (await shop.ended(order_id, 30)).short == "order-cancelled"
+    assert (await shop.ended(order_id)).short == "order-cancelled"
 
 
 async def test_an_approval_sent_with_the_order_itself_is_not_lost(shop: Shop) -> None:
@@ -161,7 +161,7 @@ async def test_of_two_orders_for_the_last_piece_exactly_one_wins_a_hundred_times
             *(shop.send("orders.start-order.v1", one, order_data({sku: 1})) for one in pair),
             *(shop.send("orders.approve-payment.v1", one, {"approved_by": "e2e"}) for one in pair),
         )
-        ends = await asyncio.gather(*(shop.ended(one, 40) for one in pair))
+        ends = await asyncio.gather(*(shop.ended(one) for one in pair))
         return sorted(end.data.get("reason", end.short) for end in ends), sku
 
     results = await asyncio.gather(*(duel() for _ in range(100)))

@@ -135,7 +135,7 @@ async def _nothing_is_missing(shop: Shop, load: Load) -> None:
     async def mails() -> bool | None:
         return True if told <= mails_by_order(shop).keys() else None
 
-    await shop.eventually(mails, "a mail about every order that completed or was cancelled", 40)
+    await shop.eventually(mails, "a mail about every order that completed or was cancelled", 180)
     counts = mails_by_order(shop)
     assert {order_id: counts[order_id] for order_id in told if counts[order_id] != 1} == {}
 
@@ -152,7 +152,7 @@ async def test_at_the_end_of_all_scenarios_the_audit_finds_nothing(place: Place,
 async def _audit(place: Place, garbage: set[str], *records: Path) -> list[dict[str, Any]]:
     """What `orderctl audit` finds, apart from the garbage that the tests put onto topics themselves."""
     sent = [part for path in records for part in ("--record", str(path))]
-    done = await orderctl(place, "audit", "--json", *sent, timeout_s=120)
+    done = await orderctl(place, "audit", "--json", *sent, timeout_s=300)
     assert done.returncode in (0, 1), done.output[-4000:]
     found: list[dict[str, Any]] = json.loads(done.stdout)["breaches"]
     assert bool(found) == bool(done.returncode)

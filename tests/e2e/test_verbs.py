@@ -92,7 +92,7 @@ async def test_every_verb_speaks_json_and_ends_with_a_documented_exit_code(shop:
 
     async def say(verb: tuple[str, ...]) -> Done:
         async with turn:
-            return await orderctl(shop.place, *verb, *given[verb], "--json", timeout_s=120)
+            return await orderctl(shop.place, *verb, *given[verb], "--json", timeout_s=300)
 
     done = dict(zip(given, await asyncio.gather(*map(say, given)), strict=True))
     wrong = [

@@ -43,7 +43,7 @@ class Done:
         return self.stdout + self.stderr
 
 
-async def orderctl(place: Place, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 60) -> Done:
+async def orderctl(place: Place, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 180) -> Done:
     """The command-line client against this stack."""
     return await asyncio.to_thread(_orderctl, arguments, {**place.env, **(env or {})}, timeout_s)
 
@@ -67,7 +67,7 @@ def _orderctl(arguments: Sequence[str], env: Mapping[str, str], timeout_s: float
 
 
 async def run(
-    argv: list[str], *, env: Mapping[str, str] | None = None, stdin: str | None = None, timeout_s: float = 60
+    argv: list[str], *, env: Mapping[str, str] | None = None, stdin: str | None = None, timeout_s: float = 180
 ) -> Done:
     """A program to its end."""
     process = await asyncio.create_subprocess_exec(
@@ -137,7 +137,7 @@ def _fetch_tools(folder: Path) -> None:
         argv = [sys.executable, "-m", "devstack.jgo_fetch", f"org.apache.kafka:kafka-tools:{version}", str(folder)]
     try:
         done = subprocess.run(
-            argv, cwd=folder if mvn else CLONE, capture_output=True, text=True, timeout=180, check=False
+            argv, cwd=folder if mvn else CLONE, capture_output=True, text=True, timeout=300, check=False
         )
     except subprocess.TimeoutExpired:
         raise NoConsoleProducerError(f"{TOOLS_JAR}.jar was not fetched within 180 s") from None

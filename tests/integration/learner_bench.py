@@ -126,7 +126,7 @@ class Bench:
         assert copy.unreadable == 0
         return {sku: tuple((pair.sku, pair.count) for pair in best) for sku, best in copy.pairs.items()}
 
-    async def knows(self, expected: Best, deadline_s: float = 40) -> None:
+    async def knows(self, expected: Best, deadline_s: float = 120) -> None:
         """Wait until exactly this is told about these SKUs."""
         wrong: dict[str, Any] = {}
 
@@ -163,7 +163,7 @@ class LearnerProcess:
                 [sys.executable, "-m", "services.recommendation.learner"], cwd=ROOT, env=env, stdout=out, stderr=out
             )
 
-    async def ready(self, deadline_s: float = 40) -> None:
+    async def ready(self, deadline_s: float = 120) -> None:
         """Wait for `/readyz`."""
         async with aiohttp.ClientSession() as session:
 

@@ -127,7 +127,7 @@ class RealWorld:
     async def read(self, topic: str, partition: int, offset: int = 0) -> list[Record]:
         tp = TopicPartition(topic, partition)
         end = await self.end(topic, partition)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self._reader.position(tp) < end:
                 for found, raws in (await self._reader.getmany(timeout_ms=1000)).items():
                     self._seen[found.topic, found.partition].extend(_record(raw) for raw in raws)

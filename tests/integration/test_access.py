@@ -320,7 +320,7 @@ async def test_an_order_goes_through_all_services_and_no_password_is_told(broker
             return False
 
     for module in PROCESSES:
-        await until(lambda module=module: ready(module), f"{module} is ready", deadline_s=90)
+        await until(lambda module=module: ready(module), f"{module} is ready", deadline_s=180)
     await put(broker, ADMIN, "sku-1", ReceiveStock(sku="sku-1", quantity=5, unit_price_minor=100))
     await put(broker, "operator", "ann", RegisterCustomer(customer_id="ann", name="Ann", email="ann@example.com"))
     item = Item(sku="sku-1", quantity=1)
@@ -333,7 +333,7 @@ async def test_an_order_goes_through_all_services_and_no_password_is_told(broker
         status, found = await fleet.get("services.orders.api", "/orders/o-1")
         return status == 200 and found["status"] == "COMPLETED"
 
-    await until(completed, "the order is completed", deadline_s=60)
+    await until(completed, "the order is completed", deadline_s=120)
     for name in PROCESSES.values():
         log = (fleet.folder / f"{name}.log").read_text()
         assert log, name
@@ -378,7 +378,7 @@ async def customer(broker: SecureBroker, databases: dict[str, str], password: Pa
         return await status(port, "/readyz") == 200
 
     try:
-        await until(ready, (folder / name).read_text, deadline_s=90)
+        await until(ready, (folder / name).read_text, deadline_s=180)
         yield port
     finally:
         process.terminate()

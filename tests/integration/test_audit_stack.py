@@ -29,8 +29,8 @@ from devstack.stack import Stack
 from messaging.clients import make_producer
 from messaging.partitioner import partition_of
 
-DEADLINE_S = 30.0
-SETTLE_S = 20.0
+DEADLINE_S = 90.0
+SETTLE_S = 60.0
 ENDED = "SELECT count(*) FROM orders WHERE status IN ('COMPLETED', 'CANCELLED', 'FAILED')"
 
 

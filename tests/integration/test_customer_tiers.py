@@ -28,7 +28,7 @@ from services.customer.store import PostgresCustomers
 
 __all__ = ["bench"]
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 
 async def completed_of(bench: Bench, name: str) -> int:

@@ -36,7 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert list(marked(running.settings.home)) == []
 
 
-def eventually(fact: Callable[[], bool], deadline_s: float = 30) -> None:
+def eventually(fact: Callable[[], bool], deadline_s: float = 90) -> None:
     """Wait for the fact."""
     deadline = time.monotonic() + deadline_s
     while not fact():

@@ -20,7 +20,7 @@ from devstack.records import Record, marked, recorded_process, runs
 from devstack.stack import Stack
 from devstack.supervisor import RECORD
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 
 
 def eventually(fact: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:

@@ -28,7 +28,7 @@ from services.payment.gateway.postgres import PostgresLedger
 from services.payment.gateway.simulated import SimulatedGateway, SystemClock
 from services.payment.gateway.suite import CHECKS, Bench
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 KILL_THE_BLOCKED = """
 select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
 """

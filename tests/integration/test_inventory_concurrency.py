@@ -25,7 +25,7 @@ from inventory_bench import (
 from contracts.inventory import AdjustStock, ReservationRefused, StockReserved
 from messaging.worker import PartitionWorker
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 HELD_AND_SHIPPED_DISAGREE = """
 SELECT s.sku FROM stock s LEFT JOIN (

@@ -30,7 +30,7 @@ async def client(bench: Bench) -> AsyncIterator[TestClient[Any, Any]]:
         return True
 
     assert isinstance(bench.backend, PostgresBackend)
-    async with asyncpg.create_pool(bench.backend.dsn, min_size=0, max_size=4, command_timeout=5) as pool:
+    async with asyncpg.create_pool(bench.backend.dsn, min_size=0, max_size=4, command_timeout=30) as pool:
         app = make_app(movement_routes(pool), CollectorRegistry(), ready, lambda: True, {})
         async with TestClient(TestServer(app)) as client:
             yield client

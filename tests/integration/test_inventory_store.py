@@ -259,7 +259,7 @@ async def test_a_check_waits_for_nobody_who_holds_the_stock_and_keeps_nobody_wai
     assert isinstance(bench.backend, PostgresBackend)
     await bench.ask("A", receive("A", 5))
     other = await asyncpg.connect(bench.backend.dsn)
-    async with asyncio.timeout(30), other.transaction():
+    async with asyncio.timeout(90), other.transaction():
         await other.execute("UPDATE stock SET received = 9 WHERE sku = 'A'")
         (told,) = await bench.ask("o1", check("c1", "A"))
     assert isinstance(told, StockChecked)
@@ -267,7 +267,7 @@ async def test_a_check_waits_for_nobody_who_holds_the_stock_and_keeps_nobody_wai
     store = bench.backend.store()
     transaction = await store.begin()
     assert (await bench.backend.inventory().seen_stock(transaction, ["A"]))["A"].on_hand == 9
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         await other.execute("UPDATE stock SET received = 8 WHERE sku = 'A'")
     await store.rollback(transaction)
     await store.close()

@@ -84,7 +84,7 @@ async def test_a_process_without_any_backend_starts_waits_and_stops_in_time(flee
     backends.freeze("kafka")
     process = await fleet.process()
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         assert b"task queue" in await process.stdout.readline()
     process.terminate()
     async with asyncio.timeout(STOP_S):

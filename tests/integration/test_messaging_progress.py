@@ -142,7 +142,7 @@ async def process(**environment: str) -> AsyncIterator[str]:
 async def ask(url: str, fact: Any, what: str) -> dict[str, Any]:
     """What `/progress` says, once the fact holds of it."""
     seen: dict[str, Any] = {}
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
 
         async def holds() -> bool:
             try:

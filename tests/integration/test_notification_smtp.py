@@ -26,7 +26,7 @@ from services.notification.domain import SendMail, SendOutcome
 from services.notification.smtp import SmtpPerformer
 from services.notification.store import PostgresMails
 
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ async def test_over_http_the_pages_of_a_status_follow_each_other_to_the_last_ove
         dsns = [await stack.enter_async_context(fresh_database(server_dsn, MIGRATIONS)) for _ in range(count)]
         for number, dsn in enumerate(dsns):
             await spread(dsn, number, count)
-        databases = Databases(dsns, DEFAULT_PARTITIONS, max_size=2, command_timeout_s=5)
+        databases = Databases(dsns, DEFAULT_PARTITIONS, max_size=2, command_timeout_s=30)
         stack.push_async_callback(databases.close)
         app = make_app(OrderQueries(databases).routes(), CollectorRegistry(), ready, lambda: True, {})
         async with TestClient(TestServer(app)) as client:

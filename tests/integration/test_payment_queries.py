@@ -36,7 +36,7 @@ async def client(shop: Shop) -> AsyncIterator[TestClient[Any, Any]]:
         return True
 
     assert isinstance(shop.backend, PostgresBackend)
-    databases = Databases((shop.backend.dsn,), 4, max_size=4, command_timeout_s=5)
+    databases = Databases((shop.backend.dsn,), 4, max_size=4, command_timeout_s=30)
     queries = PaymentQueries(databases, shop.process.gateway)
     app = make_app(queries.routes(), CollectorRegistry(), ready, lambda: True, {})
     async with TestClient(TestServer(app)) as client:

@@ -101,7 +101,7 @@ async def client(dsns: list[str]) -> AsyncIterator[TestClient]:
         await execute(dsns[partition_of(order, DEFAULT_PARTITIONS) % 2], CHARGE, order)
     for partition, dsn in enumerate(dsns):
         await execute(dsn, PARK, partition, f"stuck-{partition}", datetime.fromisoformat("2026-01-01T00:00:00Z"))
-    databases = Databases(dsns, DEFAULT_PARTITIONS, max_size=1, command_timeout_s=5)
+    databases = Databases(dsns, DEFAULT_PARTITIONS, max_size=1, command_timeout_s=30)
     routes = [*PaymentQueries(databases, NoLedger()).routes(), *lane_routes(dsns)]
     async with TestClient(
         TestServer(make_app(routes, CollectorRegistry(), databases.answer, lambda: True, {}))

@@ -22,7 +22,7 @@ from messaging.published import FetchOf
 from services.orders.domain import Order, View
 from services.orders.domain.foresee import Foresight, foresee
 from services.orders.policy_record import ReadPolicies
-from services.orders.store import LOAD, read_view
+from services.orders.store import LOOK, read_view
 
 _FIELDS: Final = frozenset({"type", "data", "id", "source"})
 #: Who asks, where the body does not say. A command of that name is never sent.
@@ -54,7 +54,7 @@ class Plans:
         message = message_of(order_id, await request.read(), now)
         view = View()
         if is_id(order_id):
-            view = read_view((await self._fetch_of(order_id, LOAD, [order_id]))[0])
+            view = read_view((await self._fetch_of(order_id, LOOK, order_id))[0])
         return json_response(plan_json(order_id, message, foresee(view, message, now, await self._policies())))
 
 

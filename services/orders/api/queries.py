@@ -14,7 +14,7 @@ from messaging.spread import Databases
 from services.orders.api.listing import COLUMNS, PARAMETERS, cursor_of, wanted_of
 from services.orders.api.record import history_of
 
-ONE: Final = f"SELECT {COLUMNS} FROM orders AS o WHERE o.order_id = $1"
+ONE: Final = f"SELECT {COLUMNS} FROM every_order AS o WHERE o.order_id = $1"
 
 
 class OrderQueries:

@@ -13,11 +13,11 @@ from messaging.published import FetchOf, places
 HISTORY: Final = """
 SELECT seq, at, type, event_id, worker, data::text AS data, sent::text AS sent,
        cause, cause_type, cause_at, cause_topic, cause_partition, cause_offset, answers
-FROM history WHERE order_id = $1 ORDER BY seq
+FROM every_entry WHERE order_id = $1 ORDER BY seq
 """
 
 COMMANDS: Final = """
-SELECT source, id, type, accepted, reason, message, at, data::text AS data FROM command WHERE order_id = $1 ORDER BY at, id
+SELECT source, id, type, accepted, reason, message, at, data::text AS data FROM every_command WHERE order_id = $1 ORDER BY at, id
 """
 
 
