@@ -6,6 +6,7 @@ import typer
 
 from benchmarks.check import check
 from benchmarks.client import client
+from benchmarks.console import console
 from benchmarks.hot import hot
 from benchmarks.listing import listing
 from benchmarks.rounds import peers
@@ -17,6 +18,7 @@ app.command()(peers)
 app.command()(check)
 app.command()(client)
 app.command()(listing)
+app.command()(console)
 app.command()(hot)
 
 

@@ -110,9 +110,22 @@ def listing(
 
 async def _measure(at: Place, orders: int, limit: int, console: Console) -> list[Listed]:
     dsn = at.stack.settings.dsn("orders")
-    await migrate(dsn, MIGRATIONS)
+    await fill(dsn, orders, console)
     connection = await asyncpg.connect(dsn, timeout=10, command_timeout=900)
     fleet = at.services()
+    try:
+        await fleet.start("orders-api")
+        async with aiohttp.ClientSession(fleet.urls["orders-api"]) as http:
+            return [await _list(http, connection, query, limit) for query in _QUERIES]
+    finally:
+        fleet.stop()
+        await connection.close()
+
+
+async def fill(dsn: str, orders: int, console: Console) -> None:
+    """Make the orders' database as it is after so many orders."""
+    await migrate(dsn, MIGRATIONS)
+    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=900)
     try:
         began = time.monotonic()
         await connection.execute(_FILL, orders)
@@ -120,11 +133,7 @@ async def _measure(at: Place, orders: int, limit: int, console: Console) -> list
         await connection.execute("VACUUM ANALYZE orders, order_sku")
         size = await connection.fetchval("SELECT pg_size_pretty(pg_total_relation_size('orders'))")
         console.print(f"{orders:,} orders in {time.monotonic() - began:.0f} s, {size}")
-        await fleet.start("orders-api")
-        async with aiohttp.ClientSession(fleet.urls["orders-api"]) as http:
-            return [await _list(http, connection, query, limit) for query in _QUERIES]
     finally:
-        fleet.stop()
         await connection.close()
 
 

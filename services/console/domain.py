@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 
 Role = Literal["viewer", "support", "operator"]
@@ -69,6 +70,8 @@ def actions_for(role: Role, order: Mapping[str, Any]) -> tuple[str, ...]:
 def in_words(order: Mapping[str, Any]) -> str:
     """The state of an order as a sentence."""
     status, reason = str(order["status"]), order.get("reason")
+    if status == "COMPLETED" and order.get("workflow") == "greet":
+        return "Greeted."
     if status == "COMPLETED":
         return "Completed: the money is taken and the goods are on their way."
     if status in ENDED:
@@ -96,12 +99,15 @@ _ROAD: Final = (
     ("captured", "Payment"),
     ("completed", "Completed"),
 )
+#: The smallest workflow has one.
+_GREET: Final = (("greeted", "Greeted"),)
 _MARKS: Final[Mapping[str, str]] = {
     "orders.order-enriched.v1": "enriched",
     "orders.stock-reserved.v1": "reserved",
     "orders.payment-approved.v1": "approved",
     "orders.payment-captured.v1": "captured",
     "orders.order-completed.v1": "completed",
+    "orders.greeted.v1": "greeted",
 }
 _UNDONE: Final[Mapping[str, tuple[str, str]]] = {
     "orders.payment-refunded.v1": ("captured", "Refund"),
@@ -112,14 +118,17 @@ _UNDONE: Final[Mapping[str, tuple[str, str]]] = {
 def road_of(order: Mapping[str, Any], types: Sequence[str]) -> tuple[Stop, ...]:
     """The stations of the happy way, and how far the order came on it. `types`: of its history's entries, in order."""
     seen = {_MARKS[kind] for kind in types if kind in _MARKS}
-    road = _ROAD[1:] if order.get("workflow_version") == 1 else _ROAD
+    road: Sequence[tuple[str, str]] = _ROAD[1:] if order.get("workflow_version") == 1 else _ROAD
+    if order.get("workflow") == "greet":
+        road = _GREET
+    undoing = order["status"] == "COMPENSATING" or order.get("waiting_for") in {"release", "refund"}
     stops: list[Stop] = []
     stuck = False
     for name, label in road:
         if name in seen:
             stops.append(Stop(name, label, "passed"))
         elif not stuck:
-            failed = order["status"] in {"CANCELLED", "FAILED", "COMPENSATING"}
+            failed = undoing or order["status"] in {"CANCELLED", "FAILED"}
             stops.append(Stop(name, label, "failed" if failed else "here"))
             stuck = True
         else:
@@ -127,7 +136,20 @@ def road_of(order: Mapping[str, Any], types: Sequence[str]) -> tuple[Stop, ...]:
     if order["status"] in ENDED and order["status"] != "COMPLETED":
         # It came to an end, and not to this one.
         stops[-1] = Stop("completed", str(order["status"]).capitalize(), "failed")
+    elif undoing:
+        stops[-1] = Stop("completed", "Being undone", "here")
     return tuple(stops)
+
+
+def took_of(order: Mapping[str, Any], events: Sequence[tuple[str, datetime]]) -> dict[str, float]:
+    """By station the seconds from the one before, or from the order's start. `events`: types and times, in order."""
+    found: dict[str, float] = {}
+    before = datetime.fromisoformat(str(order["created_at"]))
+    for kind, at in events:
+        name = _MARKS.get(kind)
+        if name is not None and name not in found:
+            found[name], before = max(0.0, (at - before).total_seconds()), at
+    return found
 
 
 def undone_of(types: Sequence[str]) -> dict[str, str]:

@@ -26,12 +26,15 @@ from services.console.access import Form, Who, require
 from services.console.domain import NEEDS
 from services.console.pages import OrderId, link, page, tell
 from services.console.store import Act, Person
-from services.console.wiring import console_of
+from services.console.wiring import Console, console_of
 
 router = APIRouter()
 
 SOURCE: Final = "console"
 DEFAULT_METHOD: Final = "pm_card_visa"
+#: What the simulated gateway knows; another gateway's can be written all the same.
+METHODS: Final = (DEFAULT_METHOD, "pm_card_declined", "pm_card_timeout", "pm_card_late", "pm_refund_fails")
+CATALOGUE: Final = 200
 TITLES: Final[Mapping[str, str]] = {
     "approve": "Approve the payment",
     "cancel": "Cancel the order",
@@ -97,11 +100,16 @@ async def start_form(request: Request, person: Who) -> Response:
     require(person, "start")
     # An id to begin with; who has one of his own writes that.
     fresh = {"order_id": f"ORDER-{console_of(request).now():%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"}
+    return page(request, person, "act.html", **_facts("start", "", fresh), **await _catalogue(console_of(request)))
+
+
+async def _catalogue(console: Console) -> dict[str, Any]:
+    """What the form for a new order shows beside its fields; an order can be started without it."""
     try:
-        catalogue = (await console_of(request).apis.inventory.get("/skus", {"limit": "200"}))["items"]
-    except OrderctlError:
-        catalogue = []
-    return page(request, person, "act.html", **_facts("start", "", fresh), catalogue=catalogue)
+        found = await console.apis.inventory.get("/skus", {"limit": str(CATALOGUE)})
+    except OrderctlError as error:
+        return {"catalogue": [], "more": False, "methods": METHODS, "trouble": str(error)}
+    return {"catalogue": found["items"], "more": found["next"] is not None, "methods": METHODS, "trouble": ""}
 
 
 @router.post("/start")
@@ -139,10 +147,10 @@ async def _go_on(request: Request, person: Person, action: str, order_id: str, f
         if filled.get("step") == "send":
             return await _send(request, person, action, command, filled["reason"])
         plan = await console_of(request).apis.plan(command, known=False)
-    except UsageError as error:
-        return page(request, person, "act.html", 400, **facts, error=str(error))
     except OrderctlError as error:
-        return page(request, person, "act.html", 502, **facts, error=str(error))
+        more = await _catalogue(console_of(request)) if action == "start" else {}
+        status = 400 if isinstance(error, UsageError) else 502
+        return page(request, person, "act.html", status, **facts, **more, error=str(error))
     return page(request, person, "plan.html", **facts, plan=plan, command_id=command.id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -11,24 +12,23 @@ from fastapi import APIRouter, Request, Response
 from orderctl.doctor import asking
 from orderctl.doctor.diagnose import diagnose
 from orderctl.errors import NotFoundError, OrderctlError
+from services.console import story
 from services.console.access import Who
-from services.console.domain import ENDED, Role, actions_for, in_words, masked, road_of, undone_of
+from services.console.domain import ENDED, actions_for, in_words, masked, road_of, took_of, undone_of
 from services.console.pages import OrderId, page, tell
 from services.console.wiring import console_of
 
 router = APIRouter()
-
-#: Words of a type, or of what became of a mail, that tell of something that did not work.
-_BAD = ("failed", "rejected", "refused", "declined", "unknown", "attention-needed", "undeliverable", "too-late")
-_UNDOING = ("released", "refunded", "voided", "release-stock", "refund")
 
 
 # Not below /orders: an id may end with anything.
 @router.get("/why/{order_id:path}")
 async def why(request: Request, order_id: OrderId, person: Who) -> Response:
     """The doctor's chain of causes."""
-    client = console_of(request).settings.client
-    async with asking.session() as web:
+    console = console_of(request)
+    client = console.settings.client
+    # A look asks every service and the broker: the pages that show it take turns.
+    async with console.doctors, asking.session() as web:
         (order, unasked), world = await asyncio.gather(
             asking.ask_order(web, client, order_id), asking.ask_world(web, client, order_id)
         )
@@ -41,13 +41,15 @@ async def order(request: Request, order_id: OrderId, person: Who) -> Response:
     """The order's page."""
     console = console_of(request)
     try:
-        found, tape = await asyncio.gather(console.apis.order(order_id), console.apis.tape(order_id))
+        found, recorded = await asyncio.gather(console.apis.order(order_id), console.apis.tape(order_id))
     except NotFoundError:
         return tell(request, person, 404, "No such order", f"There is no order with the id {order_id}.")
     except OrderctlError as error:
         return tell(request, person, 502, "The query API does not answer", str(error))
     charges, problem = await _charges(request, order_id)
-    types = [str(item["type"]) for item in tape["items"] if item.get("kind") in {"event", "verdict"}]
+    tape = story.shown(recorded["items"], found["customer_id"], person.role)
+    events = [item for item in tape if item.get("kind") in {"event", "verdict"}]
+    types = [str(item["type"]) for item in events]
     return page(
         request,
         person,
@@ -58,8 +60,12 @@ async def order(request: Request, order_id: OrderId, person: Who) -> Response:
         who=masked(found["customer_id"], person.role),
         road=road_of(found, types),
         undone=undone_of(types),
-        tape=[_shown(item, found["customer_id"], person.role) for item in tape["items"]],
-        missing=tape.get("missing", []),
+        took=took_of(
+            found, [(kind, datetime.fromisoformat(item["at"])) for kind, item in zip(types, events, strict=True)]
+        ),
+        tape=tape,
+        failure=story.failure(found["status"], tape),
+        missing=recorded.get("missing", []),
         charges=charges,
         owed=_owed(found, charges),
         trouble=problem,
@@ -81,18 +87,3 @@ def _owed(order: Mapping[str, Any], charges: list[Any]) -> int:
     if order["status"] == "COMPLETED":
         return 0
     return sum(charge["captured_minor"] - charge["refunded_minor"] for charge in charges)
-
-
-def _shown(item: Mapping[str, Any], customer_id: str, role: Role) -> dict[str, Any]:
-    """An entry of the tape with what the page marks. Who only looks on gets no bodies of messages, and no customer's id."""
-    told = f"{item.get('type') or ''} {(item.get('data') or {}).get('status') or ''}"
-    bad = item.get("kind") not in {"command", "request", "attempt"} and any(word in told for word in _BAD)
-    undoing = any(word in told for word in _UNDOING)
-    marked = {**item, "bad": bad, "undoing": undoing and not bad}
-    if role == "viewer":
-        hidden = {
-            name: str(item.get(name) or "").replace(customer_id, masked(customer_id, role))
-            for name in ("title", "text")
-        }
-        marked |= {**hidden, "data": {}}
-    return marked

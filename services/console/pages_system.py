@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
@@ -14,9 +14,12 @@ from orderctl.doctor.broker import open_broker
 from orderctl.errors import OrderctlError
 from services.console.access import Who
 from services.console.pages import page
-from services.console.wiring import console_of
+from services.console.wiring import Console, console_of
 
 router = APIRouter()
+
+#: Counting the orders under way takes a second where a hundred thousand are: the page does not wait so long, its script asks again.
+VERSIONS_WITHIN_S: Final = 0.3
 
 
 @router.get("/system")
@@ -24,11 +27,12 @@ async def system(request: Request, person: Who) -> Response:
     """Every service's processes, their partitions, what waits for them, what went wrong last; the policies in effect."""
     console = console_of(request)
     async with asking.session() as web:
-        found, topics = await asyncio.gather(
-            asking.ask_services(web, console.settings.client), _topics(console.settings.client.bootstrap_servers)
+        found, topics, (policies, problem), versions = await asyncio.gather(
+            asking.ask_services(web, console.settings.client),
+            _topics(console.settings.client.bootstrap_servers),
+            _asked(console.apis.policies()),
+            _versions(console, VERSIONS_WITHIN_S),
         )
-    policies, problem = await _asked(console.apis.policies())
-    workflows, unknown = await _asked(console.apis.orders.get_all("/workflows"))
     services = [
         {
             "name": service.name,
@@ -45,12 +49,26 @@ async def system(request: Request, person: Who) -> Response:
         ill=[service["name"] for service in services if not service["well"]],
         policies=policies,
         trouble=problem,
-        workflows=workflows,
-        workflows_unknown=unknown,
+        versions=versions,
         topics=topics[0],
         topics_unknown=topics[1],
         viewers=console.hub.viewers,
     )
+
+
+@router.get("/system/versions")
+async def versions(request: Request, person: Who) -> Response:
+    """How many orders are on each version of the workflow, for as long as it takes to count them."""
+    return page(request, person, "versions.html", versions=await _versions(console_of(request), None))
+
+
+async def _versions(console: Console, within_s: float | None) -> tuple[list[Any], str] | None:
+    """The versions, or why they are not known; None: not in time."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await _asked(console.apis.orders.get_all("/workflows"))
+    except TimeoutError:
+        return None
 
 
 async def _asked(question: Awaitable[list[Any]]) -> tuple[list[Any], str]:

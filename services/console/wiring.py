@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import cast
+from typing import Final, cast
 
 from fastapi import Request
 from fastapi.templating import Jinja2Templates
@@ -18,6 +18,9 @@ from services.console.live import Hub
 from services.console.settings import Settings
 from services.console.store import ConsoleStore
 from services.console.watch import Watch
+
+#: So many pages at a time ask everybody why an order stands where it stands.
+DOCTORS: Final = 3
 
 
 def utc_now() -> datetime:
@@ -38,6 +41,7 @@ class Console:
     store: ConsoleStore
     templates: Jinja2Templates
     now: Callable[[], datetime] = utc_now
+    doctors: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOCTORS))
     #: The process is being stopped: streams end.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

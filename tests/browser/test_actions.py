@@ -20,7 +20,6 @@ async def test_an_order_is_started_from_the_form_and_seen_to_wait_without_loadin
     sku, page = await shop.shelf(5, 1250), desk.page
     order_id = shop.new_id("browser")
     await desk.go("/start")
-    await page.get_by_text("The catalogue").click()
     await expect(page.locator(".catalogue")).to_contain_text(sku)
     await page.get_by_label("Order id").fill(order_id)
     await page.get_by_label("Customer").fill("somebody")

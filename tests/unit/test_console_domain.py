@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from services.console.domain import (
     masked,
     may,
     road_of,
+    took_of,
 )
 from services.console.live import BOX, KEPT, Hub, Viewer
 from services.console.pages import link
@@ -120,8 +121,30 @@ def test_the_way_of_an_order_shows_how_far_it_came_and_where_it_ended() -> None:
     ended = road_of(order("CANCELLED"), reserved)
     assert [s.state for s in ended] == ["passed", "passed", "failed", "ahead", "failed"]
     assert ended[-1].label == "Cancelled"
-    assert road_of(order("COMPENSATING"), reserved)[-1].label == "Completed"
+    undone = road_of(order("COMPENSATING"), reserved)
+    assert [(s.label, s.state) for s in undone[2:]] == [
+        ("Approval", "failed"),
+        ("Payment", "ahead"),
+        ("Being undone", "here"),
+    ]
+    assert road_of(order("NEEDS_ATTENTION", waiting_for="refund"), reserved)[-1].label == "Being undone"
     assert next(s.name for s in road_of(order("RESERVING", workflow_version=1), [])) == "reserved"
+
+
+def test_each_station_tells_how_long_it_took_from_the_one_before() -> None:
+    events = [
+        ("orders.order-started.v1", NOW),
+        ("orders.order-enriched.v1", NOW + timedelta(seconds=2)),
+        ("orders.stock-reserved.v1", NOW + timedelta(seconds=3)),
+        ("orders.stock-reserved.v1", NOW + timedelta(seconds=9)),
+    ]
+    assert took_of(order("PAYING", created_at=NOW.isoformat()), events) == {"enriched": 2.0, "reserved": 1.0}
+
+
+def test_a_greeting_has_a_way_and_words_of_its_own() -> None:
+    greeted = order("COMPLETED", workflow="greet")
+    assert in_words(greeted) == "Greeted."
+    assert [(s.label, s.state) for s in road_of(greeted, ["orders.greeted.v1"])] == [("Greeted", "passed")]
 
 
 def test_who_only_looks_on_sees_the_beginning_of_a_customers_id() -> None:

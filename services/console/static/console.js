@@ -66,6 +66,19 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = "copy"; }, 1200);
 });
 
+// From the catalogue into the order's lines; the same again is one more of it.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-add]");
+  const lines = document.querySelector("textarea[name=items]");
+  if (!button || !lines) return;
+  const sku = button.dataset.add;
+  const told = lines.value.split(/[\n,]/).map((one) => one.trim()).filter(Boolean);
+  const at = told.findIndex((one) => one.slice(0, one.lastIndexOf(":")) === sku);
+  if (at < 0) told.push(`${sku}:1`);
+  else told[at] = `${sku}:${(Number(told[at].slice(sku.length + 1)) || 0) + 1}`;
+  lines.value = told.join("\n");
+});
+
 const live = document.body.dataset.live;
 if (live) listen(live);
 
@@ -128,6 +141,33 @@ function freshen(id) {
   }, 700 + Math.random() * 600);
 }
 
+// A part of the page that takes longer is asked for once the page is there, and again now and then; its link stays where nobody answers.
+let asking = false;
+async function part() {
+  const place = document.querySelector("[data-part]");
+  if (!place || asking || document.visibilityState !== "visible") return;
+  asking = true;
+  place.dataset.state = "asking";
+  try {
+    const answer = await fetch(place.dataset.part, { headers: { Accept: "text/html" } });
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(place.dataset.from);
+    if (!answer.ok || answer.redirected || !found) throw new Error(answer.status);
+    document.querySelector("[data-part] .part")?.replaceChildren(...found.childNodes);
+    put("");
+  } catch {
+    put("silent");
+  }
+  asking = false;
+
+  // The page may have been loaded again meanwhile: the place that is there now.
+  function put(state) {
+    const now = document.querySelector("[data-part]");
+    if (now) now.dataset.state = state;
+  }
+}
+part();
+setInterval(part, 15000);
+
 // A page that changes by itself is loaded again, for as long as it says so.
 setInterval(() => { if (document.visibilityState === "visible" && document.body.dataset.poll) reload(); }, Number(document.body.dataset.poll) || 60000);
 
@@ -141,7 +181,10 @@ async function reload() {
       if (!answer.ok || answer.redirected) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const open = [...document.querySelectorAll("details")].map((one) => one.open);
+      const told = document.querySelector("[data-part] .part");
       document.getElementById("main").replaceWith(page.getElementById("main"));
+      if (told) document.querySelector("[data-part] .part")?.replaceWith(told);
+      part();
       if (page.body.dataset.poll) document.body.dataset.poll = page.body.dataset.poll;
       else delete document.body.dataset.poll;
       document.querySelectorAll("details").forEach((one, n) => { one.open = open[n] || false; });

@@ -1,0 +1,54 @@
+"""The tape as the order's page shows it: what went wrong is marked, what undoes something is paired with it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from services.console.domain import Role, masked
+
+#: Words of a type, or of what became of a mail, that tell of something that did not work.
+_BAD: Final = ("failed", "rejected", "refused", "declined", "unknown", "attention-needed", "undeliverable", "too-late")
+_UNDOING: Final = ("released", "refunded", "voided", "void-charge", "release-stock", "refund")
+#: While an order stands so, the last thing that went wrong is why.
+_TROUBLED: Final = frozenset({"FAILED", "NEEDS_ATTENTION", "COMPENSATING", "PAYING"})
+#: These tell that it went wrong, not what.
+_NO_CAUSE: Final = frozenset({"orders.order-failed.v1", "orders.command-rejected.v1"})
+
+
+def shown(items: Sequence[Mapping[str, Any]], customer_id: str, role: Role) -> list[dict[str, Any]]:
+    """The entries, numbered from 1 (`n`). `undoes` and `undone_by`: the number and the title of the entry that it is paired with.
+    Who only looks on gets no bodies of messages, and no customer's id."""
+    found = [{**item, "n": n, **_marks(item)} for n, item in enumerate(items, 1)]
+    by_id = {item["id"]: item for item in found if item.get("id")}
+    for item in found:
+        undone = by_id.get((item.get("data") or {}).get("undoes"))
+        if undone is not None:
+            item["undoes"] = {"n": undone["n"], "title": undone["title"]}
+            # The page links to it: the words that say the same are left out.
+            item["text"] = str(item.get("text") or "").rpartition("undoes: ")[0].rstrip("; ")
+            # The last one tells how far it came: asked for, or done.
+            undone["undone_by"] = {"n": item["n"], "title": item["title"]}
+    return [_masked(item, customer_id) for item in found] if role == "viewer" else found
+
+
+def _marks(item: Mapping[str, Any]) -> dict[str, bool]:
+    told = f"{item.get('type') or ''} {(item.get('data') or {}).get('status') or ''}"
+    bad = item.get("kind") not in {"command", "request", "attempt"} and any(word in told for word in _BAD)
+    return {"bad": bad, "undoing": not bad and any(word in told for word in _UNDOING)}
+
+
+def _masked(item: dict[str, Any], customer_id: str) -> dict[str, Any]:
+    hidden = {
+        name: str(item.get(name) or "").replace(customer_id, masked(customer_id, "viewer"))
+        for name in ("title", "text")
+    }
+    return {**item, **hidden, "data": {}}
+
+
+def failure(status: str, tape: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """What went wrong last with an order that failed, or that is kept up by it; None: nothing."""
+    if status not in _TROUBLED:
+        return None
+    causes = (item for item in reversed(tape) if item["bad"] and item.get("type") not in _NO_CAUSE)
+    return next(causes, None)

@@ -1,0 +1,64 @@
+"""The tape as the order's page shows it: what is red, what is paired, what a viewer does not see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.console.story import failure, shown
+
+
+def entry(id_: str, type_: str, kind: str = "event", text: str = "", **data: Any) -> dict[str, Any]:
+    return {"id": id_, "kind": kind, "type": type_, "title": f"title of {id_}", "text": text, "data": data}
+
+
+CAPTURED = entry("m-1", "orders.payment-captured.v1", text="1.00 GBP of C-1")
+REFUND = entry("m-2", "payment.refund.v1", "request", "attempt 1; undoes: title of m-1 of 2026-11-28 UTC", undoes="m-1")
+REFUSED = entry("m-3", "payment.refund-failed.v1", "reply", "the bank is closed")
+REJECTED = entry("m-4", "orders.command-rejected.v1", "verdict")
+FAILED = entry("m-5", "orders.order-failed.v1")
+
+
+def test_a_compensation_and_what_it_undoes_name_each_other() -> None:
+    captured, refund = shown([CAPTURED, REFUND], "C-1", "operator")
+    assert refund["undoes"] == {"n": 1, "title": "title of m-1"}
+    assert refund["text"] == "attempt 1"
+    assert refund["undoing"]
+    assert captured["undone_by"] == {"n": 2, "title": "title of m-2"}
+
+
+def test_what_is_undone_names_the_last_that_undoes_it() -> None:
+    refunded = entry("m-6", "orders.payment-refunded.v1", undoes="m-1")
+    captured, *_ = shown([CAPTURED, REFUND, refunded], "C-1", "operator")
+    assert captured["undone_by"]["n"] == 3
+
+
+def test_what_undoes_something_that_is_not_on_the_tape_keeps_its_words() -> None:
+    (refund,) = shown([REFUND], "C-1", "operator")
+    assert "undoes" not in refund
+    assert refund["text"] == REFUND["text"]
+
+
+def test_a_viewer_gets_neither_bodies_nor_the_customers_id_and_sees_the_pairs_all_the_same() -> None:
+    captured, refund = shown([{**CAPTURED, "text": "1.00 GBP of CUSTOMER-1"}, REFUND], "CUSTOMER-1", "viewer")
+    assert captured["text"] == "1.00 GBP of CU…"
+    assert (captured["data"], refund["data"]) == ({}, {})
+    assert refund["undoes"]["n"] == 1
+
+
+@pytest.mark.parametrize("status", ["FAILED", "NEEDS_ATTENTION", "COMPENSATING", "PAYING"])
+def test_what_went_wrong_last_is_told_of_an_order_in_trouble(status: str) -> None:
+    tape = shown([CAPTURED, REFUND, REFUSED, REJECTED, FAILED], "C-1", "operator")
+    found = failure(status, tape)
+    assert found is not None
+    assert (found["n"], found["text"]) == (3, "the bank is closed")
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "CANCELLED", "AWAITING_APPROVAL"])
+def test_of_an_order_that_is_well_nothing_is_told(status: str) -> None:
+    assert failure(status, shown([CAPTURED, REFUSED], "C-1", "operator")) is None
+
+
+def test_where_nothing_went_wrong_there_is_no_cause() -> None:
+    assert failure("PAYING", shown([CAPTURED, REFUND], "C-1", "operator")) is None
