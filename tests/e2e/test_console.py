@@ -298,6 +298,18 @@ async def test_a_bulk_run_is_stopped_and_goes_on_where_it_stopped(shop: Shop, ad
     assert {(await shop.order(order_id))["paused"] for order_id in order_ids} == {True}
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def without_watcher(stack: Stack | ComposeStack | None) -> AsyncIterator[None]:
+    """In containers it runs; beside a stack of devstack's there is none."""
+    if isinstance(stack, ComposeStack):
+        await stack.stop("watcher")
+    yield
+    if isinstance(stack, ComposeStack):
+        await stack.start("watcher")
+        await stack.wait_ready()
+
+
+@pytest.mark.usefixtures("without_watcher")
 async def test_the_dashboard_says_what_it_does_not_know_and_shows_the_rest(shop: Shop, admin: Browser) -> None:
     # The first of all that are sold out: other tests leave more of them than the page shows.
     sku = shop.new_id("0-sku")
