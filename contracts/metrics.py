@@ -101,6 +101,7 @@ OUTBOX_PENDING: Final = Metric("outbox_pending_records", "gauge", "Committed, no
 OUTBOX_OLDEST: Final = Metric("outbox_oldest_seconds", "gauge", "Age of the oldest of them; 0: none", ("service",))
 PARKED_RECORDS: Final = Metric("parked_records", "gauge", "Records that wait behind a dead letter", ("service",))
 TIMERS: Final = Metric("timers_pending", "gauge", "Timers that are set", ("service",))
+TIMERS_DUE: Final = Metric("timers_due", "gauge", "Timers that should have fired by now", ("service",))
 TIMERS_OVERDUE: Final = Metric("timers_overdue", "gauge", "Timers that should have fired 5 s ago", ("service",))
 EFFECTS: Final = Metric("effects_pending", "gauge", "Calls that were decided and have not ended", ("service",))
 

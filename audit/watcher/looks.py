@@ -28,6 +28,7 @@ async def runtime(db: Connection, service: str, ends: Ends | None) -> list[Sampl
         Sample(metrics.OUTBOX_OLDEST, outbox["oldest_s"], (service,)),
         Sample(metrics.PARKED_RECORDS, waiting["parked"], (service,)),
         Sample(metrics.TIMERS, waiting["timers"], (service,)),
+        Sample(metrics.TIMERS_DUE, waiting["due"], (service,)),
         Sample(metrics.TIMERS_OVERDUE, waiting["overdue"], (service,)),
         Sample(metrics.EFFECTS, waiting["effects"], (service,)),
     ]

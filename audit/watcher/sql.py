@@ -16,6 +16,7 @@ FROM outbox o JOIN partition_ownership p ON p.partition = o.partition AND o.seq 
 
 WAITING: Final = """
 SELECT (SELECT count(*) FROM parked) AS parked, (SELECT count(*) FROM timer) AS timers,
+       (SELECT count(*) FROM timer WHERE due_at <= now()) AS due,
        (SELECT count(*) FROM timer WHERE due_at < now() - interval '5 seconds') AS overdue,
        (SELECT count(*) FROM effect) AS effects
 """

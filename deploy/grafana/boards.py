@@ -52,6 +52,26 @@ BOARDS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel(
             "Commands, by verdict", "short", (("sum by (verdict, reason) (orders_commands)", "{{verdict}} {{reason}}"),)
         ),
+        Panel(
+            "Funnel: how far orders came in the last hour",
+            "short",
+            (
+                (
+                    "sum by (type) (increase(messaging_published_total{"
+                    'service="orders",type=~"orders.(order-started|stock-reserved|payment-approved|payment-captured|order-completed).v1"'
+                    "}[1h]))",
+                    "{{type}}",
+                ),
+            ),
+            now=True,
+            span=16,
+        ),
+        Panel(
+            "Outcomes in the last hour",
+            "short",
+            (("sum by (status) (increase(orders_end_to_end_seconds_count[1h]))", "{{status}}"),),
+            now=True,
+        ),
         Panel("Money taken", "short", (("sum by (currency) (payment_captured_minor)", "{{currency}} minor units"),)),
         Panel(
             "Money given back", "short", (("sum by (currency) (payment_refunded_minor)", "{{currency}} minor units"),)
@@ -123,7 +143,14 @@ BOARDS: Final[dict[str, tuple[Panel, ...]]] = {
             "ops",
             (("sum by (service, event) (rate(messaging_events_total[5m]))", "{{service}} {{event}}"),),
         ),
-        Panel("Timers overdue", "short", (("max by (service) (timers_overdue)", "{{service}}"),)),
+        Panel(
+            "Timers due and overdue",
+            "short",
+            (
+                ("max by (service) (timers_due)", "{{service}} due"),
+                ("max by (service) (timers_overdue)", "{{service}} overdue"),
+            ),
+        ),
         Panel("Records behind dead letters", "short", (("sum by (service) (parked_records)", "{{service}}"),)),
         Panel("Effects under way", "short", (("sum by (service) (effects_pending)", "{{service}}"),)),
     ),

@@ -29,7 +29,15 @@ PROVISION: Final = (
     Acl("provision", "describeConfigs", "topic", "*"),
 )
 KEDA: Final = "keda"
-LAG_THRESHOLD: Final = 500
+#: What one process should have caught up with after this long is no reason for another. A process that dies has its partitions
+#: stand still for 6 s (`KAFKA_SESSION_TIMEOUT_MS`) and a second more, and Kafka hears of progress once a second: less is no news.
+CATCH_UP_S: Final = 10
+#: CPU of a process for an order, by docs/scaling.md. What that run did not ask, customer and recommendation, is taken to be as dear
+#: as inventory, which does the most for a single record.
+CPU_MS: Final = {"orders": 1.99, "inventory": 0.83, "payment": 0.74, "notification": 1.49}
+CPU_MS_UNKNOWN: Final = CPU_MS["inventory"]
+#: What an order brings onto a topic in that run, where it is more than a record.
+RECORDS: Final = {"orders.commands.v1": 2, "orders.events.v1": 7, "inventory.events.v1": 2}
 LEAST_REPLICAS: Final = 2
 
 Manifest = dict[str, Any]
@@ -129,6 +137,12 @@ _CALMLY: Final = {
 }
 
 
+def lag_threshold(service: str, topic: str) -> int:
+    """The records of a topic that one process of the service, which is a core at most, settles in `CATCH_UP_S`; in hundreds."""
+    orders = CATCH_UP_S * 1000 / CPU_MS.get(service, CPU_MS_UNKNOWN)
+    return int(orders * RECORDS.get(topic, 1)) // 100 * 100
+
+
 def _trigger(service: str, topic: str) -> Manifest:
     return {
         "type": "kafka",
@@ -136,7 +150,7 @@ def _trigger(service: str, topic: str) -> Manifest:
             "bootstrapServers": f"{CLUSTER}-kafka-bootstrap:9093",
             "consumerGroup": f"{TASK_QUEUE.default}.{service}",
             "topic": topic,
-            "lagThreshold": str(LAG_THRESHOLD),
+            "lagThreshold": str(lag_threshold(service, topic)),
             "sasl": "scram_sha512",
             "tls": "enable",
         },

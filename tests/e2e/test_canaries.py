@@ -13,14 +13,17 @@ from typing import Any, Final
 import canaries
 import pytest
 import pytest_asyncio
+from aiokafka import TopicPartition
+from metric_labels import strangers
 
-from contracts.topics import EVENT_TOPICS, ORDERS_COMMANDS, RECOMMENDATION_PAIRS
+from contracts.topics import EVENT_TOPICS, ORDERS_COMMANDS, RECOMMENDATION_PAIRS, dead_letter_topics
 from e2e.collector import Collector, Told, collecting
 from e2e.compose import ComposeStack
 from e2e.conftest import make_stack, run_stack, uses_containers
 from e2e.shop import Shop, envelope, order_data
 from e2e.stack import CLONE, SERVICES, Place, Stack, uses_running_stack
 from e2e.tools import orderctl
+from messaging.clients import make_reader
 
 CUSTOMER: Final = "nora"
 FACES: Final = ("at", "level", "event", "logger", "service", "identity")
@@ -83,6 +86,51 @@ async def test_no_canary_is_heard_in_any_log_or_trace_of_a_stack_in_which_everyt
     assert canaries.singing([span.text for span in collector.spans]) == []
     events = {json.loads(line)["event"] for line in lines if line.startswith("{")}
     assert events >= {"started", "owns-partitions", "dead-letter", "partition-stands-still", "mail-not-sent"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", SERVICES)
+async def test_no_canary_and_no_id_is_told_as_a_metric_and_no_secret_by_whoever_is_asked_how_it_is(
+    canary_shop: Shop, service: str
+) -> None:
+    """After all that went wrong above."""
+    told = (await canary_shop.get(service, "/metrics"))[2].decode()
+    assert told
+    assert canaries.singing(told.splitlines()) == []
+    assert list(strangers(told)) == []
+    for path in ("/healthz", "/readyz", "/progress", "/lanes", f"/{canaries.SONG}"):
+        assert canaries.PASSWORD not in (await canary_shop.get(service, path))[2].decode(), path
+
+
+@pytest.mark.slow
+async def test_a_dead_letter_adds_no_secret_and_none_of_the_words_to_what_came(canary_shop: Shop) -> None:
+    """What came stays as it came, canaries and all: it is to be sent again."""
+    found = 0
+    for record in await _everything_on(canary_shop.place, sorted({topic for topic, _ in dead_letter_topics()})):
+        facts = {name: value for name, value in record.headers if name.startswith("dlq-")}
+        assert canaries.singing([value.decode() for value in facts.values()]) == []
+        parts = (record.key, record.value, *(value for _, value in record.headers))
+        assert not any(canaries.PASSWORD.encode() in (part or b"") for part in parts)
+        found += 1
+    assert found > 10
+
+
+async def _everything_on(place: Place, topics: list[str]) -> list[Any]:
+    """All records of these topics."""
+    consumer = make_reader(place.bootstrap, "e2e-canaries")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for topic in topics for number in range(place.partitions)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        wanted, found = sum(ends.values()), list[Any]()
+        async with asyncio.timeout(60):
+            while len(found) < wanted:
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    found += records
+        return found
+    finally:
+        await consumer.stop()
 
 
 @pytest.mark.slow

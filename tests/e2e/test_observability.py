@@ -10,8 +10,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import yaml
+from metric_labels import is_listed
 from waiting import until
 
+from contracts.metrics import LABELS
 from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import CLONE, Place, Stack
@@ -87,3 +89,17 @@ async def test_every_panel_of_the_boards_has_data_and_the_invariants_read_0(prom
     await until(all_told, lambda: f"data for {silent}", DATA_WITHIN_S, every_s=1)
     for name in ("invariant_money_imbalance_minor", "invariant_stock_imbalance_units"):
         assert {float(found["value"][1]) for found in await prometheus.series(name)} == {0.0}, name
+
+
+@pytest.mark.slow
+async def test_no_series_has_a_label_or_a_value_that_was_not_known_beforehand(prometheus: Prometheus) -> None:
+    """The watcher's too, after all scenarios before."""
+    series = await prometheus.ask("series", **{"match[]": '{job=~"services|watcher"}'})
+    assert len(series) > 200
+    scraping = {"__name__", "job", "instance", "le"}
+    strange = [
+        one
+        for one in series
+        if not all(label in LABELS and is_listed(label, value) for label, value in one.items() if label not in scraping)
+    ]
+    assert strange == []

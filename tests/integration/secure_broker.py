@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import trustme
 from cryptography.hazmat.primitives import serialization
@@ -21,6 +22,7 @@ from devstack.ports import free_offset
 from devstack.settings import CONTROLLER_PORT, KAFKA_PORT
 
 ADMIN: Final = "admin"
+NODE: Final = ONE_NODE["node.id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class SecureBroker:
 
     bootstrap: str
     ca_file: Path
+    authority: trustme.CA
 
     def settings(self, name: str, password: str | None = None) -> dict[str, str]:
         """What a process of this principal is told."""
@@ -41,6 +44,13 @@ class SecureBroker:
         }
 
 
+def certificate(authority: trustme.CA) -> trustme.LeafCert:
+    """For the broker. A running one takes none that is another's: names and hosts have to be the same."""
+    return authority.issue_cert(
+        "localhost", common_name="localhost", organization_name="shop", organization_unit_name="kafka"
+    )
+
+
 def _for_java(certificate: trustme.LeafCert) -> bytes:
     """The key as PKCS 8, the only form that Java reads, and the certificate."""
     key = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None)
@@ -50,6 +60,19 @@ def _for_java(certificate: trustme.LeafCert) -> bytes:
 
 
 async def change_password(broker: SecureBroker, folder: Path, name: str, password: str) -> None:
+    """Another password for a principal."""
+    await _alter(broker, folder, "users", name, f"SCRAM-SHA-512=[password={password}]")
+
+
+async def exchange_certificate(broker: SecureBroker, folder: Path, authority: trustme.CA, trusted: Path) -> None:
+    """Have the running broker trust these authorities, and then show a certificate of that one."""
+    shown = trusted.with_name(f"server-{uuid4().hex}.pem")
+    shown.write_bytes(_for_java(certificate(authority)))
+    for store, path in (("truststore", trusted), ("keystore", shown)):
+        await _alter(broker, folder, "brokers", NODE, f"listener.name.sasl_ssl.ssl.{store}.location={path}")
+
+
+async def _alter(broker: SecureBroker, folder: Path, kind: str, name: str, config: str) -> None:
     """As `kafka-configs.sh` does it, which is this program."""
     login = (
         f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{ADMIN}" password="{ADMIN * 2}";'
@@ -61,12 +84,11 @@ async def change_password(broker: SecureBroker, folder: Path, name: str, passwor
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(broker.ca_file),
     }
-    config = folder / "admin.properties"
-    config.write_text("".join(f"{key}={value}\n" for key, value in told.items()))
+    path = folder / "admin.properties"
+    path.write_text("".join(f"{key}={value}\n" for key, value in told.items()))
     program = [find_java(print), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", str(ensure_jars(print) / "*")]
-    program += ["kafka.admin.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--command-config", str(config)]
-    program += ["--alter", "--entity-type", "users", "--entity-name", name]
-    program += ["--add-config", f"SCRAM-SHA-512=[password={password}]"]
+    program += ["kafka.admin.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--command-config", str(path)]
+    program += ["--alter", "--entity-type", kind, "--entity-name", name, "--add-config", config]
     process = await asyncio.create_subprocess_exec(*program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said, _ = await process.communicate()
     if process.returncode != 0:
@@ -80,7 +102,7 @@ def secure_broker(folder: Path, principals: Iterable[str]) -> Iterator[SecureBro
     address, controller = f"localhost:{KAFKA_PORT + offset}", f"localhost:{CONTROLLER_PORT + offset}"
     authority, ca_file = trustme.CA(), folder / "ca.pem"
     authority.cert_pem.write_to_path(ca_file)
-    (folder / "server.pem").write_bytes(_for_java(authority.issue_cert("localhost")))
+    (folder / "server.pem").write_bytes(_for_java(certificate(authority)))
     jaas = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
     values = {
         **ONE_NODE,
@@ -113,7 +135,7 @@ def secure_broker(folder: Path, principals: Iterable[str]) -> Iterator[SecureBro
     with (folder / "kafka.log").open("wb") as log:
         process = subprocess.Popen([*program, "kafka.Kafka", str(config)], stdout=log, stderr=subprocess.STDOUT)
     try:
-        yield SecureBroker(address, ca_file)
+        yield SecureBroker(address, ca_file, authority)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import aiohttp
 import asyncpg
 import pytest
 import trustme
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, TopicAuthorizationFailedError
 from aiokafka.protocol.coordination import FindCoordinatorRequest
@@ -28,7 +28,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from manifests import script
-from secure_broker import ADMIN, SecureBroker, change_password, secure_broker
+from secure_broker import ADMIN, SecureBroker, change_password, exchange_certificate, secure_broker
 from waiting import until
 from workbench import server_dsn  # noqa: F401 - a fixture
 
@@ -37,7 +37,7 @@ from contracts.envelope import encode, headers_for
 from contracts.inventory import ReceiveStock
 from contracts.orders import ApprovePayment, StartOrder
 from contracts.registry import TYPE_OF
-from contracts.topics import all_topics
+from contracts.topics import ORDERS_COMMANDS, all_topics, dead_letter_topic
 from contracts.values import CommandData, Item
 from messaging.secure import load_kafka_security
 from provision.access import acls, grants, load_policy
@@ -334,6 +334,15 @@ async def test_an_order_goes_through_all_services_and_no_password_is_told(broker
         return status == 200 and found["status"] == "COMPLETED"
 
     await until(completed, "the order is completed", deadline_s=120)
+    # One whose sender cannot be told: a dead letter.
+    await put_bytes(broker, ORDERS_COMMANDS, b"garbage")
+    letter = await first_of(broker, dead_letter_topic(ORDERS_COMMANDS, "orders"))
+    told = {name: value for name, value in letter.headers if name.startswith("dlq-")}
+    assert told["dlq-reason"] == b"not-json"
+    assert not any(secret(name) in value for name in PROCESSES.values() for value in told.values())
+    for module, name in PROCESSES.items():
+        for path in ("/metrics", "/healthz", "/readyz", "/progress", "/lanes", "/nowhere"):
+            assert secret(name).decode() not in str(await fleet.get(module, path)), f"{name}{path}"
     for name in PROCESSES.values():
         log = (fleet.folder / f"{name}.log").read_text()
         assert log, name
@@ -350,6 +359,35 @@ async def put(broker: SecureBroker, name: str, key: str, data: CommandData) -> N
     where = broker.bootstrap
     async with AIOKafkaProducer(bootstrap_servers=where, acks="all", enable_idempotence=True, **options) as producer:
         await producer.send_and_wait(topic, value, key.encode(), headers=list(headers_for(type_)))
+
+
+def secret(name: str) -> bytes:
+    """The principal's password, as `SecureBroker` has it."""
+    return (name * 2).encode()
+
+
+async def put_bytes(broker: SecureBroker, topic: str, value: bytes) -> None:
+    options = load_kafka_security(broker.settings(ADMIN)).options()
+    async with AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap, acks="all", enable_idempotence=True, **options
+    ) as producer:
+        await producer.send_and_wait(topic, value, b"o-1")
+
+
+async def first_of(broker: SecureBroker, topic: str) -> ConsumerRecord[bytes, bytes]:
+    """The first record on a topic."""
+    options = load_kafka_security(broker.settings(ADMIN)).options()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False, **options
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.seek_to_beginning()
+        async with asyncio.timeout(30):
+            return await consumer.getone()
+    finally:
+        await consumer.stop()
 
 
 def free_port() -> int:
@@ -385,6 +423,16 @@ async def customer(broker: SecureBroker, databases: dict[str, str], password: Pa
         await process.wait()
 
 
+async def registered(broker: SecureBroker, port: int, name: str) -> None:
+    """A customer is registered by a command, and the service has heard it."""
+    await put(broker, "operator", name, RegisterCustomer(customer_id=name, name=name, email=f"{name}@example.com"))
+
+    async def known() -> bool:
+        return await status(port, f"/customers/{name}") == 200
+
+    await until(known, f"{name} is registered")
+
+
 async def status(port: int, path: str) -> int:
     try:
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
@@ -396,27 +444,51 @@ async def status(port: int, path: str) -> int:
 async def test_a_password_on_the_broker_is_changed_under_a_running_service_and_the_next_process_takes_the_new_one(
     broker: SecureBroker, databases: dict[str, str], tmp_path: Path
 ) -> None:
-    async def registered(port: int, name: str) -> None:
-        command = RegisterCustomer(customer_id=name, name=name.title(), email=f"{name}@example.com")
-        await put(broker, "operator", name, command)
-
-        async def known() -> bool:
-            return await status(port, f"/customers/{name}") == 200
-
-        await until(known, f"{name} is registered")
-
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_text("customer" * 2)
     new.write_text("another")
     try:
         async with customer(broker, databases, old) as port:
-            await registered(port, "bea")
+            await registered(broker, port, "bea")
             await change_password(broker, tmp_path, "customer", "another")
             with pytest.raises(KafkaConnectionError):
                 await connected(broker, "customer")
             # Who is in stays in.
-            await registered(port, "cleo")
+            await registered(broker, port, "cleo")
         async with customer(broker, databases, new) as port:
-            await registered(port, "dora")
+            await registered(broker, port, "dora")
     finally:
         await change_password(broker, tmp_path, "customer", "customer" * 2)
+
+
+async def lets_in(broker: SecureBroker) -> bool:
+    """Whether who trusts `broker.ca_file` can speak with it."""
+    try:
+        await (await connected(broker, "customer")).close()
+    except KafkaConnectionError:
+        return False
+    return True
+
+
+async def test_the_brokers_certificate_is_exchanged_for_another_authoritys_under_services_that_trust_both(
+    broker: SecureBroker, databases: dict[str, str], tmp_path: Path
+) -> None:
+    authority, new, both = trustme.CA(), tmp_path / "new.pem", tmp_path / "both.pem"
+    authority.cert_pem.write_to_path(str(new))
+    both.write_bytes(broker.ca_file.read_bytes() + new.read_bytes())
+    trusting = replace(broker, ca_file=both)
+    password = tmp_path / "password"
+    password.write_text("customer" * 2)
+    try:
+        async with customer(trusting, databases, password) as port:
+            await registered(trusting, port, "emil")
+            await exchange_certificate(trusting, tmp_path, authority, both)
+            # The command returns when the change is recorded, which is before the broker heeds it.
+            await until(lambda: lets_in(replace(broker, ca_file=new)), "it shows the new certificate", every_s=0.5)
+            assert not await lets_in(broker)
+            # Who is in stays in, and whoever comes anew and trusts both gets in.
+            await registered(trusting, port, "fay")
+        async with customer(trusting, databases, password) as port:
+            await registered(trusting, port, "gil")
+    finally:
+        await exchange_certificate(trusting, tmp_path, broker.authority, both)

@@ -9,6 +9,7 @@ import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -38,12 +39,18 @@ class Server:
     port: int
     folder: Path
     ca: Path
+    authority: trustme.CA
 
     def url(
         self, *, password: str = PASSWORD, host: str = "localhost", mode: str = "verify-full", ca: Path | None = None
     ) -> str:
         trust = f"&sslrootcert={ca or self.ca}" if mode.startswith("verify") else ""
         return f"postgresql://orders:{password}@{host}:{self.port}/orders?sslmode={mode}{trust}"
+
+    async def show(self, certificate: trustme.LeafCert) -> None:
+        """Another certificate, for whoever connects from now on."""
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(self.folder / "server.pem"))
+        await self.run("SELECT pg_reload_conf()")
 
     async def run(self, *statements: str) -> None:
         """As the superuser, over its socket."""
@@ -89,7 +96,7 @@ def server() -> Iterator[Server]:
     with (folder / "log").open("wb") as log:
         argv = [str(bin_folder / "postgres"), "-D", str(data), *flags]
         process = subprocess.Popen(argv, stdout=log, stderr=log, user=user, cwd=folder)
-    found = Server(port, folder, folder / "ca.pem")
+    found = Server(port, folder, folder / "ca.pem", authority)
 
     async def prepare() -> None:
         async def answers() -> bool:
@@ -193,3 +200,42 @@ async def test_a_password_is_changed_under_a_running_process_and_the_next_one_ta
     await server.run(f"ALTER ROLE orders PASSWORD '{PASSWORD}'")
     assert f":{PASSWORD}@" not in told
     assert ":second@" not in told
+
+
+async def test_the_servers_certificate_is_exchanged_for_another_authoritys_under_a_process_that_trusts_both(
+    server: Server, tmp_path: Path
+) -> None:
+    authority, new, trusted = trustme.CA(), tmp_path / "new.pem", tmp_path / "trusted.pem"
+    authority.cert_pem.write_to_path(str(new))
+    trusted.write_bytes(server.ca.read_bytes())
+    secret = tmp_path / "url"
+    secret.write_text(server.url(ca=trusted))
+
+    async def lets_in(ca: Path) -> bool:
+        try:
+            connection = await asyncpg.connect(server.url(ca=ca))
+        except ssl.SSLCertVerificationError:
+            return False
+        await connection.close()
+        return True
+
+    async with orders_api(secret, tmp_path) as running:
+        await until(running.ready, running.log.read_text)
+        # The file is read whenever it connects: the process need not be started again.
+        trusted.write_bytes(server.ca.read_bytes() + new.read_bytes())
+        try:
+            await server.show(authority.issue_cert("localhost"))
+            await until(lambda: lets_in(new), "the server shows its new certificate")
+            assert not await lets_in(server.ca)
+            assert await running.status("/orders") == 200
+            await server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'orders'")
+
+            async def answers() -> bool:
+                return await running.status("/orders") == 200
+
+            await until(answers, running.log.read_text)
+            connected = await lets_in(trusted)
+        finally:
+            await server.show(server.authority.issue_cert("localhost"))
+            await until(lambda: lets_in(server.ca), "the server shows a certificate of the first authority again")
+    assert connected

@@ -154,6 +154,14 @@ def test_an_image_is_not_roots_has_a_health_check_and_starts_without_a_shell(tar
     assert [line for line in lines if line.startswith("CMD ")][-1].startswith('CMD ["python", "-m"')
 
 
+@pytest.mark.parametrize("target", PROCESSES)
+def test_an_image_says_what_it_is_and_of_which_release(target: str) -> None:
+    told = dict(re.findall(r'org\.opencontainers\.image\.(\w+)=("[^"]+"|\$\{\w+\})', "\n".join(stages()[target])))
+    assert told["title"] == f'"{target}"'
+    assert told["description"]
+    assert (told["version"], told["revision"]) == ("${VERSION}", "${REVISION}")
+
+
 def test_each_of_our_containers_is_read_only_has_no_capability_and_a_memory_limit() -> None:
     for name, service in COMPOSE["services"].items():
         assert service["mem_limit"], name

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import Any
 
-from manifests import environment, of_kind, processes
+from manifests import ROOT, environment, of_kind, processes, script
 
-from contracts.topics import DEFAULT_PARTITIONS, SUBSCRIPTIONS
+from contracts.orders import StartOrder
+from contracts.topics import DEFAULT_PARTITIONS, SUBSCRIPTIONS, all_topics
+from contracts.values import Item
 from messaging.settings import PARTITIONS, TASK_QUEUE
 from provision.access import Acl, acls, load_policy
 from provision.databases import GATEWAY, SERVICES
 from provision.topic_settings import load_topic_settings, mismatches
+from simulation import System
+from simulation.kit import approve, receive_stock, register_customer
 
 
 def job() -> dict[str, Any]:
@@ -104,3 +110,41 @@ def test_keda_counts_the_lag_of_everything_that_a_service_reads_and_never_more_p
         assert {trigger["authenticationRef"]["name"] for trigger in spec["triggers"]} == set(
             of_kind("production", "TriggerAuthentication")
         )
+
+
+def test_the_lag_that_is_worth_another_process_follows_from_what_an_order_was_measured_to_cost() -> None:
+    generate = script("generate")
+    table = (ROOT / "docs" / "scaling.md").read_text()
+    cpu = {
+        "orders": re.search(r"CPU, orders \| ([\d.]+) ms", table),
+        "notification": re.search(r"mail each\) \| ([\d.]+)", table),
+    }
+    shared = re.search(r"CPU, inventory / payment / customer \| ([\d.]+) / ([\d.]+) /", table)
+    assert shared is not None
+    told = {name: float(found[1]) for name, found in cpu.items() if found is not None}
+    assert told | {"inventory": float(shared[1]), "payment": float(shared[2])} == generate.CPU_MS
+    for name, one in of_kind("production", "ScaledObject").items():
+        for trigger in one["spec"]["triggers"]:
+            threshold, topic = int(trigger["metadata"]["lagThreshold"]), trigger["metadata"]["topic"]
+            orders = threshold / generate.RECORDS.get(topic, 1)
+            took_s = orders * generate.CPU_MS.get(name, generate.CPU_MS_UNKNOWN) / 1000
+            assert 0.95 * generate.CATCH_UP_S < took_s <= generate.CATCH_UP_S, (name, topic)
+
+
+def test_an_order_brings_as_many_records_onto_a_topic_as_the_scalers_reckon_with() -> None:
+    system = System(seed=1)
+    system.command("tea", receive_stock("tea", 5, 100))
+    system.command("ann", register_customer("ann", "Ann", "ann@example.com"))
+    system.run()
+    before = counted(system)
+    item = Item(sku="tea", quantity=1)
+    system.command("o-1", StartOrder(customer_id="ann", items=(item,), workflow_version=1))
+    system.command("o-1", approve())
+    system.finish()
+    found = counted(system) - before
+    assert {topic: count for topic, count in found.items() if count > 1} == script("generate").RECORDS
+
+
+def counted(system: System) -> Counter[str]:
+    """The records on each topic."""
+    return Counter({spec.name: len(system.broker.all_records(spec.name)) for spec in all_topics()})

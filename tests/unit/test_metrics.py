@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
+from metric_labels import DEAD, LISTED, SHAPED, strangers
+from prometheus_client import CollectorRegistry, generate_latest
 
 from audit.watcher.book import Book, Sample
 from audit.watcher.looks import lags
@@ -52,6 +53,31 @@ def test_every_constant_is_one_metric_and_no_name_is_taken_twice() -> None:
     constants = [value for value in vars(metrics).values() if isinstance(value, Metric)]
     assert len(constants) == len(vocabulary())
     assert set(LABELS) == {label for metric in constants for label in metric.labels}
+
+
+def test_every_value_of_every_label_is_known_beforehand() -> None:
+    unlisted = {label for label, values in LABELS.items() if values is None}
+    assert unlisted == LISTED.keys() | SHAPED.keys()
+    assert not LISTED.keys() & SHAPED.keys()
+    text = "\n".join(text for _, text in sources()) + (ROOT / "contracts" / "jsonguard.py").read_text()
+    text += (ROOT / "contracts" / "envelope.py").read_text()
+    made = r'(?:NotJsonError\(|Unreadable\(|PoisonError\(|DeadLetter\([\w.]+, |_set_aside\(message, )"([a-z0-9-]+)"'
+    assert set(re.findall(made, text)) == DEAD
+
+
+def test_a_sample_with_an_unknown_name_label_or_value_is_a_stranger() -> None:
+    meters = Meters("orders")
+    meters.dead_lettered("orders.commands.v1", "not-json")
+    assert list(strangers(generate_latest(meters.registry).decode())) == []
+    meters.dead_lettered("orders.commands.v1", "ORDER-7")
+    meters.state(3, "lag", 7)
+    found = list(strangers(generate_latest(meters.registry).decode()))
+    assert found
+    assert all("ORDER-7" in one for one in found)
+    assert list(strangers('# TYPE orders_attention gauge\norders_attention{order_id="7"} 1\nmine 1\n')) == [
+        "orders_attention {'order_id': '7'}",
+        "mine {}",
+    ]
 
 
 def test_every_metric_of_the_vocabulary_is_told_by_some_process() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +22,9 @@ from messaging.tracing import Place, Span, Tracer, place_in
 from services.orders.app import ENDS
 from simulation.system import System
 
+ROOT = Path(__file__).resolve().parents[2]
+#: What the spans of an order come from.
+TRACED = ("orders", "inventory", "payment", "customer", "notification", "recommendation")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 CLIENT = Place(0xABC, 0xDEF)
 COMMAND = Message(
@@ -148,6 +154,16 @@ def test_tracing_is_off_unless_a_collector_is_named_and_a_bad_setting_is_refused
     for name, value in (("OTEL_EXPORTER_OTLP_ENDPOINT", "somewhere:4318"), ("OTEL_TRACES_SAMPLER_ARG", "2")):
         with pytest.raises(SettingsError, match=name):
             load_trace_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", name: value})
+
+
+def test_what_is_off_is_not_even_imported() -> None:
+    look = "import sys; print(sorted(name for name in sys.modules if name.startswith('opentelemetry')))"
+    load = "; ".join(f"import services.{name}.app" for name in TRACED)
+    asked = f"{load}; from messaging.otlp import load_trace_settings as l, open_traces; open_traces(l({{}}), 'x', 'y'); {look}"
+    told = subprocess.run(
+        [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert told.stdout.strip() == "[]"
 
 
 def test_only_a_well_formed_traceparent_names_a_span() -> None:

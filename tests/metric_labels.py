@@ -1,0 +1,91 @@
+"""Which values a label may have, all of them: what else stands on `/metrics` may be an order, a customer or a text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, get_args
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from contracts.metrics import LABELS, vocabulary
+from contracts.orders import RejectionReason
+from contracts.registry import TYPE_OF
+from services.payment.state import End, Status
+from services.recommendation.learner.meters import OUTCOMES
+
+#: Why a record is set aside; a unit test finds these words in the code.
+DEAD: Final = frozenset(
+    [
+        "empty",
+        "foreign-partition",
+        "handler-error",
+        "invalid",
+        "invalid-basket",
+        "invalid-event",
+        "not-an-event",
+        "not-an-object",
+        "not-json",
+        "not-utf8",
+        "too-deep",
+        "too-large",
+        "unknown-type",
+        "unreadable-sender",
+    ]
+)
+_TYPES: Final = frozenset(type_ for _, type_ in TYPE_OF.values())
+_ORDER_STATUSES: Final = frozenset(
+    [
+        "ENRICHING",
+        "RESERVING",
+        "AWAITING_APPROVAL",
+        "PAYING",
+        "COMPENSATING",
+        "COMPLETED",
+        "CANCELLED",
+        "FAILED",
+        "NEEDS_ATTENTION",
+    ]
+)
+_WAITING: Final = [
+    "enrichment",
+    "stock",
+    "approval",
+    "payment",
+    "payment-outcome",
+    "release",
+    "refund",
+    "operator",
+    "nothing",
+]
+#: For the labels whose values the vocabulary does not list itself.
+LISTED: Final[Mapping[str, frozenset[str]]] = {
+    "type": _TYPES | {"dead-letter", "forwarded"},
+    "reason": DEAD | {*get_args(RejectionReason), "none"},
+    "outcome": frozenset({*End, *OUTCOMES}),
+    "status": _ORDER_STATUSES | {*Status},
+    "waiting_for": frozenset(_WAITING),
+    "step": frozenset(type_.split(".")[1] for type_ in _TYPES if type_.startswith("orders.")),
+}
+SHAPED: Final = {"partition": re.compile(r"\d{1,3}"), "currency": re.compile("[A-Z]{3}")}
+
+
+def is_listed(label: str, value: str) -> bool:
+    """Whether the label may have this value."""
+    if label in SHAPED:
+        return SHAPED[label].fullmatch(value) is not None
+    return value in (LABELS[label] or LISTED[label])
+
+
+def strangers(text: str) -> Iterator[str]:
+    """The samples of an answer of `/metrics` that the vocabulary does not have, or not with these labels or values."""
+    known = vocabulary()
+    for family in text_string_to_metric_families(text):
+        # When a counter or a histogram came into being stands beside it, as a gauge.
+        bare = family.name.removesuffix("_created")
+        name = next((found for found in (bare, f"{bare}_total") if found in known), None)
+        for sample in family.samples:
+            labels = {label: value for label, value in sample.labels.items() if label != "le"}
+            fine = name is not None and set(labels) == set(known[name].labels)
+            if not fine or not all(is_listed(*pair) for pair in labels.items()):
+                yield f"{sample.name} {labels}"
