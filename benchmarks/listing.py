@@ -24,7 +24,7 @@ from services.orders.app import MIGRATIONS
 _FILL: Final = """
 INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, customer_id, currency,
                     total_minor, items, created_at, updated_at, state)
-SELECT 'LIST-' || n, 5, 'order', 2, status, status,
+SELECT 'LIST-' || n, 1, 'order', 2, status, status,
        CASE WHEN n = 7 THEN 'unknown-customer' WHEN status = 'FAILED' THEN 'out-of-stock'
             WHEN status = 'CANCELLED' THEN 'approval-timeout' END,
        CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END,

@@ -21,6 +21,11 @@ async def test_the_page_tells_by_itself_why_an_order_stands_there_and_its_deadli
     await expect(page.locator(".chain li").last).to_contain_text("a person has to approve it", timeout=PATIENCE_MS)
     countdown = page.locator("time[data-countdown]").first
     await expect(countdown).to_have_text(re.compile(r"^1[45] min \d+ s left$|^15 min 0 s left$"))
+    created = page.locator("dd time").first
+    await expect(created).to_have_text(re.compile(r"^\d+ (sec|min)\. ago$"))
+    assert await created.get_attribute("title") == (await shop.order(order_id))["created_at"][:23] + "Z", (
+        "exact on hover"
+    )
     before = await countdown.text_content()
     assert before
     await expect(countdown).not_to_have_text(before)

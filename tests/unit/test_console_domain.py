@@ -147,6 +147,10 @@ def test_a_greeting_has_a_way_and_words_of_its_own() -> None:
     assert [(s.label, s.state) for s in road_of(greeted, ["orders.greeted.v1"])] == [("Greeted", "passed")]
 
 
+def test_it_listens_on_loopback_unless_it_is_told_otherwise() -> None:
+    assert load_settings({}).http_host == "127.0.0.1"
+
+
 def test_who_only_looks_on_sees_the_beginning_of_a_customers_id() -> None:
     assert [masked("customer-7", role) for role in ROLES] == ["cu…", "customer-7", "customer-7"]
 
