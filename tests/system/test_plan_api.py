@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from messaging.http import make_app
 from services.orders.api.plan import Plans
 from services.orders.domain.policies import DEFAULTS, Policies
-from services.orders.store import LOAD
+from services.orders.store import LOOK
 from simulation.kit import Shop, approve, pause
 
 BY = {"operator": "op", "reason": "ticket 7"}
@@ -28,9 +28,9 @@ def open_shop() -> Shop:
 async def http(open_shop: Shop) -> AsyncIterator[TestClient[Any, Any]]:
     """The API over the simulation's orders."""
 
-    async def fetch_of(key: str, query: str, keys: list[str]) -> list[Any]:
-        assert (query, keys) == (LOAD, [key])
-        state, _ = open_shop.system.parts.orders.states.get(keys[0], (None, 0))
+    async def fetch_of(key: str, query: str, order_id: str) -> list[Any]:
+        assert (query, order_id) == (LOOK, key)
+        state, _ = open_shop.system.parts.orders.states.get(order_id, (None, 0))
         return [{"state": state, "commands": None}]
 
     async def ready() -> bool:
