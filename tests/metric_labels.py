@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from contracts.metrics import LABELS, vocabulary
 from contracts.orders import RejectionReason
 from contracts.registry import TYPE_OF
+from services.orders.api.listing import STATUSES, WAITS
 from services.payment.state import End, Status
 from services.recommendation.learner.meters import OUTCOMES
 
@@ -34,37 +35,13 @@ DEAD: Final = frozenset(
     ]
 )
 _TYPES: Final = frozenset(type_ for _, type_ in TYPE_OF.values())
-_ORDER_STATUSES: Final = frozenset(
-    [
-        "ENRICHING",
-        "RESERVING",
-        "AWAITING_APPROVAL",
-        "PAYING",
-        "COMPENSATING",
-        "COMPLETED",
-        "CANCELLED",
-        "FAILED",
-        "NEEDS_ATTENTION",
-    ]
-)
-_WAITING: Final = [
-    "enrichment",
-    "stock",
-    "approval",
-    "payment",
-    "payment-outcome",
-    "release",
-    "refund",
-    "operator",
-    "nothing",
-]
 #: For the labels whose values the vocabulary does not list itself.
 LISTED: Final[Mapping[str, frozenset[str]]] = {
     "type": _TYPES | {"dead-letter", "forwarded"},
     "reason": DEAD | {*get_args(RejectionReason), "none"},
     "outcome": frozenset({*End, *OUTCOMES}),
-    "status": _ORDER_STATUSES | {*Status},
-    "waiting_for": frozenset(_WAITING),
+    "status": frozenset({*STATUSES, *Status}),
+    "waiting_for": frozenset({*WAITS, "nothing"}),
     "step": frozenset(type_.split(".")[1] for type_ in _TYPES if type_.startswith("orders.")),
 }
 SHAPED: Final = {"partition": re.compile(r"\d{1,3}"), "currency": re.compile("[A-Z]{3}")}
