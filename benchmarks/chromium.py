@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urljoin
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright
 
 from devstack.errors import DevstackError
 
 
-async def useful_after(base: str, cookie: str, pages: Sequence[tuple[str, str]], times: int) -> list[list[float]]:
-    """For each page (its path, and the selector of what one came for) the milliseconds, so many times. Raises `DevstackError`."""
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's. Raises `DevstackError`."""
     program = shutil.which("chromium")
     if program is None:
         raise DevstackError("Chromium is missing; tests/browser/install.sh installs it, --no-browser goes without.")
@@ -23,22 +26,31 @@ async def useful_after(base: str, cookie: str, pages: Sequence[tuple[str, str]],
             executable_path=program, args=["--no-sandbox"] if os.geteuid() == 0 else []
         )
         try:
-            found = []
-            for path, wanted in pages:
-                found.append(
-                    [await _useful(await _seat(browser, base, cookie), base + path, wanted) for _ in range(times)]
-                )
-            return found
+            yield browser
         finally:
             await browser.close()
 
 
-async def _seat(browser: Browser, base: str, cookie: str) -> Page:
+async def useful_after(browser: Browser, cookie: str, address: str, wanted: str, times: int) -> tuple[list[float], str]:
+    """So many times the milliseconds until what one came for (`wanted`, a selector) is seen at the address; and, where it once
+    was not, why that was the last time (else empty)."""
+    seen: list[float] = []
+    for _ in range(times):
+        context = await browser.new_context()
+        try:
+            seen.append(await _useful(await _seat(context, cookie, address), address, wanted))
+        except Error as error:
+            return seen, " ".join(str(error).split())
+        finally:
+            await context.close()
+    return seen, ""
+
+
+async def _seat(context: BrowserContext, cookie: str, address: str) -> Page:
     """A browser that knows nothing of the console but its log-in page, where everybody begins."""
-    context = await browser.new_context()
-    await context.add_cookies([{"name": "console_session", "value": cookie, "url": base}])
+    await context.add_cookies([{"name": "console_session", "value": cookie, "url": address}])
     page = await context.new_page()
-    await page.goto(f"{base}/login")
+    await page.goto(urljoin(address, "/login"))
     return page
 
 
@@ -46,6 +58,4 @@ async def _useful(page: Page, address: str, wanted: str) -> float:
     began = time.perf_counter()
     await page.goto(address, wait_until="commit")
     await page.locator(wanted).first.wait_for(state="visible")
-    took = (time.perf_counter() - began) * 1000
-    await page.context.close()
-    return took
+    return (time.perf_counter() - began) * 1000
