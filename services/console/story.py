@@ -12,13 +12,15 @@ _BAD: Final = ("failed", "rejected", "refused", "declined", "unknown", "attentio
 _UNDOING: Final = ("released", "refunded", "voided", "void-charge", "release-stock", "refund")
 #: While an order stands so, the last thing that went wrong is why.
 _TROUBLED: Final = frozenset({"FAILED", "NEEDS_ATTENTION", "COMPENSATING", "PAYING"})
+#: Of a mail everybody may see that much.
+_OF_A_MAIL: Final = ("subject", "status", "attempts")
 #: These tell that it went wrong, not what.
 _NO_CAUSE: Final = frozenset({"orders.order-failed.v1", "orders.command-rejected.v1"})
 
 
 def shown(items: Sequence[Mapping[str, Any]], customer_id: str, role: Role) -> list[dict[str, Any]]:
     """The entries, numbered from 1 (`n`). `undoes` and `undone_by`: the number and the title of the entry that it is paired with.
-    Who only looks on gets no bodies of messages, and no customer's id."""
+    Who only looks on gets no bodies of messages, and no customer's id; of mails, what they are called and how far they came."""
     found = [{**item, "n": n, **_marks(item)} for n, item in enumerate(items, 1)]
     by_id = {item["id"]: item for item in found if item.get("id")}
     for item in found:
@@ -43,7 +45,8 @@ def _masked(item: dict[str, Any], customer_id: str) -> dict[str, Any]:
         name: str(item.get(name) or "").replace(customer_id, masked(customer_id, "viewer"))
         for name in ("title", "text")
     }
-    return {**item, **hidden, "data": {}}
+    mail = item.get("kind") == "mail"
+    return {**item, **hidden, "data": {name: item["data"].get(name) for name in _OF_A_MAIL} if mail else {}}
 
 
 def failure(status: str, tape: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

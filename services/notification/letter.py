@@ -10,7 +10,7 @@ from typing import Final
 
 from contracts.money import format_minor
 from contracts.orders import OrderCancelled, OrderCompleted
-from services.notification.domain import SendMail
+from services.notification.domain import CONFIRMATION, Kind, SendMail
 
 _WHY: Final[dict[str, str]] = {
     "customer-request": "as you asked",
@@ -36,6 +36,12 @@ def one_line(name: str) -> str:
     """A name as it may stand in a line: what does not print is a space, and it ends somewhere."""
     printable = "".join(c if c.isprintable() else " " for c in name[: 4 * MAX_NAME])
     return " ".join(printable.split())[:MAX_NAME]
+
+
+def subject_of(order_id: str, kind: Kind) -> str:
+    """What the mail is called."""
+    # The library decodes what looks like an encoded word (RFC 2047), line ends and all: an order id must never look like one.
+    return f"Your order {order_id.replace('=?', '= ?')} {'is complete' if kind == CONFIRMATION else 'was cancelled'}"
 
 
 def text_of(request: SendMail) -> str:
@@ -70,12 +76,10 @@ def compose(request: SendMail, sender: str) -> bytes:
     """
     if not _MAILBOX.match(request.address) or "=?" in request.address:
         raise UnusableAddressError
-    what = "is complete" if isinstance(request.event, OrderCompleted) else "was cancelled"
-    # The library decodes what looks like an encoded word (RFC 2047), line ends and all: an order id must never look like one.
     headers = {
         "From": sender,
         "To": request.address,
-        "Subject": f"Your order {request.order_id.replace('=?', '= ?')} {what}",
+        "Subject": subject_of(request.order_id, request.kind),
         "Date": format_datetime(request.ended_at),
         "Message-ID": request.message_id,
         "Auto-Submitted": "auto-generated",

@@ -10,6 +10,7 @@ from aiohttp import web
 from contracts.values import is_id
 from messaging.http import Problem, json_response, limit_of, refuse_unknown
 from services.notification.domain import Status
+from services.notification.letter import subject_of
 
 _COLUMNS: Final = "order_id, kind, cause, status, attempts, last_error, message_id, created_at, sent_at"
 
@@ -37,6 +38,7 @@ def routes(pool: asyncpg.Pool) -> list[web.RouteDef]:
             rows = await pool.fetch(UNDELIVERABLE, limit)
         else:
             raise Problem(400, "No order named", "Name an order_id, or ask for status=undeliverable.")
-        return json_response({"items": [dict(row) for row in rows], "next": None})
+        items = [{**row, "subject": subject_of(row["order_id"], row["kind"])} for row in rows]
+        return json_response({"items": items, "next": None})
 
     return [web.get("/mails", mails)]

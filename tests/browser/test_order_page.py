@@ -76,10 +76,10 @@ async def test_a_compensation_and_what_it_undoes_lead_to_each_other(shop: Shop, 
 
 async def test_what_the_customer_was_told_stands_on_the_tape(shop: Shop, desk: Desk) -> None:
     sku, page = await shop.shelf(5), desk.page
-    order_id = await shop.start({sku: 1}, customer_id=await shop.customer())
+    customer = await shop.customer()
+    order_id = await shop.start({sku: 1}, customer_id=customer)
     await shop.approve(order_id)
     await shop.ended(order_id)
-
     await desk.order(order_id)
     mail = page.locator(".tape .k-mail")
     for _ in range(30):
@@ -87,6 +87,7 @@ async def test_what_the_customer_was_told_stands_on_the_tape(shop: Shop, desk: D
             break
         await page.reload()
     await expect(mail).to_contain_text("Mail sent: confirmation")
+    await expect(mail).to_contain_text(f"“Your order {order_id} is complete” to {customer}")
     await expect(mail.locator("summary")).to_have_text("sent, 1 attempt")
 
 

@@ -221,6 +221,7 @@ async def test_mails_are_read_over_http_without_any_address(server_dsn: str) -> 
                         "message_id": first.request.message_id,
                         "created_at": "2026-03-01T12:00:00.003000Z",
                         "sent_at": "2026-03-01T12:00:00.003000Z",
+                        "subject": "Your order O1 is complete",
                     }
                 ],
                 "next": None,

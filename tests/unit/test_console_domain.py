@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi import HTTPException
 
 from contracts.letters import Letter
@@ -33,7 +34,7 @@ from services.console.pages_actions import FIELDS, MAKE, TITLES
 from services.console.pages_letters import _chosen, _row
 from services.console.pages_orders import _line, query_of
 from services.console.settings import load_settings
-from services.console.store import Person
+from services.console.store import NOBODY, Person
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -190,6 +191,10 @@ def test_the_beginning_of_an_id_is_searched_in_the_order_of_ids() -> None:
 
 def test_a_value_that_a_spreadsheet_would_run_is_exported_as_text() -> None:
     assert _line(["=1+1", "O-1", 5]) == "'=1+1,O-1,5\r\n"
+
+
+def test_a_name_that_nobody_has_is_checked_as_dearly_as_one_that_somebody_has() -> None:
+    assert not PasswordHasher().check_needs_rehash(NOBODY)
 
 
 def test_too_many_failed_log_ins_have_to_wait_and_only_so_long() -> None:

@@ -47,6 +47,20 @@ def test_a_viewer_gets_neither_bodies_nor_the_customers_id_and_sees_the_pairs_al
     assert refund["undoes"]["n"] == 1
 
 
+def test_a_viewer_sees_what_a_mail_is_called_and_whether_it_was_sent() -> None:
+    mail = entry(
+        "x",
+        "mail.confirmation",
+        "mail",
+        subject="Your order O-1 is complete",
+        status="sent",
+        attempts=1,
+        last_error="no",
+    )
+    (told,) = shown([mail], "CUSTOMER-1", "viewer")
+    assert told["data"] == {"subject": "Your order O-1 is complete", "status": "sent", "attempts": 1}
+
+
 @pytest.mark.parametrize("status", ["FAILED", "NEEDS_ATTENTION", "COMPENSATING", "PAYING"])
 def test_what_went_wrong_last_is_told_of_an_order_in_trouble(status: str) -> None:
     tape = shown([CAPTURED, REFUND, REFUSED, REJECTED, FAILED], "C-1", "operator")

@@ -58,7 +58,7 @@ def mails(rows: Iterable[Fact], pieces: Sequence[Piece]) -> list[Piece]:
     found = []
     for row in rows:
         at, end = moment(row["sent_at"] or row["created_at"]), ends.get(row.get("cause"))
-        data = {name: row[name] for name in ("status", "attempts", "last_error", "message_id")}
+        data = {name: row.get(name) for name in ("subject", "status", "attempts", "last_error", "message_id")}
         text = words.details({"attempts": row["attempts"] or None, "last_error": row["last_error"]})
         title = words.MAILS.get(row["status"], "Mail: {kind}").format(kind=row["kind"])
         cause = None if end is None else end.id
