@@ -65,12 +65,18 @@ async def guard(request: Request, call_next: Callable[[Request], Awaitable[Respo
         answer = Response("This request does not come from the console's own pages.", 403, media_type="text/plain")
     else:
         answer = await call_next(request)
+    with_policy(answer)
+    if not request.url.path.startswith("/static/"):
+        answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def with_policy(answer: Response) -> Response:
+    """The answer, with what the browser may do with it."""
     answer.headers["Content-Security-Policy"] = POLICY
     answer.headers["X-Content-Type-Options"] = "nosniff"
     answer.headers["Referrer-Policy"] = "same-origin"
     answer.headers["X-Frame-Options"] = "DENY"
-    if not request.url.path.startswith("/static/"):
-        answer.headers["Cache-Control"] = "no-store"
     return answer
 
 

@@ -23,6 +23,7 @@ from messaging.errors import SettingsError
 from messaging.logs import DROPPED, configure, get_logger, load_log_settings
 from messaging.meters import make_gauge
 from messaging.migrate import migrate
+from orderctl.errors import OrderctlError
 from orderctl.http import Apis
 from services.console import (
     pages_actions,
@@ -34,7 +35,7 @@ from services.console import (
     pages_people,
     pages_system,
 )
-from services.console.access import Attempts, LoginRequiredError, guard
+from services.console.access import Attempts, LoginRequiredError, guard, with_policy
 from services.console.bulk import Bulks
 from services.console.bulk_store import BulkStore
 from services.console.domain import ROLES, Role
@@ -52,6 +53,10 @@ HERE: Final = Path(__file__).parent
 EXIT_BAD_SETTINGS: Final = 2
 STOP_WITHIN_S: Final = 5
 _DATABASE_RETRY_S: Final = 0.5
+DATABASE_AWAY: Final = (
+    "It holds accounts and sessions, so nobody can be let in meanwhile. Orders go on without it. "
+    "CONSOLE_DATABASE_URL says where it should be."
+)
 
 
 def main() -> int:
@@ -196,3 +201,19 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         return tell(request, None, error.status_code, "That does not work", str(error.detail))
+
+    @app.exception_handler(OrderctlError)
+    async def unanswered(request: Request, error: OrderctlError) -> Response:
+        return tell(request, None, 502, "Somebody does not answer", str(error))
+
+    async def database_away(request: Request, error: Exception) -> Response:
+        log.warning("database-away", error=error)
+        return tell(request, None, 503, "The console's database does not answer", DATABASE_AWAY)
+
+    for away in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        app.add_exception_handler(away, database_away)
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, _: Exception) -> Response:
+        # Whoever runs the server logs it; the page says no more than that.
+        return with_policy(tell(request, None, 500, "The console has made a mistake", "Its log tells which one."))

@@ -48,8 +48,9 @@ OrderId = Annotated[str, Depends(_order_id)]
 
 
 def tell(request: Request, person: Person | None, status: int, title: str, text: str) -> Response:
-    """A page that says one thing."""
-    return page(request, person, "message.html", status, title=title, text=text)
+    """A page that says one thing. Where it is that somebody is away, it tries again by itself."""
+    again = status in {502, 503} and request.method == "GET"
+    return page(request, person, "message.html", status, title=title, text=text, again=again)
 
 
 def moment(at: str | datetime | None) -> str:

@@ -16,11 +16,11 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 
 from contracts.metrics import ORDERS_BY_STATUS
 from orderctl.bulk.selection import Selection
-from orderctl.errors import OrderctlError
+from orderctl.errors import OrderctlError, UsageError
 from orderctl.events import Event, short_name
 from services.console.access import Who
 from services.console.domain import REASONS, age_limit, in_words, masked
-from services.console.pages import link, page
+from services.console.pages import link, page, tell
 from services.console.wiring import Console, console_of
 
 router = APIRouter()
@@ -156,24 +156,31 @@ def _chips(console: Console, asked: Mapping[str, str], kept: Mapping[str, str]) 
 async def export(request: Request, person: Who) -> Response:
     """The filtered orders as CSV, page after page while it is sent."""
     console, asked = console_of(request), dict(request.query_params)
-    query = query_of(asked, console.now(), 500)
+    try:
+        query = query_of(asked, console.now(), 500)
+        # Before anything is sent: a file that begins cannot say any more that the API is away.
+        first = await console.apis.orders.get("/orders", query)
+    except (UsageError, ValueError) as error:
+        return tell(request, person, 400, "That is no filter", str(error))
     headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
-    return StreamingResponse(_csv(console, query, person.role == "viewer"), headers=headers, media_type="text/csv")
+    return StreamingResponse(
+        _csv(console, query, first, person.role == "viewer"), headers=headers, media_type="text/csv"
+    )
 
 
-async def _csv(console: Console, query: dict[str, str], masking: bool) -> AsyncIterator[str]:
+async def _csv(console: Console, query: dict[str, str], found: dict[str, Any], masking: bool) -> AsyncIterator[str]:
     yield _line(_COLUMNS)
     sent = 0
-    while sent < EXPORT_MOST:
-        found = await console.apis.orders.get("/orders", query)
+    while True:
         for order in found["items"]:
             if masking:
                 order["customer_id"] = masked(order["customer_id"], "viewer")
             yield _line([order[name] for name in _COLUMNS])
         sent += len(found["items"])
-        if found["next"] is None:
+        if found["next"] is None or sent >= EXPORT_MOST:
             return
         query["after"] = found["next"]
+        found = await console.apis.orders.get("/orders", query)
 
 
 def _line(values: Any) -> str:

@@ -81,6 +81,7 @@ document.addEventListener("click", (event) => {
 
 const live = document.body.dataset.live;
 if (live) listen(live);
+if (document.body.dataset.again) setTimeout(() => location.reload(), Number(document.body.dataset.again));
 
 function say(text) {
   const line = document.getElementById("stream");
@@ -88,10 +89,20 @@ function say(text) {
   line.hidden = !text;
 }
 
+// A browser takes up a stream that broke by itself; one that is answered with an error, or with the log-in page, it gives up.
 function listen(address) {
   const stream = new EventSource(address);
-  stream.addEventListener("error", () => say("The stream is lost; reconnecting. What you see may be old."));
+  let heard = "";
+  stream.addEventListener("error", async () => {
+    say("The stream is lost; reconnecting. What you see may be old.");
+    if (stream.readyState !== EventSource.CLOSED) return;
+    const again = new URL(address, location.href);
+    if (heard) again.searchParams.set("since", heard);
+    if (await loggedOut()) say("Your log-in has ended. Load the page again to log in.");
+    else setTimeout(() => listen(again.href), 5000);
+  });
   stream.addEventListener("state", (event) => {
+    heard = event.lastEventId || heard;
     say(JSON.parse(event.data).connected ? "" : "The console has no connection to Kafka; what you see may be old.");
   });
   stream.addEventListener("missed", () => news());
@@ -101,6 +112,14 @@ function listen(address) {
     if (rowOf(document, id)) freshen(id);
     else news();
   });
+}
+
+async function loggedOut() {
+  try {
+    return (await fetch(location.href, { headers: { Accept: "text/html" } })).redirected;
+  } catch {
+    return false;
+  }
 }
 
 // The list stays as it is until it is asked for: nobody loses the line he was looking at.
@@ -178,7 +197,7 @@ async function reload() {
     reloading = null;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (!answer.ok || answer.redirected) return;
+      if (!answer.ok || answer.redirected) throw new Error(answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const open = [...document.querySelectorAll("details")].map((one) => one.open);
       const told = document.querySelector("[data-part] .part");
