@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -46,8 +47,7 @@ class Api:
             async with self._session.request(method, address, data=body, headers=headers) as response:
                 answer, status = await response.read(), response.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            cause = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-            raise ApiUnreachableError(self._name, self._base, cause) from error
+            raise ApiUnreachableError(self._name, self._base, _cause_of(error)) from error
         document = _parse(answer)
         if status == 200 and isinstance(document, dict):
             return document
@@ -135,6 +135,15 @@ class Apis:
 def order_path(order_id: str) -> str:
     """Where the orders API tells of an order."""
     return f"/orders/{_part(order_id)}"
+
+
+def _cause_of(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    # The library's own words tell the address twice, and of TLS where there is none.
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        return os.strerror(error.os_error.errno).lower()
+    return str(error) or type(error).__name__
 
 
 def _part(text: str) -> str:

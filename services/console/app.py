@@ -11,11 +11,13 @@ from typing import Final
 
 import asyncpg
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from prometheus_client import CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
 
 from contracts.metrics import CONSOLE_CONNECTED, CONSOLE_VIEWERS
 from contracts.values import is_id
@@ -100,7 +102,8 @@ def make_app(settings: Settings) -> FastAPI:
         await _migrated(settings)
         pool = asyncpg.create_pool(settings.database_url, min_size=0, max_size=4, command_timeout=10, timeout=5)
         hub, apis = Hub(settings.client, settings.identity), Apis(settings.client)
-        store, letters = ConsoleStore(pool), Letters(settings.client, settings.identity)
+        store = ConsoleStore(pool)
+        letters = Letters(settings.client, settings.identity, hub.reached)
         bulks, watch = Bulks(BulkStore(pool), apis, hub), Watch(settings.watcher_url, pool)
         async with pool, apis, hub, bulks, watch:
             templates = Jinja2Templates(HERE / "templates")
@@ -198,9 +201,16 @@ def _errors(app: FastAPI) -> None:
     async def login_required(_: Request, error: LoginRequiredError) -> Response:
         return RedirectResponse(error.where, 303)
 
+    # Starlette's, from which FastAPI's comes: also what is no page at all.
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            return tell(request, None, error.status_code, "No such page", f"There is nothing at {request.url.path}.")
         return tell(request, None, error.status_code, "That does not work", str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def incomplete(request: Request, _: RequestValidationError) -> Response:
+        return tell(request, None, 400, "That does not work", "The address is not complete.")
 
     @app.exception_handler(OrderctlError)
     async def unanswered(request: Request, error: OrderctlError) -> Response:

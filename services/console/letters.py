@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from contracts.letters import Act
@@ -23,17 +23,21 @@ AT_ONCE: Final = 200
 
 
 class Letters:
-    """Nothing is kept open: a page that few look at has a connection of its own while it is made."""
+    """Nothing is kept open: a page that few look at has a connection of its own while it is made. `reached` raises where Kafka is
+    away."""
 
-    def __init__(self, settings: Settings, identity: str) -> None:
+    def __init__(self, settings: Settings, identity: str, reached: Callable[[], Awaitable[None]]) -> None:
         self._settings = settings
+        self._reached = reached
         self._identity = f"{identity}-letters"
         self._reading = asyncio.Lock()
         self._known: list[DeadLetter] = []
         self._known_until = 0.0
 
     async def all(self) -> list[DeadLetter]:
-        """Every dead letter with what became of it, oldest first. Raises `BrokerUnreachableError`, `TopicMissingError`."""
+        """Every dead letter with what became of it, oldest first. Raises `OrderctlError`."""
+        # Where the console knows already that nobody answers, nobody waits for a connection of his own.
+        await self._reached()
         now = asyncio.get_running_loop().time
         async with self._reading:
             if now() >= self._known_until:

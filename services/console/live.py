@@ -18,7 +18,7 @@ from typing import Final, Self
 from messaging.logs import get_logger
 from orderctl.client import Client, Subscription, connect
 from orderctl.command import Command
-from orderctl.errors import BrokerUnreachableError, OrderctlError
+from orderctl.errors import OrderctlError
 from orderctl.events import Event, Verdict
 from orderctl.settings import Settings
 from orderctl.transport import KafkaTransport
@@ -30,6 +30,16 @@ BOX: Final = 500
 KEPT: Final = 2_000
 RETRY_S: Final = 1.0
 VERDICT_WITHIN_S: Final = 15.0
+CONNECTED_WITHIN_S: Final = 0.8
+
+
+class NotConnectedError(OrderctlError):
+    """The console has no connection to Kafka; it goes on trying."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        super().__init__(
+            f"The console has no connection to Kafka at {bootstrap_servers}; it goes on trying. Nothing was sent."
+        )
 
 
 class Viewer:
@@ -77,6 +87,7 @@ class Hub:
         self._identity = identity
         self._viewers: set[Viewer] = set()
         self._client: Client | None = None
+        self._there = asyncio.Event()
         self._recent: deque[Event] = deque(maxlen=KEPT)
         self._count = 0
         #: Another one with each connection: what happened before it is not known.
@@ -115,6 +126,7 @@ class Hub:
             try:
                 async with connect(transport) as client:
                     self._client = client
+                    self._there.set()
                     self._times = secrets.token_hex(4)
                     self._recent.clear()
                     log.info("stream-connected")
@@ -124,6 +136,7 @@ class Hub:
                 log.warning("stream-lost", error=error, retry_in_s=RETRY_S)
             finally:
                 self._client = None
+                self._there.clear()
                 self._wake(missed=False)
             await asyncio.sleep(RETRY_S)
 
@@ -163,12 +176,19 @@ class Hub:
         for event in islice(self._recent, len(self._recent) - behind, None):
             viewer.offer(event)
 
+    async def reached(self) -> None:
+        """Return once Kafka is connected. Raises `NotConnectedError` where it is not within a moment: a page waits no longer."""
+        try:
+            await asyncio.wait_for(self._there.wait(), CONNECTED_WITHIN_S)
+        except TimeoutError:
+            raise NotConnectedError(self._settings.bootstrap_servers) from None
+
     def client(self) -> Client:
-        """The client, for who sends many commands. Raises `BrokerUnreachableError` while there is none."""
+        """The client, for who sends many commands. Raises `NotConnectedError` while there is none."""
         if self._client is None:
-            raise BrokerUnreachableError(self._settings.bootstrap_servers, 0, "the stream is being connected")
+            raise NotConnectedError(self._settings.bootstrap_servers)
         return self._client
 
     async def ask(self, command: Command) -> Verdict:
-        """Send a command and wait for its verdict. Raises `BrokerUnreachableError`, `NoVerdictError`."""
+        """Send a command and wait for its verdict. Raises `NotConnectedError`, `BrokerUnreachableError`, `NoVerdictError`."""
         return await self.client().ask(command, VERDICT_WITHIN_S)

@@ -103,12 +103,12 @@ async def home() -> Response:
 async def orders(request: Request, person: Who) -> Response:
     """A page of orders. A search that finds one order goes to it."""
     console, asked = console_of(request), dict(request.query_params)
-    trouble, items, following = "", [], None
+    trouble, items, following, status = "", [], None, 200
     try:
         found = await console.apis.orders.get("/orders", query_of(asked, console.now()))
         items, following = found["items"], found["next"]
     except (OrderctlError, ValueError) as failure:
-        trouble = str(failure)
+        trouble, status = str(failure), 400 if isinstance(failure, UsageError | ValueError) else 502
     if asked.get("q", "").strip() and len(items) == 1 and "after" not in asked:
         return RedirectResponse(link("orders", items[0]["order_id"]), 303)
     kept = {name: value for name, value in asked.items() if value and name != "after"}
@@ -131,7 +131,8 @@ async def orders(request: Request, person: Who) -> Response:
         following=None if following is None else f"/orders?{urlencode({**kept, 'after': following})}",
         export=f"/orders.csv?{urlencode(kept)}",
         bulk=f"/bulk?{urlencode({name: kept[name] for name in FILTERS if name in kept})}",
-        status=502 if trouble else 200,
+        status=status,
+        away=status == 502,
     )
 
 

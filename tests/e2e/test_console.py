@@ -208,7 +208,10 @@ async def test_orders_are_found_by_the_beginning_of_their_id_by_sku_and_by_reaso
     status, text = await admin.get("/orders?q=NOBODY-HAS-THIS")
     assert (status, "No order matches these filters" in text) == (200, True)
     status, text = await admin.get("/orders?older=soon")
-    assert (status, "10 minutes" in text) == (502, True)
+    assert (status, "10 minutes" in text) == (400, True)
+    assert (await admin.get("/orders.csv?older=soon"))[0] == 400
+    status, text = await admin.get("/no-such-page")
+    assert (status, "No such page" in text) == (404, True)
 
 
 async def test_a_dead_letter_is_shown_as_text_and_bytes_and_discarded_after_its_plan(
