@@ -62,6 +62,16 @@ def held(target: str) -> tuple[set[str], str]:
     return folders, venv or "service"
 
 
+def sent_to_the_engine(path: Path) -> bool:
+    """Whether `.dockerignore` lets a file of ours into the build: of the lines that fit, the last one decides."""
+    fit, sent = path.relative_to(ROOT), True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!")
+        if pattern == "*" or fit.is_relative_to(pattern) or (pattern[:3] == "**/" and pattern[3:] in fit.parts):
+            sent = line.startswith("!")
+    return sent
+
+
 def file_of(module: str) -> Path | None:
     path = ROOT / module.replace(".", "/")
     return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()), None)
@@ -122,6 +132,7 @@ def test_an_image_holds_all_that_its_process_imports(target: str) -> None:
             if not any(path == ROOT / folder or ROOT / folder in path.parents for folder in folders)
         }
         assert missing == set()
+        assert [str(path.relative_to(ROOT)) for path in files if not sent_to_the_engine(path)] == []
         wanted = {d for name in foreign for d in distributions.get(name, ())}
         assert {re.sub(r"[-_.]+", "-", d).lower() for d in wanted} <= locked(requirements)
 
