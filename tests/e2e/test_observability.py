@@ -67,7 +67,9 @@ async def test_prometheus_reaches_every_process_and_has_loaded_every_alert(prome
     rules = [rule for group in (await prometheus.ask("rules"))["groups"] for rule in group["rules"]]
     groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
     # Prometheus tells the groups in an order of its own.
-    assert sorted(rule["name"] for rule in rules) == sorted(rule["alert"] for group in groups for rule in group["rules"])
+    assert sorted(rule["name"] for rule in rules) == sorted(
+        rule["alert"] for group in groups for rule in group["rules"]
+    )
 
 
 @pytest.mark.slow
