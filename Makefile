@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
 # The files in requirements/images: what the services' images hold, and what some of them hold more.
-IMAGES := service notification recommendation-learner operator console smtp-sink
+IMAGES := runtime service notification recommendation-learner operator console smtp-sink
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check lint schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof-tests proof check-model compose-up compose-down browser-tests screenshots kubernetes
