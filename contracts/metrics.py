@@ -37,6 +37,12 @@ PUBLISHED: Final = Metric("messaging_published_total", "counter", "Messages deci
 DEAD_LETTERS: Final = Metric(
     "messaging_dead_letters_total", "counter", "Records set aside", ("service", "topic", "reason")
 )
+REJECTED: Final = Metric(
+    "messaging_rejected_total",
+    "counter",
+    "Commands rejected, by the topic they belong on",
+    ("service", "topic", "reason"),
+)
 FORWARDED: Final = Metric(
     "messaging_forwarded_total", "counter", "Commands sent on to their own partition", ("service", "topic")
 )
@@ -158,7 +164,7 @@ LABELS: Final[dict[str, frozenset[str] | None]] = {
     "topic": frozenset(spec.name for spec in all_topics()),
     "type": None,  # of messages: one for each that the registry has, and dead letters, which keep theirs
     "partition": None,  # TOPIC_PARTITIONS
-    "reason": None,  # contracts.orders.RejectionReason; of dead letters those of `decode`
+    "reason": None,  # why commands are rejected, in contracts; of dead letters those of `decode`
     "currency": None,  # ISO 4217
     "event": frozenset(
         {"fence-lost", "store-error", "stale-row", "publish-unknown", "rebuilt", "rewound", "effect-failed"}

@@ -61,6 +61,7 @@ def demo(
             typer.echo(export_lines(stack.environment()))
             typer.echo("# and when you are done: python -m devstack down")
             _say(f"The web console: {stack.settings.http_url('console')} ({_how_to_log_in(stack)})")
+            _say(f"The mails: {stack.settings.mail_page_url}")
         else:
             stack.down(wipe=True)
     _say(f"Done in {time.monotonic() - began:.0f} s." if code == 0 else f"Failed with exit code {code}.")

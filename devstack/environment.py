@@ -33,6 +33,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     found |= api_addresses(settings)
     found |= process_addresses(settings)
     found["MAIL_SINK_DIR"] = str(settings.mails)
+    found["MAIL_PAGE_URL"] = settings.mail_page_url
     return found
 
 

@@ -10,7 +10,7 @@ import psutil
 from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from devstack.errors import DevstackError, PortTakenError
 from devstack.processes import ProcessSpec
-from devstack.settings import CONTROLLER_PORT, KAFKA_PORT, LOOPBACK, SMTP_PORT, Settings
+from devstack.settings import CONTROLLER_PORT, KAFKA_PORT, LOOPBACK, MAIL_PAGE_PORT, SMTP_PORT, Settings
 
 
 def require_free_ports(settings: Settings, specs: tuple[ProcessSpec, ...]) -> None:
@@ -18,6 +18,8 @@ def require_free_ports(settings: Settings, specs: tuple[ProcessSpec, ...]) -> No
     wanted = [(spec.name, spec.port) for spec in specs]
     if any(name == "kafka" for name, _ in wanted):
         wanted.append(("kafka's controller", CONTROLLER_PORT + settings.offset))
+    if any(name == "smtp-sink" for name, _ in wanted):
+        wanted.append(("smtp-sink's page", settings.mail_page_port))
     for name, port in wanted:
         if port is not None and not is_free(port):
             raise PortTakenError(port, name, _holder(port))
@@ -37,7 +39,7 @@ def is_free(port: int) -> bool:
 
 def free_offset() -> int:
     """An offset at which every port of a stack is free now, for a stack beside another one."""
-    bases = (KAFKA_PORT, CONTROLLER_PORT, SMTP_PORT, WATCHER_PORT, *HTTP_PORTS.values())
+    bases = (KAFKA_PORT, CONTROLLER_PORT, SMTP_PORT, MAIL_PAGE_PORT, WATCHER_PORT, *HTTP_PORTS.values())
     # Below the ports that the system hands out by itself; drawn, so that two that look at once seldom find the same.
     for offset in random.sample(range(200, 20_000, 20), 200):
         if all(is_free(base + offset) for base in bases):

@@ -118,12 +118,13 @@ def _service_process(settings: Settings, service: Service) -> ProcessSpec:
 
 
 def smtp_sink(settings: Settings) -> ProcessSpec:
-    """The mail server that keeps what it is sent."""
+    """The mail server that keeps what it is sent, and shows it."""
     address = f"{LOOPBACK}:{settings.smtp_port}"
+    ports = (str(settings.smtp_port), str(settings.mail_page_port))
     return ProcessSpec(
         name="smtp-sink",
-        argv=(sys.executable, "-m", "devstack.smtp_sink", str(settings.smtp_port), str(settings.mails)),
-        address=address,
+        argv=(sys.executable, "-m", "devstack.smtp_sink", *ports, str(settings.mails)),
+        address=f"{address}, mails at {settings.mail_page_url}",
         probe="tcp",
         target=address,
     )

@@ -20,6 +20,7 @@ LOOPBACK: Final = "127.0.0.1"
 KAFKA_PORT: Final = 9092
 CONTROLLER_PORT: Final = 9093
 SMTP_PORT: Final = 1025
+MAIL_PAGE_PORT: Final = 8025
 POSTGRES_PORT: Final = 5432  # names the socket file; nothing listens on TCP
 
 #: One database and one role of the same name each.
@@ -95,6 +96,16 @@ class Settings:
     def smtp_port(self) -> int:
         """Where the SMTP sink listens."""
         return SMTP_PORT + self.offset
+
+    @property
+    def mail_page_port(self) -> int:
+        """Where the SMTP sink shows what it was sent."""
+        return MAIL_PAGE_PORT + self.offset
+
+    @property
+    def mail_page_url(self) -> str:
+        """The same, for a browser."""
+        return f"http://{LOOPBACK}:{self.mail_page_port}"
 
     @property
     def sockets(self) -> Path:

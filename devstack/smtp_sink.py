@@ -1,4 +1,5 @@
-"""`python -m devstack.smtp_sink PORT FOLDER [HOST]`: a mail server that keeps each mail as a file and delivers nothing.
+"""`python -m devstack.smtp_sink PORT PAGE_PORT FOLDER [HOST]`: a mail server that keeps each mail as a file and delivers nothing;
+`PAGE_PORT` shows them in a browser.
 
 A mail is known by its Message-ID: the second one with the same is dropped, so that a repeat after a crash is harmless.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from devstack.mail_page import serve_page
 from devstack.settings import LOOPBACK
 from messaging.logs import configure, get_logger, load_log_settings
 
@@ -66,27 +68,29 @@ class KeepingHandler:
         return "250 OK"
 
 
-async def serve(port: int, folder: Path, host: str = LOOPBACK) -> None:
+async def serve(port: int, page_port: int, folder: Path, host: str = LOOPBACK) -> None:
     """Take mails until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
     handler = KeepingHandler(MailFolder(folder))
+    page = await serve_page(folder, host, page_port)  # before mails are taken: who takes mails shows them
     server = await loop.create_server(
         lambda: SMTP(handler, hostname="localhost", enable_SMTPUTF8=True), host=host, port=port
     )
     log.info("started", where=f"{host}:{port}")
     async with server:
         await stopping.wait()
+    await page.cleanup()
 
 
 def main() -> None:
     """The command line."""
-    port, folder, *host = sys.argv[1:]
+    port, page_port, folder, *host = sys.argv[1:]
     # The library tells every word of every dialogue: a third of all that a mail costs here.
     configure(load_log_settings(), "smtp-sink", f"smtp-sink-{os.getpid()}", levels={"mail.log": "WARNING"})
-    asyncio.run(serve(int(port), Path(folder), *host))
+    asyncio.run(serve(int(port), int(page_port), Path(folder), *host))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,11 @@ class MemoryDatabase:
     letters: dict[Letter, LetterDone] = field(default_factory=dict)
 
 
+def _outbox_part(at: datetime) -> int:
+    """See the outbox's migration."""
+    return int(at.timestamp()) // 60 % 4
+
+
 class MemoryTransaction:
     """One batch. Writes are staged as functions and happen together, or not at all."""
 
@@ -158,13 +163,22 @@ class MemoryStore:
             kept = self._database.published.items()
             self._database.published = {(p, seq): row for (p, seq), row in kept if p != partition or seq < since_seq}
 
-    async def forget_published(self, partition: int, older_than: datetime, limit: int) -> int:
+    async def forget_published(self, older_than: datetime) -> bool:
         """See `Store.forget_published`."""
-        rows, published = self._database.outbox[partition], self._database.ownership[partition].published_seq
-        old = [seq for seq, (at, _) in sorted(rows.items()) if at < older_than and seq <= published][:limit]
-        for seq in old:
-            del rows[seq]
-        return len(old)
+        database = self._database
+        # By the part of the outbox, each partition's last row, which speaks for those before it.
+        last: dict[int, dict[int, datetime]] = defaultdict(dict)
+        needed: set[int] = set()
+        for partition, rows in database.outbox.items():
+            for seq, (at, _) in rows.items():
+                last[_outbox_part(at)][partition] = at
+                if seq > database.ownership[partition].published_seq:
+                    needed.add(_outbox_part(at))
+        needed |= {part for part, ends in last.items() if max(ends.values()) >= older_than}
+        for rows in database.outbox.values():
+            for seq in [seq for seq, (at, _) in rows.items() if _outbox_part(at) not in needed]:
+                del rows[seq]
+        return bool(needed)
 
     async def due_timers(
         self, partition: int, until: datetime, limit: int, but: Collection[str] = ()

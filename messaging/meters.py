@@ -8,15 +8,21 @@ from time import perf_counter
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from pydantic_core import from_json
 
 from contracts import metrics
 from contracts.metrics import Metric
+from contracts.registry import COMMANDS
+from contracts.topics import SUBSCRIPTIONS
 from messaging.logs import DROPPED
 from messaging.ports import Wire
 from messaging.tracing import TracedBatch
 
 #: What a partition's loop tells of its depths, and as which metric.
 _DEPTHS: Final = {"lag": metrics.LAG, "outbox-waiting": metrics.OUTBOX_WAITING, "parked-keys": metrics.PARKED_KEYS}
+#: How a verdict that is none of `command-accepted` is called, whoever tells it.
+_REJECTED: Final = ".command-rejected.v1"
+_TOPIC_OF: Final = {type_: topic for topic, types in COMMANDS.items() for type_ in types}
 
 
 def make_counter(metric: Metric, registry: CollectorRegistry | None) -> Counter:
@@ -44,6 +50,7 @@ class Meters:
         self._consumed = make_counter(metrics.CONSUMED, self.registry)
         self._published = make_counter(metrics.PUBLISHED, self.registry)
         self._dead = make_counter(metrics.DEAD_LETTERS, self.registry)
+        self._rejected = make_counter(metrics.REJECTED, self.registry)
         self._forwarded = make_counter(metrics.FORWARDED, self.registry)
         self._events = make_counter(metrics.EVENTS, self.registry)
         # Each is there from the start, so that its first increase is seen.
@@ -63,13 +70,22 @@ class Meters:
             counter = self._by_topic[topic] = self._consumed.labels(self._service, topic)
         counter.inc(count)
 
-    def published(self, wires: Iterable[Wire]) -> None:
+    def published(self, wires: Sequence[Wire]) -> None:
         """These messages were decided and committed; they will be on their topics."""
         for type_, count in Tally([wire.type for wire in wires]).items():
             counter = self._by_type.get(type_)
             if counter is None:
                 counter = self._by_type[type_] = self._published.labels(self._service, type_)
             counter.inc(count)
+            if type_.endswith(_REJECTED):
+                self._count_rejected(wire.value for wire in wires if wire.type == type_)
+
+    def _count_rejected(self, values: Iterable[bytes | None]) -> None:
+        for value in values:
+            told = from_json(value or b"{}")["data"]
+            # What is no command of ours came on one of the topics that the service reads, and belongs on its first.
+            topic = _TOPIC_OF.get(told["command_type"]) or SUBSCRIPTIONS[self._service][0]
+            self._rejected.labels(self._service, topic, told["reason"]).inc()
 
     def dead_lettered(self, topic: str, reason: str) -> None:
         """A record went to the dead letters."""

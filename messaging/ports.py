@@ -202,8 +202,9 @@ class Store(Protocol):
     async def unplace(self, partition: int, epoch: int, since_seq: int) -> None:
         """Forget where the rows from `since_seq` on stand: the broker lost some of them, and they are published again."""
 
-    async def forget_published(self, partition: int, older_than: datetime, limit: int) -> int:
-        """Delete published outbox rows written before `older_than`; returns how many."""
+    async def forget_published(self, older_than: datetime) -> bool:
+        """Forget what the outbox keeps of the partitions of this database, a minute's rows at a time: those of which all are
+        published and were written before `older_than`. Returns whether anything is left."""
 
     async def due_timers(
         self, partition: int, until: datetime, limit: int, but: Collection[str] = ()

@@ -183,11 +183,11 @@ class PostgresStore:
         with _translated():
             await connection.execute(sql.UNPLACE, partition, epoch, since_seq)
 
-    async def forget_published(self, partition: int, older_than: datetime, limit: int) -> int:
+    async def forget_published(self, older_than: datetime) -> bool:
         """See `Store.forget_published`."""
         connection = await self._connection()
         with _translated():
-            return int(await connection.fetchval(sql.FORGET_PUBLISHED, partition, older_than, limit))
+            return bool(await connection.fetchval(sql.FORGET_PUBLISHED, older_than))
 
     async def due_timers(
         self, partition: int, until: datetime, limit: int, but: Collection[str] = ()

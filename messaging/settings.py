@@ -22,7 +22,7 @@ PARTITIONS: Final = Integer(
     "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 1_000, "must be what the topics have; a mismatch is refused at the start"
 )
 HTTP_HOST: Final = Text("HTTP_HOST", "127.0.0.1", "the address that it serves HTTP on")
-OUTBOX_GRACE_S: Final = Number("OUTBOX_GRACE_S", 30, 0, 86_400, "how long published outbox rows are kept")
+OUTBOX_GRACE_S: Final = Number("OUTBOX_GRACE_S", 30, 0, 120, "how long published outbox rows are kept at least")
 SESSION_TIMEOUT_MS: Final = Integer(
     "KAFKA_SESSION_TIMEOUT_MS", 6_000, 1_000, 300_000, "how long a dead process keeps its partitions"
 )

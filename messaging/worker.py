@@ -30,9 +30,8 @@ from messaging.tracing import Tracer
 log = get_logger(__name__)
 
 MAX_BATCH: Final = 500
-#: How often published rows that are old enough are deleted, and at most how many at once.
-FORGET_EVERY: Final = timedelta(seconds=5)
-FORGET_LIMIT: Final = 5_000
+#: How often published rows that are old enough are looked for, to be forgotten.
+FORGET_EVERY: Final = timedelta(seconds=10)
 
 
 class PartitionWorker:
@@ -76,9 +75,8 @@ class PartitionWorker:
         # Where what was published since the last time it was recorded stands.
         self._placed: list[Placed] = []
         self._next_seq = 1
-        # When published rows are next looked for that are old enough to be deleted; None: there are none at all.
+        # When published rows are next looked for that are old enough to be forgotten; None: there are none at all.
         self._forget_at: datetime | None = None
-        self._recorded_at: datetime | None = None
 
     # --- ownership ----------------------------------------------------------------------------------------------------
 
@@ -304,7 +302,7 @@ class PartitionWorker:
         return len(wires)
 
     async def tidy(self, now: datetime, grace_s: float) -> None:
-        """Record what was passed over, how far the outbox is published and where that stands, and delete published rows that are
+        """Record what was passed over, how far the outbox is published and where that stands, and forget published rows that are
         older than the grace period."""
         if self.offsets != self._stored:
             work = self._deciding({}, now)
@@ -319,14 +317,8 @@ class PartitionWorker:
             await self._store.mark_published(self.partition, self._ownership.epoch, seq, self.acked, placed)
             reached("after-mark")
             # Meanwhile more may have been published.
-            self._recorded_seq, self._placed, self._recorded_at = seq, self._placed[len(placed) :], now
+            self._recorded_seq, self._placed = seq, self._placed[len(placed) :]
             self._forget_at = self._forget_at or now + timedelta(seconds=grace_s)
         if self._forget_at is not None and self._forget_at <= now:
-            await self._forget(now, timedelta(seconds=grace_s))
-
-    async def _forget(self, now: datetime, grace: timedelta) -> None:
-        found = await self._store.forget_published(self.partition, now - grace, FORGET_LIMIT)
-        # What a predecessor published may be as young as this process.
-        self._recorded_at = self._recorded_at or now
-        if found < FORGET_LIMIT:
-            self._forget_at = None if self._recorded_at < now - grace else now + FORGET_EVERY
+            left = await self._store.forget_published(now - timedelta(seconds=grace_s))
+            self._forget_at = now + FORGET_EVERY if left else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from messaging.meters import Meters
@@ -18,7 +18,7 @@ class NoMeters(Meters):
     def consumed(self, topic: str, count: int) -> None:
         """See `Meters.consumed`."""
 
-    def published(self, wires: Iterable[Wire]) -> None:
+    def published(self, wires: Sequence[Wire]) -> None:
         """See `Meters.published`."""
 
     def dead_lettered(self, topic: str, reason: str) -> None:

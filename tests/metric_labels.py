@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, get_args
+from typing import Final, get_args, get_type_hints
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from contracts import customer, inventory
 from contracts.metrics import LABELS, vocabulary
 from contracts.orders import RejectionReason
 from contracts.registry import TYPE_OF
@@ -35,10 +36,14 @@ DEAD: Final = frozenset(
     ]
 )
 _TYPES: Final = frozenset(type_ for _, type_ in TYPE_OF.values())
+#: Why inventory and customer reject what those who run the shop ask.
+_REFUSALS: Final = {
+    reason for events in (inventory, customer) for reason in get_args(get_type_hints(events.CommandRejected)["reason"])
+}
 #: For the labels whose values the vocabulary does not list itself.
 LISTED: Final[Mapping[str, frozenset[str]]] = {
     "type": _TYPES | {"dead-letter", "forwarded"},
-    "reason": DEAD | {*get_args(RejectionReason), "none"},
+    "reason": DEAD | {*get_args(RejectionReason), *_REFUSALS, "none"},
     "outcome": frozenset({*End, *OUTCOMES}),
     "status": frozenset({*STATUSES, *Status}),
     "waiting_for": frozenset({*WAITS, "nothing"}),

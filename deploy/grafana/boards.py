@@ -151,6 +151,16 @@ BOARDS: Final[dict[str, tuple[Panel, ...]]] = {
                 ("max by (service) (timers_overdue)", "{{service}} overdue"),
             ),
         ),
+        Panel(
+            "Commands rejected in the last hour",
+            "short",
+            (
+                (
+                    "sum by (topic, reason) (increase(messaging_rejected_total[1h])) or vector(0)",
+                    "{{topic}} {{reason}}",
+                ),
+            ),
+        ),
         Panel("Records behind dead letters", "short", (("sum by (service) (parked_records)", "{{service}}"),)),
         Panel("Effects under way", "short", (("sum by (service) (effects_pending)", "{{service}}"),)),
     ),

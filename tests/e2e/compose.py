@@ -18,7 +18,7 @@ from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from devstack.ports import free_offset
 from devstack.probes import is_ready
 from devstack.processes import ProcessSpec
-from devstack.settings import DATABASES, KAFKA_PORT, LOOPBACK, SMTP_PORT, database_variable
+from devstack.settings import DATABASES, KAFKA_PORT, LOOPBACK, MAIL_PAGE_PORT, SMTP_PORT, database_variable
 from e2e.stack import CLONE, Place, StackError, place_of
 
 POSTGRES_PORT: Final = 5432
@@ -176,6 +176,7 @@ class ComposeStack:
             "KAFKA_HOST_PORT": KAFKA_PORT,
             "POSTGRES_HOST_PORT": POSTGRES_PORT,
             "SMTP_HOST_PORT": SMTP_PORT,
+            "MAIL_PAGE_PORT": MAIL_PAGE_PORT,
             "PROMETHEUS_PORT": PROMETHEUS_PORT,
         }
         ports = {name: str(port + self._offset) for name, port in {**http, **backends}.items()}
@@ -199,6 +200,7 @@ class ComposeStack:
             **{f"{name.upper()}_API_URL": url(name) for name in ("inventory", "payment", "notification")},
             **{f"{name.upper()}_PROCESS_URLS": url(name) for name in HTTP_PORTS if "-" not in name},
             "MAIL_SINK_DIR": str(self.home / "mails"),
+            "MAIL_PAGE_URL": f"http://{LOOPBACK}:{MAIL_PAGE_PORT + self._offset}",
         }
 
     def _compose(self, *arguments: str) -> str:

@@ -136,5 +136,12 @@ def uses_running_stack() -> bool:
 
 
 def _names_another_stack(variable: str) -> bool:
-    ours = ("KAFKA_BOOTSTRAP_SERVERS", "MAIL_SINK_DIR", "HTTP_PORT", "PAYMENT_FAILURE_RATE", "ORDER_TASK_QUEUE")
+    ours = (
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "MAIL_SINK_DIR",
+        "MAIL_PAGE_URL",
+        "HTTP_PORT",
+        "PAYMENT_FAILURE_RATE",
+        "ORDER_TASK_QUEUE",
+    )
     return variable in ours or variable.endswith(("_DATABASE_URL", "_API_URL"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Final
 
@@ -13,13 +14,26 @@ from waiting import until
 from contracts.ports import HTTP_PORTS
 from e2e.compose import ComposeStack
 from e2e.shop import Shop
-from e2e.stack import Place, Stack
+from e2e.stack import CLONE, Place, Stack
 from e2e.tools import orderctl
 
 OURS: Final = (*HTTP_PORTS, "watcher", "smtp-sink")
 DRAINED_WITHIN_S: Final = 10.0
 #: Tries to write beside the code, looks for what only a build needs, and tells who it is.
 LOOK: Final = "id -u; touch /app/x 2>/dev/null && echo wrote; for tool in pip gcc cc make git curl; do command -v $tool; done; true"
+
+#: Whose dependencies are not simply a service's, and in which file they stand.
+LOCKED: Final = {
+    "notification": "notification",
+    "recommendation-learner": "recommendation-learner",
+    "console": "console",
+    "watcher": "runtime",
+    "smtp-sink": "smtp-sink",
+}
+DISTRIBUTIONS: Final = """
+import importlib.metadata, json, re
+print(json.dumps({re.sub("[-_.]+", "-", found.name).lower(): found.version for found in importlib.metadata.distributions()}))
+"""
 
 
 @pytest.fixture
@@ -43,6 +57,16 @@ def test_a_container_is_not_roots_cannot_write_beside_its_code_and_has_no_build_
     boxes: ComposeStack, name: str
 ) -> None:
     assert boxes.run_in(name, "sh", "-c", LOOK).split() == ["10001"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_holds_no_dependency_but_the_locked_ones_of_its_process(boxes: ComposeStack, name: str) -> None:
+    file = LOCKED.get(name, "service")
+    lock = (CLONE / "requirements" / "images" / f"{file}.txt").read_text()
+    locked = dict(re.findall(r"(?m)^([\w.-]+)==([^ ;]+)", lock))
+    held = json.loads(boxes.run_in(name, "python", "-c", DISTRIBUTIONS))
+    assert held
+    assert {name: version for name, version in held.items() if locked.get(name) != version} == {}
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from e2e.shop import Shop
@@ -39,6 +40,23 @@ async def test_an_auto_approved_order_completes_with_its_stock_shipped_one_charg
     (entry,) = await shop.entries(order_id)
     assert (entry["kind"], entry["charge_id"], entry["amount_minor"]) == ("charge", charge["charge_id"], 750)
     assert await _mails(shop, order_id) == [(f"{customer}@example.com", "complete")]
+
+
+async def test_the_mail_sinks_page_shows_the_mail_that_the_customer_got(shop: Shop) -> None:
+    page = shop.place.env.get("MAIL_PAGE_URL")
+    if page is None:
+        pytest.skip("this stack has no page of mails (MAIL_PAGE_URL)")
+    customer, order_id = await shop.customer(), shop.new_id("order")
+    await shop.buy({await shop.shelf(5): 1}, order_id=order_id, customer_id=customer)
+    await _mails(shop, order_id)
+    async with aiohttp.ClientSession() as browser:
+        async with browser.get(f"{page}/") as answer:
+            (row,) = [row for row in (await answer.text()).split("<tr>") if order_id in row]
+        assert f"{customer}@example.com" in row
+        async with browser.get(page + row.partition('href="')[2].partition('"')[0]) as answer:
+            told = await answer.text()
+    assert f"To: {customer}@example.com" in told
+    assert order_id in told.partition("<pre>")[2]
 
 
 async def test_a_declined_card_fails_the_order_and_frees_its_stock(shop: Shop) -> None:

@@ -13,7 +13,7 @@ from uuid import uuid4
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tally import SERVICE, PostgresTally, Tally, TallyHandler
-from tally_world import PARTITIONS, WRITTEN
+from tally_world import A_MINUTE, PARTITIONS, WRITTEN
 
 from messaging.clients import make_producer, make_reader
 from messaging.kafka import KafkaPublisher, _record, stop_client
@@ -85,6 +85,15 @@ class RealWorld:
 
     async def places(self, partition: int, seqs: Sequence[int]) -> dict[int, Placed]:
         return await places(self.fetch, partition, seqs)
+
+    async def grow_old(self, partition: int, upto: int) -> None:
+        await self.execute(
+            "update outbox set created_at = created_at - $3::interval, part = outbox_part(created_at - $3::interval)"
+            " where partition = $1 and seq <= $2",
+            partition,
+            upto,
+            A_MINUTE,
+        )
 
     async def reconnect(self) -> None:
         """After a crash of the server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from tally import SERVICE, TOPICS, MemoryTally, Tally, TallyHandler
@@ -26,6 +26,7 @@ from messaging.worker import PartitionWorker
 PARTITIONS = DEFAULT_PARTITIONS
 #: The partition that these tests live on; the keys a, b, k, l, m and y belong there.
 HOME = 0
+A_MINUTE = timedelta(minutes=1)
 #: Every topic that a tally reads or writes.
 WRITTEN = (*TOPICS, INVENTORY_EVENTS, LETTERS_EVENTS, *(dead_letter_topic(topic, SERVICE) for topic in TOPICS))
 
@@ -57,6 +58,8 @@ class World(Protocol):
     async def end(self, topic: str, partition: int) -> int: ...
     def begin(self, topic: str, partition: int) -> int: ...
     async def places(self, partition: int, seqs: Sequence[int]) -> dict[int, Placed]: ...
+    async def grow_old(self, partition: int, upto: int) -> None:
+        """A minute passes for the outbox rows up to this number."""
 
 
 class MemoryWorld:
@@ -96,6 +99,10 @@ class MemoryWorld:
 
     def begin(self, topic: str, partition: int) -> int:
         return 0
+
+    async def grow_old(self, partition: int, upto: int) -> None:
+        rows = self.database.outbox[partition]
+        rows.update({seq: (at - A_MINUTE, wire) for seq, (at, wire) in rows.items() if seq <= upto})
 
     async def places(self, partition: int, seqs: Sequence[int]) -> dict[int, Placed]:
         found = self.database.published

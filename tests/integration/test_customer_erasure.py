@@ -112,7 +112,7 @@ async def test_nothing_of_the_name_or_the_address_is_left_in_the_database(server
         try:
             tables = await connection.fetch(
                 # What is published waits in the outbox for its grace period, and goes.
-                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'outbox'"
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'outbox%'"
             )
             for table in tables:
                 rows = await connection.fetch(f"SELECT t::text AS row FROM {table[0]} t")

@@ -154,7 +154,8 @@ def test_a_stranger_with_a_recorded_process_id_is_left_alone(stack: Stack, web: 
 
 def test_services_are_added_to_a_running_stack(stack: Stack, web: ProcessSpec, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
-    argv = (sys.executable, "-m", "devstack.smtp_sink", address.rsplit(":", 1)[1], str(tmp_path / "mails"))
+    ports = (address.rsplit(":", 1)[1], str(free_port()))
+    argv = (sys.executable, "-m", "devstack.smtp_sink", *ports, str(tmp_path / "mails"))
     sink = ProcessSpec(name="sink", argv=argv, address=address, probe="tcp", target=address)
     stack.start(Plan(backends=(sink,)))
     first = pid_of(stack, "sink")

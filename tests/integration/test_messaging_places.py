@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -136,7 +136,8 @@ async def test_where_the_broker_lost_its_tail_the_old_places_are_forgotten(world
         await sender.add(key)
     await process.work()
     await tidy(process)
-    await process.store.forget_published(HOME, datetime.now(UTC), 2)
+    await world.grow_old(HOME, 2)
+    assert await process.store.forget_published(datetime.now(UTC) - timedelta(seconds=30))
     kept = await offsets(world)
     begins, ends = dict.fromkeys(process.worker.offsets, 0), dict(process.worker.offsets)
     assert await process.worker.reconcile(begins, ends, {INVENTORY_EVENTS: kept[-1]})

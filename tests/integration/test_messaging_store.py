@@ -184,11 +184,14 @@ async def test_what_is_not_published_is_never_forgotten_and_what_is_stays_for_it
     owner = await books.owner()
     wires = await owner.commit(says=3)
     now = datetime.now(UTC)
-    assert await owner.store.forget_published(HERE, now + LATER, 100) == 0
+    assert await owner.store.forget_published(now + LATER)
     await owner.mark(*wires[:2])
-    assert await owner.store.forget_published(HERE, now + LONG_AGO, 100) == 0
-    assert await owner.store.forget_published(HERE, now + LATER, 100) == 2
-    assert await owner.waiting() == [3]
+    assert await owner.store.forget_published(now + LATER)
+    await owner.mark(*wires)
+    assert await owner.store.forget_published(now + LONG_AGO)
+    assert await owner.waiting() == [1, 2, 3]
+    assert not await owner.store.forget_published(now + LATER)
+    assert await owner.waiting() == []
 
 
 async def test_how_far_was_published_never_goes_back(books: Books) -> None:

@@ -83,17 +83,24 @@ def known_verbs() -> set[str]:
     return set(re.findall(r'app\.command\("([a-z-]+)"', text)) | set(re.findall(r'name="([a-z-]+)"', text))
 
 
-def test_every_alert_is_tested_and_every_test_names_an_alert() -> None:
-    cases = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
-    expected = [
+def expected_of(case: dict[str, Any], state: str) -> set[str]:
+    """The alerts that a case of promtool's expects to be in this state, each time that it looks."""
+    return {
         name
-        for case in cases
         for check in case["promql_expr_test"]
+        if f'alertstate="{state}"' in check["expr"]
         for sample in check["exp_samples"]
         for name in re.findall(r'alertname="(\w+)"', sample.get("labels", ""))
-    ]
-    assert set(expected) == {rule["alert"] for rule in rules()}
-    quiet = cases[0]
+    }
+
+
+def test_every_alert_is_tested_and_every_test_names_an_alert() -> None:
+    cases = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
+    quiet, all_at_once, *alone = cases
+    alerts = {rule["alert"] for rule in rules()}
+    assert {name for case in alone for name in expected_of(case, "firing")} == alerts
+    assert all_at_once["name"] == "a fault that is over before its time fires nothing, and one that lasts does"
+    assert expected_of(all_at_once, "pending") == expected_of(all_at_once, "firing") == alerts
     assert quiet["name"] == "a quiet day fires nothing"
     told = {re.match(r"\w+", series["series"]).group() for series in quiet["input_series"]}  # type: ignore[union-attr]
     asked = {name for rule in rules() for name in names_in(rule["expr"])}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +63,16 @@ def held(target: str) -> tuple[set[str], str]:
     return folders, venv or "service"
 
 
+def sent_to_the_engine(path: Path) -> bool:
+    """Whether `.dockerignore` lets a file of ours into the build: of the lines that fit, the last one decides."""
+    fit, sent = path.relative_to(ROOT), True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!")
+        if pattern == "*" or fit.is_relative_to(pattern) or (pattern[:3] == "**/" and pattern[3:] in fit.parts):
+            sent = line.startswith("!")
+    return sent
+
+
 def file_of(module: str) -> Path | None:
     path = ROOT / module.replace(".", "/")
     return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()), None)
@@ -87,7 +98,12 @@ def imports(module: str) -> tuple[set[Path], set[str]]:
     return files, foreign
 
 
-def _imported(path: Path) -> Iterator[str]:
+@cache
+def _imported(path: Path) -> tuple[str, ...]:
+    return tuple(_imports_in(path))
+
+
+def _imports_in(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text())
     typing_only = {
         id(node)
@@ -105,6 +121,12 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+@cache
 def locked(name: str) -> set[str]:
     text = (ROOT / "requirements" / "images" / f"{name}.txt").read_text()
     return {re.sub(r"[-_.]+", "-", found).lower() for found in re.findall(r"^([A-Za-z0-9_.-]+)==", text, re.MULTILINE)}
@@ -113,7 +135,7 @@ def locked(name: str) -> set[str]:
 @pytest.mark.parametrize("target", PROCESSES)
 def test_an_image_holds_all_that_its_process_imports(target: str) -> None:
     folders, requirements = held(target)
-    distributions = importlib.metadata.packages_distributions()
+    distributions = _distributions()
     for module in PROCESSES[target]:
         files, foreign = imports(module)
         missing = {
@@ -122,8 +144,46 @@ def test_an_image_holds_all_that_its_process_imports(target: str) -> None:
             if not any(path == ROOT / folder or ROOT / folder in path.parents for folder in folders)
         }
         assert missing == set()
+        assert [str(path.relative_to(ROOT)) for path in files if not sent_to_the_engine(path)] == []
         wanted = {d for name in foreign for d in distributions.get(name, ())}
         assert {re.sub(r"[-_.]+", "-", d).lower() for d in wanted} <= locked(requirements)
+
+
+#: What is used and never named: by a library, where it finds it.
+UNNAMED: Final = {"console": ("jinja2", "python-multipart", "uvloop")}
+
+
+@pytest.mark.parametrize("target", PROCESSES)
+def test_an_image_holds_no_dependency_that_its_process_does_without(target: str) -> None:
+    distributions = _distributions()
+    named = {d for module in PROCESSES[target] for name in imports(module)[1] for d in distributions.get(name, ())}
+    held_here, needed = locked(held(target)[1]), set[str]()
+    todo = {_plain(name) for name in (*named, *UNNAMED.get(target, ()))}
+    while todo:
+        needed.add(name := todo.pop())
+        todo |= _asked_for_by(name) & held_here - needed
+    assert held_here - needed == set()
+
+
+def _asked_for_by(name: str) -> set[str]:
+    """What a distribution requires, whatever the platform; of one that is locked for another platform, nothing is known."""
+    try:
+        lines = importlib.metadata.requires(name) or ()
+    except importlib.metadata.PackageNotFoundError:
+        return set()
+    return {_plain(found.group()) for line in lines if (found := re.match(r"[\w.-]+", line))}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_dependencies_of_an_image_are_built_on_none_that_it_does_not_lock_itself() -> None:
+    built = re.findall(r"FROM (\S+) AS (dependencies\S*)\nCOPY requirements/images/(\S+)\.txt", DOCKERFILE)
+    files = {name: file for _, name, file in built}
+    assert {held(target)[1] for target in PROCESSES} <= {*files.values()}
+    for base, name, file in built:
+        assert base == "no-dependencies" or locked(files[base]) <= locked(file), name
 
 
 @pytest.mark.parametrize("target", sorted(PROCESSES.keys() - {"operator", "console", "watcher", "smtp-sink"}))

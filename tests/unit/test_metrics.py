@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from metric_labels import DEAD, LISTED, SHAPED, strangers
 from prometheus_client import CollectorRegistry, generate_latest
+from pydantic_core import to_json
 
 from audit.watcher.book import Book, Sample
 from audit.watcher.looks import lags
@@ -63,6 +64,42 @@ def test_every_value_of_every_label_is_known_beforehand() -> None:
     text += (ROOT / "contracts" / "envelope.py").read_text()
     made = r'(?:NotJsonError\(|Unreadable\(|PoisonError\(|DeadLetter\([\w.]+, |_set_aside\(message, )"([a-z0-9-]+)"'
     assert set(re.findall(made, text)) == DEAD
+
+
+def test_a_rejected_command_is_counted_by_its_topic_whatever_it_was_and_why() -> None:
+    meters = Meters("orders")
+    told = [
+        ("orders.command-rejected.v1", "orders.approve-payment.v1", "too-late"),
+        ("orders.command-accepted.v1", "orders.approve-payment.v1", ""),
+        ("orders.command-rejected.v1", "orders.pause-order.v1", "not-allowed"),
+        ("orders.command-rejected.v1", "nobody.knows-this.v1", "invalid"),
+        ("orders.command-rejected.v1", "orders.approve-payment.v1", "too-late"),
+    ]
+    wires = [
+        Wire(
+            seq,
+            "orders.events.v1",
+            0,
+            b"ORDER-7",
+            to_json({"data": {"command_type": command, "reason": reason}}),
+            type_,
+        )
+        for seq, (type_, command, reason) in enumerate(told)
+    ]
+    meters.published(wires)
+    text = generate_latest(meters.registry).decode()
+    assert list(strangers(text)) == []
+    labels = (
+        ("orders.commands.v1", "too-late"),
+        ("orders.operations.v1", "not-allowed"),
+        ("orders.commands.v1", "invalid"),
+    )
+    name = "messaging_rejected_total"
+    counts = [
+        meters.registry.get_sample_value(name, {"service": "orders", "topic": topic, "reason": reason})
+        for topic, reason in labels
+    ]
+    assert counts == [2, 1, 1]
 
 
 def test_a_sample_with_an_unknown_name_label_or_value_is_a_stranger() -> None:

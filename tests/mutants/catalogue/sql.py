@@ -43,11 +43,11 @@ RUNTIME: Final = (
         likely="integration/test_messaging_store.py::test_whoever_owned_the_partition_before_changes_nothing_any_more -k postgres",
     ),
     Mutant(
-        "unpublished-rows-forgotten",
-        "rows of the outbox are deleted when they are old, published or not",
+        "published-rows-forgotten-at-once",
+        "published rows of the outbox are not kept for their time",
         _RUNTIME,
-        "seq <= (SELECT published_seq FROM partition_ownership WHERE partition = $1)",
-        "seq <= (SELECT next_seq FROM partition_ownership WHERE partition = $1)",
+        "forget_outbox($1)",
+        "forget_outbox(greatest($1, 'infinity'))",
         likely="integration/test_messaging_store.py::test_what_is_not_published_is_never_forgotten_and_what_is_stays_for_its_time -k postgres",
     ),
     Mutant(
