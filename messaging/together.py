@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 from messaging.crash_points import reached
 from messaging.deciding import Deciding
@@ -42,7 +42,26 @@ class Part:
     context: Context = field(default_factory=copy_context)
 
 
-Asked = tuple[Part, asyncio.Future[Deciding]]
+class Promise(Protocol):
+    """What is awaited until it is kept or broken: an `asyncio.Future`, or what stands for one where there is no event loop."""
+
+    def __await__(self) -> Generator[Any, None, Deciding]: ...
+    def done(self) -> bool: ...
+    def set_result(self, result: Deciding, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
+class Work(Protocol):
+    """What goes on by itself: an `asyncio.Task`."""
+
+    def done(self) -> bool: ...
+
+
+Asked = tuple[Part, Promise]
+
+
+def _promise() -> Promise:
+    return asyncio.get_running_loop().create_future()
 
 
 async def transact(handler: Handler, store: Store, meters: Meters, parts: Sequence[Part]) -> list[Deciding]:
@@ -75,28 +94,37 @@ async def transact(handler: Handler, store: Store, meters: Meters, parts: Sequen
 class Together:
     """The common transactions of a process's partitions. What comes while one is under way is the next one."""
 
-    def __init__(self, handler: Handler, store: Store, meters: Meters) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        store: Store,
+        meters: Meters,
+        promise: Callable[[], Promise] = _promise,
+        begin: Callable[[Coroutine[Any, Any, None]], Work] = asyncio.create_task,
+    ) -> None:
         self._handler = handler
         self._store = store
         self._meters = meters
+        self._promise = promise
+        self._begin = begin
         self._waiting: list[Asked] = []
         # Whose common transaction failed.
         self._alone: deque[Asked] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._work_at_hand: Work | None = None
 
     async def transact(self, part: Part) -> Deciding:
         """As the function, for one part; in company, where there is some."""
-        future: asyncio.Future[Deciding] = asyncio.get_running_loop().create_future()
-        self._waiting.append((part, future))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
-        return await future
+        promise = self._promise()
+        self._waiting.append((part, promise))
+        if self._work_at_hand is None or self._work_at_hand.done():
+            self._work_at_hand = self._begin(self._work())
+        return await promise
 
     async def close(self) -> None:
         """End what is under way, and give the connection back."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if isinstance(self._work_at_hand, asyncio.Task):
+            self._work_at_hand.cancel()
+            await asyncio.gather(self._work_at_hand, return_exceptions=True)
         await self._store.close()
 
     async def _work(self) -> None:
@@ -119,9 +147,9 @@ class Together:
                 self._waiting.clear()
                 raise
             else:
-                for (_, future), work in zip(taken, works, strict=True):
-                    if not future.done():
-                        future.set_result(work)
+                for (_, promise), work in zip(taken, works, strict=True):
+                    if not promise.done():
+                        promise.set_result(work)
 
     def _take(self) -> list[Asked]:
         """Who goes next: who has waited longest, and no more company than is worth it."""
@@ -134,8 +162,8 @@ class Together:
 
 
 def _fail(taken: Sequence[Asked], error: BaseException) -> None:
-    for _, future in taken:
-        if not future.done():
-            future.set_exception(
+    for _, promise in taken:
+        if not promise.done():
+            promise.set_exception(
                 TransientStoreError("cut short") if isinstance(error, asyncio.CancelledError) else error
             )

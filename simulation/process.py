@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from messaging.decision import Effect, Message
 from messaging.errors import FenceLostError, PublishUnknownError, StaleRowError, TransientStoreError
@@ -14,6 +14,7 @@ from messaging.ports import PendingEffect, Publisher, Store
 from messaging.schedule import Barrier
 from messaging.worker import PartitionWorker
 from simulation.clock import Stepped, VirtualClock, finish
+from simulation.company import Company, Ended
 from simulation.journal import JournalBroker
 from simulation.meters import NoMeters
 from simulation.schedule import Action, Scheduler
@@ -30,6 +31,13 @@ PUBLISH_AGAIN: Final = timedelta(milliseconds=100)
 
 class Killed(Exception):  # noqa: N818 - what happened to a process, not an error of anybody
     """The process dies at this very point: raised by a fault that was put in its way."""
+
+
+def _alone(step: Coroutine[Any, Any, int]) -> Ended:
+    try:
+        return finish(step)
+    except (TransientStoreError, StaleRowError, FenceLostError) as error:
+        return error
 
 
 class Lane:
@@ -139,6 +147,17 @@ class Lane:
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def _handle(self) -> None:
+        lanes = [self, *self._process.company_of(self)]
+        outcomes = [list(lane._outcomes) for lane in lanes]
+        steps = [lane._step(told) for lane, told in zip(lanes, outcomes, strict=True)]
+        ends = self._process.together.side_by_side(steps) if len(lanes) > 1 else [_alone(steps[0])]
+        for end in ends:
+            if isinstance(end, Killed):
+                raise end
+        for lane, told, end in zip(lanes, outcomes, ends, strict=True):
+            lane._handled(told, end)
+
+    def _step(self, outcomes: Sequence[Message]) -> Coroutine[Any, Any, int]:
         self.stir()
         worker, now = self.worker, self._process.now()
         for topic, count in self._scheduler.poll(self._unread()).items():
@@ -146,21 +165,30 @@ class Lane:
                 self._broker.read(topic, worker.partition, self._position(topic), count), worker.offsets
             )
         ends = {topic: self._broker.end(topic, worker.partition) for topic in self._topics}
-        outcomes = list(self._outcomes)
-        try:
-            handled = finish(worker.step(now, Barrier(now, ends), outcomes))
-        except (TransientStoreError, StaleRowError):
+        return worker.step(now, Barrier(now, ends), outcomes)
+
+    def _handled(self, outcomes: Sequence[Message], end: Ended) -> None:
+        if isinstance(end, TransientStoreError | StaleRowError):
             self._reload()
             return
-        except FenceLostError:
+        if isinstance(end, FenceLostError):
             self.lose()
             return
+        if isinstance(end, Exception):
+            raise end
         # A timer that could not fire yet is tried again in a moment, as in production.
-        self._patient_until = self._clock.now() + (timedelta() if handled else PATIENCE)
+        self._patient_until = self._clock.now() + (PATIENCE if end == 0 else timedelta())
         self._outcomes = self._outcomes[len(outcomes) :]
-        for effect in worker.launch:
+        for effect in self.worker.launch:
             self._launch(effect, resumed=False)
-        worker.launch.clear()
+        self.worker.launch.clear()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a batch could be handled here now."""
+        if self.stirred:
+            self.look()
+        return self._handling in self.possible
 
     def _reload(self) -> None:
         try:
@@ -246,9 +274,11 @@ class Process:
         self.ahead = ahead
         self._clock = clock
         meters, count, owner = NoMeters(), broker.partitions, f"{handler.name}-worker"
+        self._scheduler = scheduler
+        self.together = Company(handler, store(), meters)
         self.lanes: list[Lane] = []
         for number in partitions:
-            worker = PartitionWorker(handler, store(), number, count, owner, meters)
+            worker = PartitionWorker(handler, store(), number, count, owner, meters, together=self.together)
             self.lanes.append(Lane(self, worker, handler, publisher(), performer, broker, clock, scheduler))
         for lane in self.lanes:
             lane.begin()
@@ -261,6 +291,11 @@ class Process:
     def lost(self) -> bool:
         """Whether it has found out that some of what it has is another's."""
         return any(lane.lost for lane in self.lanes)
+
+    def company_of(self, lane: Lane) -> list[Lane]:
+        """The lanes that have something to do when this one does, and do it with it."""
+        others = {other.worker.partition: other for other in self.lanes if other is not lane and other.has_work}
+        return [others[partition] for partition in self._scheduler.company(tuple(others))] if others else []
 
     def leave(self, partition: int) -> None:
         """See `Lane.leave`. What stands still does not even know that it is asked to."""

@@ -39,6 +39,9 @@ class Scheduler(Protocol):
     def poll(self, unread: Mapping[str, int]) -> Mapping[str, int]:
         """How many of the unread records of each topic the next poll brings; at least one record, where there is any."""
 
+    def company(self, others: Sequence[int]) -> Sequence[int]:
+        """Which of the process's other partitions that have something to do do it now, too, in one transaction with the chosen."""
+
 
 class InTurn:
     """Always the first; a poll brings everything. Runs are short and easy to follow."""
@@ -51,6 +54,10 @@ class InTurn:
         """See `Scheduler.poll`."""
         return {topic: min(count, MAX_BATCH) for topic, count in unread.items()}
 
+    def company(self, others: Sequence[int]) -> Sequence[int]:
+        """See `Scheduler.company`."""
+        return ()
+
 
 #: Polls as they come in life: one record, a few, or all there is.
 FINE: Final = (1, 2, 7, MAX_BATCH)
@@ -59,10 +66,11 @@ COARSE: Final = (7, MAX_BATCH, MAX_BATCH)
 
 
 class Shuffled:
-    """Any of them, by a seed; a poll brings some records of some topics."""
+    """Any of them, by a seed; a poll brings some records of some topics. `together`: some of a process's partitions go together."""
 
-    def __init__(self, seed: int, polls: Sequence[int] = FINE) -> None:
+    def __init__(self, seed: int, polls: Sequence[int] = FINE, together: bool = False) -> None:
         self._polls = polls
+        self._together = together
         self._random = Random(seed)  # noqa: S311 - it must repeat, that is all
 
     def choose(self, actions: Sequence[Action]) -> Action:
@@ -77,3 +85,7 @@ class Shuffled:
         first = self._random.choice(topics)
         chosen = [topic for topic in topics if topic == first or self._random.random() < 0.5]
         return {topic: min(unread[topic], self._random.choice(self._polls)) for topic in chosen}
+
+    def company(self, others: Sequence[int]) -> Sequence[int]:
+        """See `Scheduler.company`."""
+        return [partition for partition in others if self._together and self._random.random() < 0.7]

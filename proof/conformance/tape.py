@@ -152,8 +152,16 @@ def recorded(random: Random, unsure_rate: float, brittle: Callable[[Handler], Ha
         """The worker of production, overheard."""
 
         def __init__(
-            self, handler: Handler, store: Store, partition: int, partitions: int, owner: str, meters: Any
+            self,
+            handler: Handler,
+            store: Store,
+            partition: int,
+            partitions: int,
+            owner: str,
+            meters: Any,
+            together: object = None,
         ) -> None:
+            # In these worlds each partition has transactions of its own, so that its calls can be made again one by one.
             if not any(handler is known for known, _ in handlers):
                 handlers.append((handler, brittle(handler)))
             process = next(number for number, (known, _) in enumerate(handlers) if known is handler)

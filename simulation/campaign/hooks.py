@@ -92,6 +92,8 @@ class FaultyTransaction:
                 raise Killed
             if faults.takes("commit-lost", service):
                 raise TransientStoreError("the connection was cut before the commit")
+            if len(commits) > 1:
+                faults.happened("together")
             if faults.takes("taken-over-at-commit", service):
                 faults.system.take_over(service, [commit.partition for commit in commits])
         refused = faults.refused.get(service)

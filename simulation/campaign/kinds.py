@@ -26,7 +26,7 @@ GATEWAY: Final = ("gateway-down", "gateway-slow", "gateway-answer-lost", "gatewa
 RECORDS: Final = ("duplicate-command", "duplicate-record", "hostile-record", "foreign-partition", "replay-topic")
 TIME: Final = ("delay", "reorder", "clock-ahead", "clock-behind", "down")
 POISON: Final = ("poison-handler", "poison-database", "redrive")
-OTHERS: Final = ("zombie", "mail-down", "deploy-code", "deploy-workflow", "operator")
+OTHERS: Final = ("together", "zombie", "mail-down", "deploy-code", "deploy-workflow", "operator")
 
 KINDS: Final[tuple[str, ...]] = (
     *CRASHES,
@@ -63,6 +63,7 @@ def planned(script: Script) -> set[str]:
     """The kinds that the script means to happen."""
     ahead = {seconds for choices in script.ahead.values() for seconds in choices}
     found = {kind for entry in script.entries for kind in _planned_by(entry)}
+    found |= {"together"} if script.together else set()
     return found | {"clock-ahead" if seconds > 0 else "clock-behind" for seconds in ahead if seconds}
 
 

@@ -78,6 +78,7 @@ class _Maker:
             failure_rate=random.choice((0.0, 0.0, 0.3, 0.8)),
             old=self._old,
             coarse=self._coarse,
+            together=self._partitions > 1,
             ahead=ahead,
         )
 

@@ -64,7 +64,7 @@ class Run:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.faults = Faults(script)
-        self.scheduler = Shuffled(script.seed, COARSE if script.coarse else FINE)
+        self.scheduler = Shuffled(script.seed, COARSE if script.coarse else FINE, together=script.together)
         self.system = System(
             partitions=script.partitions,
             payment_failure_rate=script.failure_rate,

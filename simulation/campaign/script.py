@@ -16,7 +16,8 @@ Entry = tuple[Any, ...]
 class Script:
     """`seed` decides the order of what happens at the same time. `coarse`: polls bring much at once, as under load. `old`: the
     orders service begins on yesterday's release. `ahead`: by how many seconds the clocks of each service's processes may be
-    fast, one of them for each process. An entry is a word (see `simulation.campaign.words`) and what it is about."""
+    fast, one of them for each process. `together`: partitions of a process that have something to do at the same time may do it
+    in one transaction. An entry is a word (see `simulation.campaign.words`) and what it is about."""
 
     seed: int
     entries: tuple[Entry, ...]
@@ -24,6 +25,7 @@ class Script:
     failure_rate: float = 0.0
     old: bool = False
     coarse: bool = False
+    together: bool = False
     ahead: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def with_entries(self, entries: Sequence[Entry]) -> Self:
@@ -39,6 +41,7 @@ def dump(script: Script) -> str:
         "failure_rate": script.failure_rate,
         "old": script.old,
         "coarse": script.coarse,
+        "together": script.together,
         "ahead": script.ahead,
     }
     lines = ",\n".join(json.dumps(entry, ensure_ascii=True) for entry in script.entries)
@@ -55,6 +58,7 @@ def parse(text: str) -> Script:
         failure_rate=found["failure_rate"],
         old=found["old"],
         coarse=found["coarse"],
+        together=found.get("together", False),  # scripts of before have none
         ahead={service: tuple(seconds) for service, seconds in found["ahead"].items()},
     )
 

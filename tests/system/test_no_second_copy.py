@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import messaging.host
+import messaging.together
+import simulation.company
 import simulation.process
 from messaging.worker import PartitionWorker
 from services.payment.gateway.simulated import SimulatedGateway
@@ -31,6 +33,13 @@ def test_the_worker_of_a_simulated_partition_is_the_one_of_a_process() -> None:
     assert simulation.process.PartitionWorker is messaging.host.PartitionWorker is PartitionWorker
     lanes = [lane for process in System().processes for lane in process.lanes]
     assert {type(lane.worker) for lane in lanes} == {PartitionWorker}
+
+
+def test_the_common_transactions_of_a_simulated_process_are_those_of_a_process() -> None:
+    common = {type(process.together) for process in System().processes}
+    assert len(common) == 1
+    assert issubclass(common.pop(), messaging.host.Together)
+    assert simulation.company.transact is messaging.together.transact
 
 
 def test_the_payment_service_calls_its_gateway_through_its_own_performer() -> None:
