@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import TopicPartition
 from metric_labels import strangers
+from waiting import until
 
 from contracts.topics import EVENT_TOPICS, ORDERS_COMMANDS, RECOMMENDATION_PAIRS, dead_letter_topics
 from e2e.collector import Collector, Told, collecting
@@ -73,6 +74,16 @@ async def test_no_canary_is_heard_in_any_log_or_trace_of_a_stack_in_which_everyt
     for process in ("smtp-sink", "notification", "postgres", "payment"):
         await canary_stack.kill(process)
         orders += [await _order(shop, sku, number) for number in range(4)]
+    await canary_stack.wait_ready()
+
+    async def a_mail_has_failed() -> bool:
+        # Whether one is being sent in the moment in which the sink dies is chance.
+        await canary_stack.kill("smtp-sink")
+        orders.append(await _order(shop, sku, 0))
+        await shop.ended(orders[-1], timeout_s=180)
+        return '"mail-not-sent"' in canary_stack.log("notification")
+
+    await until(a_mail_has_failed, "a mail could not be sent", 300)
     await canary_stack.wait_ready()
     for one in orders:
         await shop.ended(one, timeout_s=180)
