@@ -87,8 +87,10 @@ class KafkaTransport:
         self._positions = dict(ends)
         self._assign(reader)
 
-    async def read_all(self, topics: Sequence[str]) -> Sequence[RawRecord]:
-        """See `Transport.read_all`."""
+    async def read_all(
+        self, topics: Sequence[str], keep: Callable[[RawRecord], RawRecord] = lambda record: record
+    ) -> Sequence[RawRecord]:
+        """See `Transport.read_all`. `keep`: what of each record is to be held."""
         reader = await self._connected()
         records: list[RawRecord] = []
         try:
@@ -105,7 +107,7 @@ class KafkaTransport:
                         page = await reader.getmany(timeout_ms=500)
                         left = {tp for tp in left if await reader.position(tp) < ends[tp]}
                 for tp, got in page.items():
-                    records += [record for record in got if record.offset < ends[tp]]
+                    records += [keep(record) for record in got if record.offset < ends[tp]]
         except (TimeoutError, KafkaError, OSError) as error:
             raise self._unreachable(error) from error
         return records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -51,6 +51,8 @@ class DeadLetter:
     dead_partition: int
     dead_offset: int
     told: tuple[Told, ...] = ()
+    #: So many bytes of the value are not held here, but on the topic.
+    left_out: int = 0
 
     @property
     def key_text(self) -> str:
@@ -68,6 +70,28 @@ class DeadLetter:
             return State.OPEN
         # What is no service of the runtime answers to nobody.
         return State.ASKED if self.letter.service in SUBSCRIPTIONS else State.REPLAYED
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """See `RawRecord`: of the value only the beginning."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+    left_out: int
+
+
+def shortened(record: RawRecord, most: int, whole: Collection[Letter] = ()) -> RawRecord:
+    """The record with at most so many bytes of its value; whole, where it is one of these letters."""
+    value = record.value
+    if value is None or len(value) <= most or _name(record) in whole:
+        return record
+    place = record.topic, record.partition, record.offset
+    return Shortened(*place, record.key, value[:most], record.headers, len(value) - most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +219,7 @@ def _facts(record: RawRecord) -> dict[str, Any]:
         "dead_topic": record.topic,
         "dead_partition": record.partition,
         "dead_offset": record.offset,
+        "left_out": record.left_out if isinstance(record, Shortened) else 0,
     }
 
 

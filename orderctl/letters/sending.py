@@ -45,7 +45,7 @@ def skipped(letter: DeadLetter, act: Act, again: bool) -> Result | None:
     if act == "replay" and letter.truncated is not None:
         why = f"it was too large to be kept whole ({letter.truncated}): its sender has to send it again"
         return Result(letter, skipped=why, impossible=True)
-    if act == "replay" and size_of(letter.key, letter.value, letter.headers) > MAX_PUBLISHED_BYTES:
+    if act == "replay" and size_of(letter.key, letter.value, letter.headers) + letter.left_out > MAX_PUBLISHED_BYTES:
         return Result(letter, skipped="it is too large for its topic", impossible=True)
     if letter.state is State.ASKED and not again:
         asked = letter.told[-1]

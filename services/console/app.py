@@ -220,7 +220,7 @@ def _errors(app: FastAPI) -> None:
         log.warning("database-away", error=error)
         return tell(request, None, 503, "The console's database does not answer", DATABASE_AWAY)
 
-    for away in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    for away in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
         app.add_exception_handler(away, database_away)
 
     @app.exception_handler(Exception)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from contracts.letters import Act
+from contracts.letters import Act, Letter
 from orderctl.letters import book
 from orderctl.letters.book import DeadLetter, Wanted
 from orderctl.letters.sending import Result, settle
@@ -15,6 +15,8 @@ from orderctl.transport import KafkaTransport
 
 #: So long an answer is good for everybody who asks: many readers are one reading of the topics.
 GOOD_FOR_S: Final = 2.0
+#: So much of a record is held for all the pages: a flood of large ones must not fill the memory.
+HELD_BYTES: Final = 8 * 1024
 #: Letters a second, and how long the last one's answer is waited for.
 RATE: Final = 50.0
 ANSWER_WITHIN_S: Final = 20.0
@@ -35,24 +37,39 @@ class Letters:
         self._known_until = 0.0
 
     async def all(self) -> list[DeadLetter]:
-        """Every dead letter with what became of it, oldest first. Raises `OrderctlError`."""
+        """Every dead letter with what became of it, oldest first, and of long ones the beginning. Raises `OrderctlError`."""
         # Where the console knows already that nobody answers, nobody waits for a connection of his own.
         await self._reached()
         now = asyncio.get_running_loop().time
         async with self._reading:
             if now() >= self._known_until:
-                transport = self._transport()
-                try:
-                    records = await transport.read_all(book.topics_for(Wanted()))
-                finally:
-                    await transport.close()
-                # Thousands of records are put together elsewhere: the streams go on meanwhile.
-                self._known = await asyncio.to_thread(book.read_letters, records)
+                self._known = await self._read(Wanted(), frozenset())
                 self._known_until = now() + GOOD_FOR_S
             return self._known
 
+    async def whole(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """The same letters, with all of their bytes. Raises `OrderctlError`."""
+        long = frozenset(one.letter for one in letters if one.left_out)
+        if not long:
+            return list(letters)
+        read = {one.letter: one for one in await self._read(Wanted(names=long), long)}
+        return [read.get(one.letter, one) for one in letters]
+
+    async def _read(self, wanted: Wanted, whole: frozenset[Letter]) -> list[DeadLetter]:
+        transport = self._transport()
+        try:
+            records = await transport.read_all(
+                book.topics_for(wanted), lambda record: book.shortened(record, HELD_BYTES, whole)
+            )
+        finally:
+            await transport.close()
+        # Thousands of records are put together elsewhere: the streams go on meanwhile.
+        return await asyncio.to_thread(book.read_letters, records)
+
     async def settle(self, letters: Sequence[DeadLetter], act: Act, operator: str, reason: str) -> list[Result]:
-        """Say the word about each, and what was answered. Raises `BrokerUnreachableError`."""
+        """Say the word about each, and what was answered. Raises `OrderctlError`."""
+        if act == "replay":
+            letters = await self.whole(letters)
         transport = self._transport()
         try:
             return [one async for one in settle(transport, letters, act, operator, reason, RATE, ANSWER_WITHIN_S)]

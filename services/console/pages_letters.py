@@ -61,7 +61,7 @@ async def letter(request: Request, person: Who, name: str) -> Response:
     """One letter: where it came from, why, what was said about it, its headers, text and bytes."""
     console = console_of(request)
     try:
-        found = [one for one in await console.letters.all() if str(one.letter) == name]
+        found = await console.letters.whole([one for one in await console.letters.all() if str(one.letter) == name])
     except OrderctlError as error:
         return tell(request, person, 502, "Kafka does not answer", str(error))
     if not found:
