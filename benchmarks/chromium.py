@@ -48,7 +48,8 @@ async def useful_after(browser: Browser, cookie: str, address: str, wanted: str,
 
 async def _seat(context: BrowserContext, cookie: str, address: str) -> Page:
     """A browser that knows nothing of the console but its log-in page, where everybody begins."""
-    await context.add_cookies([{"name": "console_session", "value": cookie, "url": address}])
+    # By the address of a page the cookie would hold for what is below that page alone.
+    await context.add_cookies([{"name": "console_session", "value": cookie, "url": urljoin(address, "/")}])
     page = await context.new_page()
     await page.goto(urljoin(address, "/login"))
     return page
