@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -14,12 +14,9 @@ from orderctl.doctor.broker import open_broker
 from orderctl.errors import OrderctlError
 from services.console.access import Who
 from services.console.pages import page
-from services.console.wiring import Console, console_of
+from services.console.wiring import console_of
 
 router = APIRouter()
-
-#: Counting the orders under way takes a second where a hundred thousand are: the page does not wait so long, its script asks again.
-VERSIONS_WITHIN_S: Final = 0.3
 
 
 @router.get("/system")
@@ -27,11 +24,8 @@ async def system(request: Request, person: Who) -> Response:
     """Every service's processes, their partitions, what waits for them, what went wrong last; the policies in effect."""
     console = console_of(request)
     async with asking.session() as web:
-        found, topics, (policies, problem), versions = await asyncio.gather(
-            asking.ask_services(web, console.settings.client),
-            _topics(console.settings.client.bootstrap_servers),
-            _asked(console.apis.policies()),
-            _versions(console, VERSIONS_WITHIN_S),
+        found, (policies, problem) = await asyncio.gather(
+            asking.ask_services(web, console.settings.client), _asked(console.apis.policies())
         )
     services = [
         {
@@ -49,26 +43,25 @@ async def system(request: Request, person: Who) -> Response:
         ill=[service["name"] for service in services if not service["well"]],
         policies=policies,
         trouble=problem,
-        versions=versions,
-        topics=topics[0],
-        topics_unknown=topics[1],
         viewers=console.hub.viewers,
     )
 
 
+# What takes longer than the page may: its script asks for these once the page is there.
+
+
 @router.get("/system/versions")
 async def versions(request: Request, person: Who) -> Response:
-    """How many orders are on each version of the workflow, for as long as it takes to count them."""
-    return page(request, person, "versions.html", versions=await _versions(console_of(request), None))
+    """How many orders are on each version of the workflow. Where a hundred thousand are under way, counting takes a second."""
+    counted, problem = await _asked(console_of(request).apis.orders.get_all("/workflows"))
+    return page(request, person, "versions.html", versions=counted, unknown=problem)
 
 
-async def _versions(console: Console, within_s: float | None) -> tuple[list[Any], str] | None:
-    """The versions, or why they are not known; None: not in time."""
-    try:
-        async with asyncio.timeout(within_s):
-            return await _asked(console.apis.orders.get_all("/workflows"))
-    except TimeoutError:
-        return None
+@router.get("/system/topics")
+async def topics(request: Request, person: Who) -> Response:
+    """The topics that the system needs, by a connection to the broker that is opened for it."""
+    found, problem = await _topics(console_of(request).settings.client.bootstrap_servers)
+    return page(request, person, "topics.html", topics=found, unknown=problem)
 
 
 async def _asked(question: Awaitable[list[Any]]) -> tuple[list[Any], str]:

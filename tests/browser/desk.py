@@ -30,6 +30,11 @@ class Desk:
         """Open a page of the console."""
         await self.page.goto(self.base + path)
 
+    async def whole(self, path: str) -> None:
+        """Open a page, and wait for the parts of it that come later."""
+        await self.go(path)
+        await expect(self.page.locator("[data-part]:not([data-state=''])")).to_have_count(0, timeout=PATIENCE_MS)
+
     async def order(self, order_id: str) -> None:
         """Open an order's page."""
         await self.go(f"/orders/{quote(order_id, safe='')}")

@@ -96,7 +96,7 @@ def path_of(name: str, orders: dict[str, str]) -> str:
 @pytest.mark.parametrize("name", PAGES)
 async def test_axe_finds_nothing_serious(desk: Desk, orders: dict[str, str], name: str, scheme: str) -> None:
     await desk.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    await desk.go(path_of(name, orders))
+    await desk.whole(path_of(name, orders))
     assert await findings(desk.page) == []
 
 
@@ -104,11 +104,17 @@ async def test_axe_finds_nothing_serious(desk: Desk, orders: dict[str, str], nam
 async def test_on_a_telephone_nothing_has_to_be_moved_sideways(desk: Desk, orders: dict[str, str], name: str) -> None:
     await desk.page.set_viewport_size(ViewportSize(width=PHONE[0], height=PHONE[1]))
     try:
-        await desk.go(path_of(name, orders))
+        await desk.whole(path_of(name, orders))
         wide = await desk.page.evaluate("document.documentElement.scrollWidth")
     finally:
         await desk.page.set_viewport_size(ViewportSize(width=DESKTOP[0], height=DESKTOP[1]))
     assert wide <= PHONE[0]
+
+
+async def test_what_takes_long_on_the_system_page_comes_by_itself(desk: Desk, orders: dict[str, str]) -> None:
+    await desk.whole("/system")
+    await desk.sees("orders.events.v1")
+    await desk.sees("An order ends on the version that it began with.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -139,7 +145,7 @@ async def test_pictures_of_every_page_are_made(
     suffix = f"{width}{'-dark' if scheme == 'dark' else ''}.png"
     try:
         for name in PAGES:
-            await other.go(path_of(name, orders))
+            await other.whole(path_of(name, orders))
             made.append(save(await whole(other.page), f"{name}-{suffix}"))
         await other.go(f"/act/cancel/{quote(orders['waiting'], safe='')}")
         await other.page.get_by_label("Why").fill("the customer ordered twice")

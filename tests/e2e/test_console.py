@@ -188,7 +188,11 @@ async def test_why_and_system_and_export_answer(shop: Shop, admin: Browser) -> N
     status, text = await admin.get(f"/why/{quote(order_id)}")
     assert (status, "approval" in text) == (200, True)
     status, text = await admin.get("/system")
-    assert (status, "notification" in text, "orders.events.v1" in text) == (200, True, True)
+    assert (status, "notification" in text, "Retry policies" in text) == (200, True, True)
+    status, text = await admin.get("/system/topics")
+    assert (status, "orders.events.v1" in text) == (200, True)
+    status, text = await admin.get("/system/versions")
+    assert status == 200
     assert re.search(r"<td>order</td><td>2[^<]*</td><td class=.num.>[1-9]", text)
     status, text = await admin.get("/orders.csv?status=AWAITING_APPROVAL")
     assert (status, order_id in text) == (200, True)

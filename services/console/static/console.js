@@ -160,32 +160,38 @@ function freshen(id) {
   }, 700 + Math.random() * 600);
 }
 
-// A part of the page that takes longer is asked for once the page is there, and again now and then; its link stays where nobody answers.
-let asking = false;
-async function part() {
-  const place = document.querySelector("[data-part]");
-  if (!place || asking || document.visibilityState !== "visible") return;
-  asking = true;
-  place.dataset.state = "asking";
+// Parts of the page that take longer are asked for once the page is there, and again now and then (not those that say `once`, unless
+// nobody answered); their links stay where nobody answers.
+const asking = new Set();
+function parts() {
+  if (document.visibilityState === "visible") document.querySelectorAll("[data-part]").forEach(fill);
+}
+async function fill({ dataset: { part, from, once, state } }) {
+  if (asking.has(part) || (once !== undefined && state === "")) return;
+  asking.add(part);
+  put("asking");
   try {
-    const answer = await fetch(place.dataset.part, { headers: { Accept: "text/html" } });
-    const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(place.dataset.from);
+    const answer = await fetch(part, { headers: { Accept: "text/html" } });
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(from);
     if (!answer.ok || answer.redirected || !found) throw new Error(answer.status);
-    document.querySelector("[data-part] .part")?.replaceChildren(...found.childNodes);
+    place()?.querySelector(".part").replaceChildren(...found.childNodes);
     put("");
   } catch {
     put("silent");
   }
-  asking = false;
+  asking.delete(part);
 
   // The page may have been loaded again meanwhile: the place that is there now.
-  function put(state) {
-    const now = document.querySelector("[data-part]");
-    if (now) now.dataset.state = state;
+  function place() {
+    return document.querySelector(`[data-part="${CSS.escape(part)}"]`);
+  }
+  function put(now) {
+    const found = place();
+    if (found) found.dataset.state = now;
   }
 }
-part();
-setInterval(part, 15000);
+parts();
+setInterval(parts, 15000);
 
 // A page that changes by itself is loaded again, for as long as it says so.
 setInterval(() => { if (document.visibilityState === "visible" && document.body.dataset.poll) reload(); }, Number(document.body.dataset.poll) || 60000);
@@ -200,10 +206,10 @@ async function reload() {
       if (!answer.ok || answer.redirected) throw new Error(answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const open = [...document.querySelectorAll("details")].map((one) => one.open);
-      const told = document.querySelector("[data-part] .part");
+      const told = new Map([...document.querySelectorAll("[data-part]")].map((one) => [one.dataset.part, one.querySelector(".part")]));
       document.getElementById("main").replaceWith(page.getElementById("main"));
-      if (told) document.querySelector("[data-part] .part")?.replaceWith(told);
-      part();
+      document.querySelectorAll("[data-part]").forEach((one) => { if (told.has(one.dataset.part)) one.querySelector(".part").replaceWith(told.get(one.dataset.part)); });
+      parts();
       if (page.body.dataset.poll) document.body.dataset.poll = page.body.dataset.poll;
       else delete document.body.dataset.poll;
       document.querySelectorAll("details").forEach((one, n) => { one.open = open[n] || false; });
