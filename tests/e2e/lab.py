@@ -102,6 +102,20 @@ class Lab:
             connection.terminate()
 
     @asynccontextmanager
+    async def slow(self, database: str, table: str, seconds: float) -> AsyncIterator[None]:
+        """Every statement that adds to the table takes so much longer."""
+        async with self.database(database) as session:
+            await session.execute(
+                f"create function slow() returns trigger language plpgsql as "
+                f"'begin perform pg_sleep({seconds}); return null; end'; "
+                f"create trigger slow after insert on {table} for each statement execute function slow()"
+            )
+            try:
+                yield
+            finally:
+                await session.execute("drop function slow cascade")
+
+    @asynccontextmanager
     async def locked(self, database: str, table: str, mode: str = "access exclusive") -> AsyncIterator[None]:
         """Somebody holds a lock on the table and does not come back."""
         async with self.database(database) as session, session.transaction():
