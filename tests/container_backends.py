@@ -128,9 +128,9 @@ def containers() -> Iterator[Backends]:
     with ExitStack() as running:
         kafka = running.enter_context(_kafka(kafka_port))
         database = running.enter_context(postgres.with_bind_ports(_DATABASE_PORT, postgres_port))
-        found = DockerBackends(
-            {"kafka": kafka, "postgres": database}, f"127.0.0.1:{kafka_port}", database.get_connection_url()
-        )
+        # Not the address that testcontainers tells: where it takes this machine for a container, that is the engine's own network.
+        dsn = f"postgresql://{SUPERUSER}:{database.password}@127.0.0.1:{postgres_port}/{SUPERUSER}"
+        found = DockerBackends({"kafka": kafka, "postgres": database}, f"127.0.0.1:{kafka_port}", dsn)
         found.wait_until_ready()
         yield found
 
