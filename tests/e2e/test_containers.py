@@ -44,7 +44,12 @@ def boxes(stack: Stack | ComposeStack | None, place: Place) -> ComposeStack:
     return stack
 
 
-def test_every_container_is_healthy_and_the_jobs_have_ended_well(boxes: ComposeStack) -> None:
+async def test_every_container_is_healthy_and_the_jobs_have_ended_well(boxes: ComposeStack) -> None:
+    def starting() -> list[str]:
+        return [name for name, one in boxes.status().items() if one.get("Health", {}).get("Status") == "starting"]
+
+    # Ready is what answers; the engine looks at each after a while of its own.
+    await until(lambda: not starting(), lambda: f"{starting()} have a health", every_s=1)
     states = boxes.status()
     jobs = {name: states.pop(name) for name in ("provision", "ready")}
     assert {name: (job["Status"], job["ExitCode"]) for name, job in jobs.items()} == dict.fromkeys(jobs, ("exited", 0))
