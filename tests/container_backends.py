@@ -139,12 +139,14 @@ def _kafka(port: int) -> Any:
     """One broker on a port that is known before it runs: what it advertises must be where the tests reach it."""
     from testcontainers.core.container import DockerContainer
 
+    # The broker talks to itself (a transaction's markers) where the tests' port is not: inside the container.
     options = {
         **ONE_NODE,
-        "listeners": f"PLAINTEXT://:{_BROKER_PORT},CONTROLLER://:9093",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://localhost:9093",
+        "listeners": f"PLAINTEXT://:{_BROKER_PORT},INSIDE://:9094,CONTROLLER://:9093",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},INSIDE://localhost:9094,CONTROLLER://localhost:9093",
+        "inter.broker.listener.name": "INSIDE",
         "controller.quorum.voters": "1@localhost:9093",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
     }
     container = DockerContainer(KAFKA_IMAGE).with_bind_ports(_BROKER_PORT, port)
     for name, value in options.items():
