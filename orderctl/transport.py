@@ -128,6 +128,9 @@ class KafkaTransport:
             except (TimeoutError, KafkaError, OSError) as error:
                 await stop_client(reader)
                 raise self._unreachable(error) from error
+            except asyncio.CancelledError:
+                await stop_client(reader)
+                raise
             self._reader = reader
         return self._reader
 

@@ -21,11 +21,13 @@ class Reader:
 
     def __init__(self, unanswered: int) -> None:
         self.unanswered = unanswered
+        self.stopped = False
         self.at: dict[TopicPartition, int] = {}
 
     async def start(self) -> None: ...
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        self.stopped = True
 
     def assign(self, partitions: list[TopicPartition]) -> None: ...
 
@@ -74,3 +76,25 @@ async def test_a_broker_that_never_answers_is_told_after_the_time_to_connect(mon
     with pytest.raises(BrokerUnreachableError, match=r"within 0\.1 s"):
         await hears.listen([TOPIC])
     await hears.close()
+
+
+class Silent(Reader):
+    """Nobody takes its connection."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.waits = asyncio.Event()
+
+    async def start(self) -> None:
+        self.waits.set()
+        await asyncio.Event().wait()
+
+
+async def test_who_is_stopped_while_it_connects_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Silent()
+    listening = asyncio.create_task(_hears(monkeypatch, reader, 60).listen([TOPIC]))
+    await reader.waits.wait()
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    assert reader.stopped
