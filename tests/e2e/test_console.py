@@ -305,18 +305,6 @@ async def test_a_bulk_run_is_stopped_and_goes_on_where_it_stopped(shop: Shop, ad
     assert {(await shop.order(order_id))["paused"] for order_id in order_ids} == {True}
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def without_watcher(stack: Stack | ComposeStack | None) -> AsyncIterator[None]:
-    """In containers it runs; beside a stack of devstack's there is none."""
-    if isinstance(stack, ComposeStack):
-        await stack.stop("watcher")
-    yield
-    if isinstance(stack, ComposeStack):
-        await stack.start("watcher")
-        await stack.wait_ready()
-
-
-@pytest.mark.usefixtures("without_watcher")
 async def test_the_dashboard_says_what_it_does_not_know_and_shows_the_rest(
     shop: Shop, admin: Browser, stack: Stack | ComposeStack | None
 ) -> None:
@@ -327,7 +315,7 @@ async def test_the_dashboard_says_what_it_does_not_know_and_shows_the_rest(
     status, text = await admin.get("/dashboard")
     assert (status, sku in text) == (200, True)
     assert order_id
-    if isinstance(stack, ComposeStack):  # it has a watcher
+    if isinstance(stack, ComposeStack):  # a watcher runs there, and none beside a stack of devstack's
         await until(admin, "/dashboard", "Balanced since", shop)
     else:
         assert "Not known: the watcher does not answer" in text
