@@ -6,11 +6,20 @@ A label's values are known beforehand (`LABELS`): never an order, a SKU, a custo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-from contracts.topics import RECOMMENDATION_LEARNER, SUBSCRIPTIONS, all_topics
+from contracts import customer, inventory, orders
+from contracts.topics import (
+    CUSTOMER_COMMANDS,
+    INVENTORY_COMMANDS,
+    ORDERS_COMMANDS,
+    ORDERS_OPERATIONS,
+    RECOMMENDATION_LEARNER,
+    SUBSCRIPTIONS,
+    all_topics,
+)
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -158,13 +167,40 @@ HELD_IMBALANCE: Final = Metric(
     "invariant_reserved_imbalance_units", "gauge", "Sum of |held and shipped - what reservations say|: must read 0"
 )
 
+#: Why a record is set aside: all the words that `dlq-reason` can be.
+DEAD_LETTER_REASONS: Final = frozenset(
+    {
+        "empty",
+        "foreign-partition",
+        "handler-error",
+        "invalid",
+        "invalid-basket",
+        "invalid-event",
+        "not-an-event",
+        "not-an-object",
+        "not-json",
+        "not-utf8",
+        "too-deep",
+        "too-large",
+        "unknown-type",
+        "unreadable-sender",
+    }
+)
+#: Why a command is rejected, by the topic that it belongs on. On the other command topics there are no verdicts.
+REJECTION_REASONS: Final[Mapping[str, tuple[str, ...]]] = {
+    ORDERS_COMMANDS: get_args(orders.RejectionReason),
+    ORDERS_OPERATIONS: get_args(orders.RejectionReason),
+    INVENTORY_COMMANDS: get_args(inventory.CommandRefusal),
+    CUSTOMER_COMMANDS: get_args(customer.CommandRefusal),
+}
+
 #: Every value that a label may have; None: a number, or a code of a short list that is no one's identity.
 LABELS: Final[dict[str, frozenset[str] | None]] = {
     "service": frozenset({*SUBSCRIPTIONS, RECOMMENDATION_LEARNER}),
     "topic": frozenset(spec.name for spec in all_topics()),
     "type": None,  # of messages: one for each that the registry has, and dead letters, which keep theirs
     "partition": None,  # TOPIC_PARTITIONS
-    "reason": None,  # why commands are rejected, in contracts; of dead letters those of `decode`
+    "reason": DEAD_LETTER_REASONS.union(*REJECTION_REASONS.values(), {"none"}),
     "currency": None,  # ISO 4217
     "event": frozenset(
         {"fence-lost", "store-error", "stale-row", "publish-unknown", "rebuilt", "rewound", "effect-failed"}
