@@ -6,20 +6,11 @@ A label's values are known beforehand (`LABELS`): never an order, a SKU, a custo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
-from contracts import customer, inventory, orders
-from contracts.topics import (
-    CUSTOMER_COMMANDS,
-    INVENTORY_COMMANDS,
-    ORDERS_COMMANDS,
-    ORDERS_OPERATIONS,
-    RECOMMENDATION_LEARNER,
-    SUBSCRIPTIONS,
-    all_topics,
-)
+from contracts.topics import RECOMMENDATION_LEARNER, SUBSCRIPTIONS, all_topics
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -186,13 +177,6 @@ DEAD_LETTER_REASONS: Final = frozenset(
         "unreadable-sender",
     }
 )
-#: Why a command is rejected, by the topic that it belongs on. On the other command topics there are no verdicts.
-REJECTION_REASONS: Final[Mapping[str, tuple[str, ...]]] = {
-    ORDERS_COMMANDS: get_args(orders.RejectionReason),
-    ORDERS_OPERATIONS: get_args(orders.RejectionReason),
-    INVENTORY_COMMANDS: get_args(inventory.CommandRefusal),
-    CUSTOMER_COMMANDS: get_args(customer.CommandRefusal),
-}
 
 #: Every value that a label may have; None: a number, or a code of a short list that is no one's identity.
 LABELS: Final[dict[str, frozenset[str] | None]] = {
@@ -200,7 +184,7 @@ LABELS: Final[dict[str, frozenset[str] | None]] = {
     "topic": frozenset(spec.name for spec in all_topics()),
     "type": None,  # of messages: one for each that the registry has, and dead letters, which keep theirs
     "partition": None,  # TOPIC_PARTITIONS
-    "reason": DEAD_LETTER_REASONS.union(*REJECTION_REASONS.values(), {"none"}),
+    "reason": None,  # of dead letters: see above; of rejected commands: `messaging.meters.REJECTION_REASONS`
     "currency": None,  # ISO 4217
     "event": frozenset(
         {"fence-lost", "store-error", "stale-row", "publish-unknown", "rebuilt", "rewound", "effect-failed"}

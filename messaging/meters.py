@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pydantic_core import from_json
 
-from contracts import metrics
+from contracts import customer, inventory, metrics, orders
 from contracts.metrics import Metric
 from contracts.registry import COMMANDS
-from contracts.topics import COMMAND_TOPICS, SUBSCRIPTIONS
+from contracts.topics import (
+    COMMAND_TOPICS,
+    CUSTOMER_COMMANDS,
+    INVENTORY_COMMANDS,
+    ORDERS_COMMANDS,
+    ORDERS_OPERATIONS,
+    SUBSCRIPTIONS,
+)
 from messaging.logs import DROPPED
 from messaging.ports import Wire
 from messaging.tracing import TracedBatch
@@ -22,6 +29,13 @@ from messaging.tracing import TracedBatch
 _DEPTHS: Final = {"lag": metrics.LAG, "outbox-waiting": metrics.OUTBOX_WAITING, "parked-keys": metrics.PARKED_KEYS}
 #: How a verdict that is none of `command-accepted` is called, whoever tells it.
 _REJECTED: Final = ".command-rejected.v1"
+#: Why a command is rejected, by the topic that it belongs on. On the other command topics there are no verdicts.
+REJECTION_REASONS: Final[Mapping[str, tuple[str, ...]]] = {
+    ORDERS_COMMANDS: get_args(orders.RejectionReason),
+    ORDERS_OPERATIONS: get_args(orders.RejectionReason),
+    INVENTORY_COMMANDS: get_args(inventory.CommandRefusal),
+    CUSTOMER_COMMANDS: get_args(customer.CommandRefusal),
+}
 _TOPIC_OF: Final = {type_: topic for topic, types in COMMANDS.items() for type_ in types}
 
 
@@ -68,7 +82,7 @@ class Meters:
         for topic in SUBSCRIPTIONS.get(self._service, ()):
             for reason in metrics.DEAD_LETTER_REASONS:
                 self._dead.labels(self._service, topic, reason)
-            for reason in metrics.REJECTION_REASONS.get(topic, ()):
+            for reason in REJECTION_REASONS.get(topic, ()):
                 self._rejected.labels(self._service, topic, reason)
             if topic in COMMAND_TOPICS:
                 self._forwarded.labels(self._service, topic)

@@ -8,8 +8,9 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from contracts.metrics import LABELS, vocabulary
+from contracts.metrics import DEAD_LETTER_REASONS, LABELS, vocabulary
 from contracts.registry import TYPE_OF
+from messaging.meters import REJECTION_REASONS
 from services.orders.api.listing import STATUSES, WAITS
 from services.payment.state import End, Status
 from services.recommendation.learner.meters import OUTCOMES
@@ -18,6 +19,7 @@ _TYPES: Final = frozenset(type_ for _, type_ in TYPE_OF.values())
 #: For the labels whose values the vocabulary does not list itself.
 LISTED: Final[Mapping[str, frozenset[str]]] = {
     "type": _TYPES | {"dead-letter", "forwarded"},
+    "reason": DEAD_LETTER_REASONS.union(*REJECTION_REASONS.values(), {"none"}),
     "outcome": frozenset({*End, *OUTCOMES}),
     "status": frozenset({*STATUSES, *Status}),
     "waiting_for": frozenset({*WAITS, "nothing"}),

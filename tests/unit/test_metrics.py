@@ -16,9 +16,9 @@ from audit.watcher.book import Book, Sample
 from audit.watcher.looks import lags
 from audit.watcher.stories import Stories, step_of
 from contracts import metrics
-from contracts.metrics import DEAD_LETTER_REASONS, LABELS, REJECTION_REASONS, Metric, vocabulary
+from contracts.metrics import DEAD_LETTER_REASONS, LABELS, Metric, vocabulary
 from contracts.topics import COMMAND_TOPICS, SUBSCRIPTIONS
-from messaging.meters import Meters
+from messaging.meters import REJECTION_REASONS, Meters
 from messaging.ports import Wire
 from services.payment.gateway.ledger import MemoryLedger
 from services.payment.gateway.simulated import SimulatedGateway
