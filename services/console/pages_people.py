@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from contracts.values import is_id
+from services.console import story
 from services.console.access import COOKIE, WINDOW_S, Form, Who, anybody_known, password_fits
 from services.console.domain import ROLES
 from services.console.pages import page, tell
@@ -114,4 +115,5 @@ async def _accounts(request: Request, person: Person, **more: Any) -> Response:
 @router.get("/acts")
 async def acts(request: Request, person: Who) -> Response:
     """What was done through the console, by whom and why."""
-    return page(request, person, "acts.html", acts=await console_of(request).store.acts())
+    done = await console_of(request).store.acts()
+    return page(request, person, "acts.html", acts=story.acts(done, person.role))

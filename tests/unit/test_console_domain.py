@@ -154,6 +154,7 @@ def test_it_listens_on_loopback_unless_it_is_told_otherwise() -> None:
 
 def test_who_only_looks_on_sees_the_beginning_of_a_customers_id() -> None:
     assert [masked("customer-7", role) for role in ROLES] == ["cu…", "customer-7", "customer-7"]
+    assert [masked(short, "viewer") for short in ("ab", "Zoe", "anna", "", None)] == ["…", "…", "…", "", ""]
 
 
 def test_filters_become_the_query_and_an_age_becomes_a_time() -> None:
