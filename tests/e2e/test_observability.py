@@ -57,7 +57,10 @@ async def test_prometheus_reaches_every_process_and_has_loaded_every_alert(prome
 
 @pytest.mark.slow
 async def test_every_panel_of_the_boards_has_data_and_the_invariants_read_0(prometheus: Prometheus, shop: Shop) -> None:
-    await shop.buy({await shop.shelf(5): 1})
+    sku = await shop.shelf(5)
+    await shop.buy({sku: 1})
+    # What orders wait for is told of those that do.
+    waiting = await shop.held({sku: 1})
     silent = {
         (path.stem, panel["title"], target["expr"])
         for path in sorted(BOARDS.glob("*.json"))
@@ -75,6 +78,8 @@ async def test_every_panel_of_the_boards_has_data_and_the_invariants_read_0(prom
     await until(all_told, lambda: f"data for {silent}", DATA_WITHIN_S, every_s=1)
     for name in ("invariant_money_imbalance_minor", "invariant_stock_imbalance_units"):
         assert {float(found["value"][1]) for found in await prometheus.series(name)} == {0.0}, name
+    await shop.cancel(waiting)
+    await shop.ended(waiting)
 
 
 @pytest.mark.slow
