@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import psutil
 import pytest
 from waiting import until
 
@@ -63,14 +65,23 @@ class Watched:
         """Wait as long as what is pending now takes to fire."""
         await passed(FOR_S)
 
-    @asynccontextmanager
-    async def frozen(self, name: str) -> AsyncIterator[None]:
-        """A process that neither runs nor ends, for as long as this lasts."""
-        await self.stack.signal(name, "STOP")
-        try:
-            yield
-        finally:
-            await self.stack.signal(name, "CONT")
+    def freezer(self, name: str) -> Callable[[], AbstractContextManager[None]]:
+        """What freezes a process and all that it has started, at once: they neither run nor end for as long as it lasts."""
+        (pid,) = (one["pid"] for one in self.stack.status()["processes"] if one["name"] == name)
+        return partial(frozen, psutil.Process(pid))
+
+
+@contextmanager
+def frozen(process: psutil.Process) -> Iterator[None]:
+    process.suspend()
+    processes = [process, *process.children(recursive=True)]
+    try:
+        for one in processes:
+            one.suspend()
+        yield
+    finally:
+        for one in processes:
+            one.resume()
 
 
 async def passed(seconds: float) -> None:
@@ -95,7 +106,7 @@ async def test_a_process_that_does_not_answer_is_told_of_by_its_alert_alone(tmp_
     async with watched(tmp_path, for_s=5) as found:
         await found.shop.buy({await found.shop.shelf(1): 1})
         began = time.time()
-        async with found.frozen("payment"):
+        with found.freezer("payment")():
             await found.told({("ProcessDown", "payment")})
         await found.quiet()
         assert await found.prometheus.fired_since(began) == {("ProcessDown", "payment")}
@@ -123,7 +134,7 @@ async def test_what_is_killed_wakes_nobody_and_a_frozen_service_is_told_of_by_it
         expected = {("ProcessDown", "payment"), ("LagWithoutProgress", "payment")}
         waiting = await shop.held({sku: 1})
         began = time.time()
-        async with found.frozen("payment"):
+        with found.freezer("payment")():
             await shop.approve(waiting)
             await found.told(expected)
         await shop.ended(waiting)
@@ -132,18 +143,31 @@ async def test_what_is_killed_wakes_nobody_and_a_frozen_service_is_told_of_by_it
 
 
 @pytest.mark.proof
-async def test_a_broker_that_is_frozen_for_minutes_is_told_of_and_so_is_what_cannot_be_published(
-    tmp_path: Path,
-) -> None:
+async def test_a_broker_that_is_frozen_for_minutes_is_told_of_with_all_that_cannot_go_on(tmp_path: Path) -> None:
+    expected = {
+        ("CannotLook", "kafka"),
+        # What the gateway said is on record, and cannot be told.
+        ("OutboxAgeing", "payment"),
+        # A timer waits for what was appended before its deadline, and nobody can tell what was.
+        ("TimersOverdue", "orders"),
+        ("OrderOverdue", ""),
+    }
     async with watched(tmp_path) as found:
-        # An order whose time runs out meanwhile: there is something to tell, and nobody takes it.
-        waiting = await found.shop.held({await found.shop.shelf(1): 1}, approval_timeout_s=15)
-        expected = {("CannotLook", "kafka"), ("OutboxAgeing", "orders")}
+        shop = found.shop
+        # Its charge takes a second.
+        paying = await shop.held({await shop.shelf(1): 1}, payment_method="pm_refund_fails")
+        freezer = found.freezer("kafka")
+        await shop.send("orders.approve-payment.v1", paying, {"approved_by": "e2e"})
+
+        async def is_asked_for() -> bool:
+            return bool(await shop.charges(paying))
+
+        await until(is_asked_for, f"{paying} is charged", every_s=0.02)
         began = time.time()
-        async with found.frozen("kafka"):
+        with freezer():
             await found.told(expected)
             await passed(began + FROZEN_S - time.time())
-        assert (await found.shop.ended(waiting)).short == "order-cancelled"
+        assert (await shop.ended(paying)).short == "order-completed"
         await found.quiet()
         assert await found.prometheus.fired_since(began) == expected
 
@@ -155,7 +179,7 @@ async def test_a_database_that_is_frozen_is_told_of_as_what_cannot_be_seen(tmp_p
         waiting = await shop.held({await shop.shelf(1): 1})
         expected = {("CannotLook", source) for source in (LABELS["source"] or ()) if source != "kafka"}
         began = time.time()
-        async with found.frozen("postgres"):
+        with found.freezer("postgres")():
             await shop.send("orders.approve-payment.v1", waiting, {"approved_by": "e2e"})
             await found.told(expected)
         assert (await shop.ended(waiting)).short == "order-completed"
