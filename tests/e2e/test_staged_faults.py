@@ -104,7 +104,7 @@ async def watched(folder: Path, for_s: int = FOR_S, rate: str = "0") -> AsyncIte
 async def test_a_process_that_does_not_answer_is_told_of_by_its_alert_alone(tmp_path: Path) -> None:
     """The short form of what follows, in every run of the tests."""
     async with watched(tmp_path, for_s=5) as found:
-        await found.shop.buy({await found.shop.shelf(1): 1})
+        await found.shop.buy({await found.shop.shelf(100): 1})
         began = time.time()
         with found.freezer("payment")():
             await found.told({("ProcessDown", "payment")})
@@ -155,7 +155,7 @@ async def test_a_broker_that_is_frozen_for_minutes_is_told_of_with_all_that_cann
     async with watched(tmp_path) as found:
         shop = found.shop
         # Its charge takes a second.
-        paying = await shop.held({await shop.shelf(1): 1}, payment_method="pm_refund_fails")
+        paying = await shop.held({await shop.shelf(100): 1}, payment_method="pm_refund_fails")
         freezer = found.freezer("kafka")
         await shop.send("orders.approve-payment.v1", paying, {"approved_by": "e2e"})
 
@@ -176,7 +176,7 @@ async def test_a_broker_that_is_frozen_for_minutes_is_told_of_with_all_that_cann
 async def test_a_database_that_is_frozen_is_told_of_as_what_cannot_be_seen(tmp_path: Path) -> None:
     async with watched(tmp_path) as found:
         shop = found.shop
-        waiting = await shop.held({await shop.shelf(1): 1})
+        waiting = await shop.held({await shop.shelf(100): 1})
         expected = {("CannotLook", source) for source in (LABELS["source"] or ()) if source != "kafka"}
         began = time.time()
         with found.freezer("postgres")():
@@ -192,7 +192,7 @@ async def test_a_gateway_that_fails_every_call_is_told_of_alone(tmp_path: Path) 
     async with watched(tmp_path, rate="1") as found:
         shop = found.shop
         began = time.time()
-        ended = await shop.buy({await shop.shelf(1): 1})
+        ended = await shop.buy({await shop.shelf(100): 1})
         assert (ended.short, ended.data["reason"]) == ("order-failed", "payment-failed")
         await found.told({("GatewayFailing", "charge")})
         await found.pending_is_over()
@@ -206,7 +206,7 @@ async def test_a_record_that_nobody_can_read_is_told_of_as_a_dead_letter_and_as_
         began = time.time()
         await shop.put("orders.commands.v1", b"garbage", b"\xff\xfe is no JSON")
         await found.told({("DeadLetters", "orders")})
-        await shop.buy({await shop.shelf(1): 1})
+        await shop.buy({await shop.shelf(100): 1})
         await found.pending_is_over()
         assert await found.prometheus.fired_since(began) == {("DeadLetters", "orders")}
 
