@@ -65,6 +65,7 @@ async def seat(server_dsn: str) -> AsyncIterator[Seat]:
             "CONSOLE_DATABASE_URL": dsn,
             "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
             "WATCHER_URL": f"http://{NOWHERE}",
+            "RECOMMENDATION_LEARNER_URL": f"http://{NOWHERE}",
             **away,
             **processes,
         }
@@ -88,6 +89,19 @@ async def test_where_the_query_apis_are_away_each_page_says_so_and_how_it_goes_o
     assert (status, "The inventory API at" in text) == (200, True)
     status, text = await seat.get("/why/O-1")
     assert (status, "Could not ask the order: The orders API at" in text) == (200, True)
+
+
+async def test_the_system_page_is_there_while_nobody_answers_and_counts_who_tells_no_progress(seat: Seat) -> None:
+    async with asyncio.timeout(5):
+        status, text = await seat.get("/system")
+    head = text.partition("Not well: ")[2].partition("</p>")[0]
+    assert (status, "orders-api, recommendation-learner." in head, "orders, inventory, payment," in head) == (
+        200,
+        True,
+        True,
+    )
+    for name in ("orders-api", "recommendation-learner"):
+        assert "connection refused" in text.partition(f'id="s-{name}"')[2].partition("</section>")[0]
 
 
 async def test_where_kafka_is_away_no_page_waits_for_it(seat: Seat) -> None:
