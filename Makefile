@@ -51,14 +51,16 @@ demo: setup ## real orders through the whole system, then the audit (KEEP=1 leav
 
 test: setup ## every test: unit, contract, system, integration, e2e; it starts what it needs
 	@echo "e2e, integration and all other tests run side by side; each tells its results when it has ended"
-	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target test-e2e test-integration test-others
+	@rm -rf .reports
+	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target test-e2e test-integration test-others || \
+	  { $(BIN)/python tests/failures.py .reports/{e2e,integration,others}.xml; exit 1; }
 
 # They mostly wait, each for a stack of its own: side by side they take half as long on two cores.
 test-e2e test-integration: test-%:
-	@$(BIN)/python -m pytest -q -m "not proof" tests/$*
+	@$(BIN)/python -m pytest -q -m "not proof" --junitxml=.reports/$*.xml tests/$*
 
 test-others:
-	@$(BIN)/python -m pytest -q tests/unit tests/contract tests/system
+	@$(BIN)/python -m pytest -q --junitxml=.reports/others.xml tests/unit tests/contract tests/system
 
 e2e: setup ## the scenarios of the public contract against a running stack, through Kafka and HTTP alone
 	@$(BIN)/python -m pytest -q tests/e2e

@@ -20,7 +20,7 @@ from devstack.environment import export_lines
 from devstack.errors import DevstackError
 from devstack.processes import SERVICES, WATCHER
 from devstack.progress import Report
-from devstack.stack import Stack
+from devstack.stack import READY_TIMEOUT_S, Stack
 
 app = typer.Typer(
     help="Apache Kafka, PostgreSQL and the services as local processes on loopback.",
@@ -29,6 +29,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "stopped": "dim"}
+
+
+ReadyTimeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        min=1,
+        envvar="DEVSTACK_READY_TIMEOUT_S",
+        help="Seconds to wait until all of it is ready; it goes on then.",
+    ),
+]
 
 
 @app.command()
@@ -40,12 +51,13 @@ def up(
         bool,
         typer.Option(envvar="DEVSTACK_WATCHER", help="Also what looks at the invariants, for the console's dashboard."),
     ] = True,
+    timeout_s: ReadyTimeout = READY_TIMEOUT_S,
 ) -> None:
     """Start the stack in the background; returns when all of it is ready. Twice is harmless."""
     began = time.monotonic()
     with _told() as report:
         status = Stack(services=(*SERVICES, WATCHER) if watcher else SERVICES).up(
-            only_backends=only_backends, report=report
+            only_backends=only_backends, report=report, timeout_s=timeout_s
         )
     _print_table(status)
     typer.echo(f"Ready after {time.monotonic() - began:.1f} s.")
@@ -118,12 +130,15 @@ def topics() -> None:
 
 
 @app.command()
-def restart(name: Annotated[str, typer.Argument(help="A process, as `status` names it.")]) -> None:
+def restart(
+    name: Annotated[str, typer.Argument(help="A process, as `status` names it.")],
+    timeout_s: ReadyTimeout = READY_TIMEOUT_S,
+) -> None:
     """Stop a process in an orderly way and start it again; returns when everything is ready."""
     with _told():
         stack = Stack()
         stack.restart(name)
-        stack.wait_until_ready()
+        stack.wait_until_ready(timeout_s)
     typer.echo(f"{name} runs again.")
 
 

@@ -60,6 +60,8 @@ class Keeper:
         self.pid: int | None = None
         self.restarts = 0
         self.failures = 0
+        # Runs in a row that ended without having been ready.
+        self.never_ready = 0
         self.last_exit: str | None = None
         self.ready = asyncio.Event()
         self._folders = folders
@@ -89,7 +91,7 @@ class Keeper:
 
     async def restart(self) -> None:
         """End the process and start it again without waiting."""
-        self.failures = 0
+        self.failures = self.never_ready = 0
         self._skip_wait.set()
         if self.pid is not None:
             self.ready.clear()
@@ -118,7 +120,7 @@ class Keeper:
             "address": self.spec.address,
             "state": self.state,
             "restarts": self.restarts,
-            "failures": self.failures,
+            "failures": self.never_ready,
             "last_exit": self.last_exit,
             "log": str(self.log),
         }
@@ -131,6 +133,7 @@ class Keeper:
             self.last_exit = await self._run_once()
             self.pid = None
             self.state = "waiting"
+            self.never_ready = 0 if self.ready.is_set() else self.never_ready + 1
             self.ready.clear()
             if self._stopping.is_set():
                 break

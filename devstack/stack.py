@@ -34,7 +34,7 @@ from devstack.settings import CLONE, DATABASES, Listener, Settings, make_home, r
 from devstack.supervisor import CONTROL, PLAN, RECORD
 from devstack.topics import ensure_topics
 
-_READY_TIMEOUT_S: Final = 90.0
+READY_TIMEOUT_S: Final = 90.0
 _POLL_S: Final = 0.05
 #: A process that ended so often without ever having been ready is not going to work.
 _HOPELESS: Final = 4
@@ -81,7 +81,7 @@ class Stack:
             forget(self.settings, DATA)
 
     def up(
-        self, *, only_backends: bool = False, report: Report = silent, timeout_s: float = _READY_TIMEOUT_S
+        self, *, only_backends: bool = False, report: Report = silent, timeout_s: float = READY_TIMEOUT_S
     ) -> StackStatus:
         """Bring the stack up and return when all of it is ready. What runs already goes on. Raises `DevstackError`."""
         make_home(self.settings)
@@ -105,7 +105,7 @@ class Stack:
                     self.down()
                 raise
 
-    def start(self, plan: Plan, *, report: Report = silent, timeout_s: float = _READY_TIMEOUT_S) -> StackStatus:
+    def start(self, plan: Plan, *, report: Report = silent, timeout_s: float = READY_TIMEOUT_S) -> StackStatus:
         """Run this plan instead of the usual one; the stack has to be down. Raises `DevstackError`."""
         make_home(self.settings)
         with self._one_at_a_time():
@@ -163,7 +163,7 @@ class Stack:
         """Create the topics that are missing. Raises `DevstackError`."""
         asyncio.run(ensure_topics(self.settings.bootstrap, self.settings.partitions))
 
-    def wait_until_ready(self, timeout_s: float = _READY_TIMEOUT_S) -> StackStatus:
+    def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> StackStatus:
         """Wait until everything runs (again). Raises `NotReadyError`."""
         return self._wait_until_ready(silent, timeout_s)
 

@@ -247,33 +247,40 @@ class Host:
             self._end_session(f"the broker has no topic {', '.join(gone)}")
             return
         now = self._clock.now()
-        for partition, runner in list(self._runners.items()):
-            if not runner.ready or runner.failing:
-                self._standing.pop(partition, None)
-                continue
-            offsets = dict(runner.worker.offsets)
-            try:
-                async with asyncio.timeout(2):
-                    lag = (await self._ask_ends(reader, runner.worker)).lag(runner.worker.offsets)
-                    await reader.commit(partition, offsets)
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.info("broker-does-not-answer", partition=partition, error=error)
-                self._standing.pop(partition, None)
-                continue
-            self._meters.state(partition, "lag", lag)
-            still_s = self._still_s(partition, offsets, lag, now)
-            if still_s > self._settings.watchdog_s:
-                self._stalls[partition] = self._stalls.get(partition, 0) + 1
-                self._end_session(
-                    f"partition {partition} received nothing for {still_s:.0f} s with {lag} records waiting"
-                )
+        looked_at = [runner.worker for runner in self._runners.values() if runner.ready and not runner.failing]
+        if not looked_at:
+            self._standing.clear()
+            return
+        offsets = {worker.partition: dict(worker.offsets) for worker in looked_at}
+        try:
+            async with asyncio.timeout(2):
+                await self._ask_ends(reader, looked_at)
+                await reader.commit(offsets)
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.info("broker-does-not-answer", error=error)
+            looked_at = []
+        self._standing = {
+            worker.partition: stood for worker in looked_at if (stood := self._standing.get(worker.partition))
+        }
+        for worker in looked_at:
+            if worker.partition in self._ends:  # not revoked meanwhile
+                self._watch(worker, offsets[worker.partition], now)
 
-    async def _ask_ends(self, reader: GroupReader, worker: PartitionWorker) -> Ends:
-        """Where the partition ends now. Offsets without a record (a transaction's markers) were read when nothing is buffered."""
-        ends = await reader.ends(worker.partition)
-        read = {} if len(worker.buffers) else await reader.positions(worker.partition)
-        self._ends[worker.partition] = Ends(self._clock.now(), ends, read)
-        return self._ends[worker.partition]
+    def _watch(self, worker: PartitionWorker, offsets: dict[str, int], now: datetime) -> None:
+        partition, lag = worker.partition, self._ends[worker.partition].lag(worker.offsets)
+        self._meters.state(partition, "lag", lag)
+        still_s = self._still_s(partition, offsets, lag, now)
+        if still_s > self._settings.watchdog_s:
+            self._stalls[partition] = self._stalls.get(partition, 0) + 1
+            self._end_session(f"partition {partition} received nothing for {still_s:.0f} s with {lag} records waiting")
+
+    async def _ask_ends(self, reader: GroupReader, workers: list[PartitionWorker]) -> None:
+        """Where the partitions end now, all in one request: each waits behind the fetch that is under way on its connection.
+        Offsets without a record (a transaction's markers) were read when nothing is buffered."""
+        ends = await reader.all_ends([worker.partition for worker in workers])
+        for worker in workers:
+            read = {} if len(worker.buffers) else await reader.positions(worker.partition)
+            self._ends[worker.partition] = Ends(self._clock.now(), ends[worker.partition], read)
 
     async def progress(self) -> list[dict[str, Any]]:
         """How each owned partition stands. Never raises, and never waits longer than `ENDS_TIMEOUT_S` for the broker: the ends are
@@ -296,7 +303,7 @@ class Host:
             return
         try:
             async with asyncio.timeout(ENDS_TIMEOUT_S):
-                await asyncio.gather(*(self._ask_ends(reader, worker) for worker in stale))
+                await self._ask_ends(reader, stale)
         except (KafkaError, OSError, TimeoutError) as error:
             log.info("broker-does-not-answer", error=error)
 

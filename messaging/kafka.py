@@ -288,8 +288,12 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def ends(self, partition: int) -> dict[str, int]:
         """The end of each topic's partition, asked of the broker now."""
-        found = await self._consumer.end_offsets(self._tps(partition))
-        return {tp.topic: offset for tp, offset in found.items()}
+        return (await self.all_ends([partition]))[partition]
+
+    async def all_ends(self, partitions: Sequence[int]) -> dict[int, dict[str, int]]:
+        """`ends` of several partitions, asked at once."""
+        found = await self._consumer.end_offsets([tp for partition in partitions for tp in self._tps(partition)])
+        return {partition: {tp.topic: found[tp] for tp in self._tps(partition)} for partition in partitions}
 
     async def positions(self, partition: int) -> dict[str, int]:
         """How far each topic's partition was read. Everything below has been delivered by `pump`."""
@@ -307,9 +311,15 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         found = await self._consumer.end_offsets([TopicPartition(topic, partition) for topic in topics])
         return {tp.topic: offset for tp, offset in found.items()}
 
-    async def commit(self, partition: int, offsets: dict[str, int]) -> None:
+    async def commit(self, offsets: Mapping[int, Mapping[str, int]]) -> None:
         """Tell the group's offsets to Kafka, for lag tools only."""
-        await self._consumer.commit({TopicPartition(topic, partition): offset for topic, offset in offsets.items()})
+        await self._consumer.commit(
+            {
+                TopicPartition(topic, partition): offset
+                for partition, of in offsets.items()
+                for topic, offset in of.items()
+            }
+        )
 
 
 def _record(raw: Any) -> Record:

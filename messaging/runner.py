@@ -129,7 +129,7 @@ class PartitionRunner:
         try:
             async with asyncio.timeout(1):
                 await self.worker.tidy(self._clock.now(), self._settings.outbox_grace_s)
-                await self._reader.commit(self.worker.partition, self.worker.offsets)
+                await self._reader.commit({self.worker.partition: self.worker.offsets})
         except Exception as error:  # noqa: BLE001 - the next owner copes without it, and we are leaving
             log.info("last-offsets-not-recorded", partition=self.worker.partition, error=error)
 

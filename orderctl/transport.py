@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -29,7 +29,7 @@ _RETRY_S: Final = 0.25
 #: A reader that is not at the end and gets no answer for so long is not served.
 _ALL_SILENCE_S: Final = 20.0
 
-_Question = Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
+T = TypeVar("T")
 
 
 class Transport(Protocol):
@@ -81,7 +81,7 @@ class KafkaTransport:
             async with asyncio.timeout(self._connect_timeout_s):
                 found = [TopicPartition(t, p) for t in topics for p in range(await self.partitions_of(t))]
                 # Asked before anything is assigned: the positions are fixed before the first fetch.
-                ends = await _asked(reader.end_offsets, found)
+                ends = await _answered(lambda: reader.end_offsets(found))
         except (TimeoutError, KafkaError, OSError) as error:
             raise self._unreachable(error) from error
         self._positions = dict(ends)
@@ -96,8 +96,8 @@ class KafkaTransport:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 found = [TopicPartition(t, p) for t in topics for p in range(await self.partitions_of(t))]
-                ends = await _asked(reader.end_offsets, found)
-                self._positions = await _asked(reader.beginning_offsets, found)
+                ends = await _answered(lambda: reader.end_offsets(found))
+                self._positions = await _answered(lambda: reader.beginning_offsets(found))
             self._assign(reader)
             left = {tp for tp, end in ends.items() if end > self._positions[tp]}
             while left:
@@ -123,8 +123,8 @@ class KafkaTransport:
             reader = make_reader(self._bootstrap, self._identity)
             try:
                 async with asyncio.timeout(self._connect_timeout_s):
-                    await self._start(reader)
-                    self._partitions = await _partition_counts(reader)
+                    await _answered(reader.start)
+                    self._partitions = await _answered(lambda: _partition_counts(reader))
             except (TimeoutError, KafkaError, OSError) as error:
                 await stop_client(reader)
                 raise self._unreachable(error) from error
@@ -133,17 +133,6 @@ class KafkaTransport:
                 raise
             self._reader = reader
         return self._reader
-
-    async def _start(self, reader: AIOKafkaConsumer) -> None:
-        """Start, and again as long as nobody listens on the port: the caller's deadline ends it."""
-        while True:
-            try:
-                await reader.start()
-            except (KafkaError, OSError) as error:
-                log.debug("broker-not-there-yet", error=error)
-                await asyncio.sleep(_RETRY_S)
-            else:
-                return
 
     def _unreachable(self, error: BaseException) -> BrokerUnreachableError:
         cause = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
@@ -243,13 +232,14 @@ class KafkaTransport:
             self._reader = None
 
 
-async def _asked(question: _Question, of: list[TopicPartition]) -> dict[TopicPartition, int]:
-    """Ask until there is an answer: a broker that was there a moment ago may be starting again. The caller sets the deadline."""
+async def _answered(question: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: nobody may listen on the port yet, and a broker that was there a moment ago may be starting
+    again. The caller sets the deadline."""
     while True:
         try:
-            return dict(await question(of))
-        except KafkaError as error:
-            # aiokafka gives up a question after 10 s of its own.
+            return await question()
+        except (KafkaError, OSError) as error:
+            # aiokafka gives up most questions after 10 s of its own, some at once.
             log.debug("broker-does-not-answer-yet", error=error)
             await asyncio.sleep(_RETRY_S)
 

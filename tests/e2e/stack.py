@@ -44,6 +44,8 @@ class Stack:
             **{key: value for key, value in os.environ.items() if not _names_another_stack(key)},
             "DEVSTACK_HOME": str(self.home),
             "DEVSTACK_WATCHER": "0",
+            # Beside two other suites on two cores a broker alone may take a minute to come back.
+            "DEVSTACK_READY_TIMEOUT_S": "300",
             "DEVSTACK_PORT_OFFSET": os.environ.get("E2E_PORT_OFFSET") or str(free_offset()),
             **settings,
         }
@@ -111,7 +113,7 @@ class Stack:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "devstack", *arguments]
-        return subprocess.run(argv, cwd=CLONE, env=self._env, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(argv, cwd=CLONE, env=self._env, capture_output=True, text=True, timeout=400, check=False)
 
 
 def place_of(env: Mapping[str, str]) -> Place:

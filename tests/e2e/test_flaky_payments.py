@@ -1,5 +1,5 @@
-"""A second stack, whose payments fail transiently at 20 % and are tried again sooner than by default. It runs on the machine's own
-PostgreSQL where there is one."""
+"""A second stack, whose payments fail transiently at 20 % and are tried again sooner and more often than by default. It runs on the
+machine's own PostgreSQL where there is one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def flaky_place(request: pytest.FixtureRequest) -> Iterator[Place]:
         pytest.skip("PAYMENT_FAILURE_RATE of a running stack is not ours to set (E2E_STACK=running)")
     own_postgres = POSTGRES_15.is_dir() and not uses_containers()
     postgres = {"DEVSTACK_POSTGRES_BIN": str(POSTGRES_15)} if own_postgres else {}
-    settings = {"PAYMENT_FAILURE_RATE": "0.2", "ORDER_POLICY_CHARGE_INITIAL_INTERVAL_S": "0.5"}
+    # Five attempts, the default, fail for one order in 3,000: one run of these scenarios in twelve would meet it.
+    charge = {"ORDER_POLICY_CHARGE_INITIAL_INTERVAL_S": "0.5", "ORDER_POLICY_CHARGE_MAXIMUM_ATTEMPTS": "10"}
+    settings = {"PAYMENT_FAILURE_RATE": "0.2", **charge}
     yield from run_stack(make_stack("e2e-flaky", **settings, **postgres), request)
 
 
@@ -54,32 +56,31 @@ async def flaky_shop(flaky_place: Place) -> AsyncIterator[Shop]:
         yield client
 
 
-async def test_transient_failures_are_retried_with_growing_waits_until_the_order_is_paid_or_failed(
+async def test_transient_failures_are_retried_with_growing_waits_until_the_order_is_paid(
     flaky_shop: Shop,
 ) -> None:
     shop = flaky_shop
     charge = next(row for row in (await shop.read("orders-api", "/policies"))["items"] if row["step"] == "charge")
-    assert (charge["initial_interval_s"], charge["overridden"]) == (0.5, {"initial_interval_s": 1})
+    assert (charge["initial_interval_s"], charge["maximum_attempts"]) == (0.5, 10)
+    assert charge["overridden"] == {"initial_interval_s": 1, "maximum_attempts": 5}
     sku = await shop.shelf(ORDERS)
     ends = await asyncio.gather(*(shop.buy({sku: 1}) for _ in range(ORDERS)))
-    for end in ends:
-        assert end.short == "order-completed" or end.data["reason"] == "payment-failed"
+    assert {end.key: end.data for end in ends if end.short != "order-completed"} == {}
     retried = 0
     for end in ends:
         history = await shop.history(end.key)
         retries = [number for number, entry in enumerate(history) if entry["type"] == "orders.retry-scheduled"]
         waits = [history[number]["data"]["delay_s"] for number in retries]
-        assert waits == [0.5, 1, 2, 4][: len(waits)], "as the setting says, not the default"
+        assert waits == [min(0.5 * 2**number, 30) for number in range(len(waits))], (
+            "as the setting says, not the default"
+        )
         for number, wait_s in zip(retries, waits, strict=True):
             # What follows a scheduled retry is its outcome: it cannot have come before the wait was over.
             since = datetime.fromisoformat(history[number + 1]["at"]) - datetime.fromisoformat(history[number]["at"])
             assert since.total_seconds() >= wait_s * 0.99
-        if end.short == "order-failed":
-            assert len(waits) == 4
         retried += bool(waits)
     assert retried > 0
-    completed = sum(end.short == "order-completed" for end in ends)
-    await shop.stock_settles(sku, shipped=completed, held=0, on_hand=ORDERS - completed)
+    await shop.stock_settles(sku, shipped=ORDERS, held=0, on_hand=0)
     assert await breaches(shop) == []
 
 

@@ -208,6 +208,25 @@ async def test_a_process_that_ignores_its_stop_signal_is_killed(tmp_path: Path) 
     assert keeper.state == "stopped"
 
 
+async def test_a_run_that_was_ready_is_none_of_those_that_make_a_process_hopeless(
+    tmp_path: Path, web: ProcessSpec
+) -> None:
+    keeper = Keeper(web, Folders(tmp_path, tmp_path, tmp_path), BackOff(first_s=0.01, most_s=0.02))
+    keeper.start()
+    for _ in range(2):
+        await asyncio.wait_for(keeper.ready.wait(), DEADLINE_S)
+        pid = keeper.pid
+        assert keeper.signal(signal.SIGKILL)
+        await keeper.gone(pid)
+    await asyncio.wait_for(keeper.ready.wait(), DEADLINE_S)
+    assert keeper.describe()["failures"] == 0
+    await keeper.stop()
+    broken = Keeper(failing(), Folders(tmp_path, tmp_path, tmp_path), BackOff(first_s=0.01, most_s=0.02))
+    broken.start()
+    await asyncio.to_thread(eventually, lambda: broken.describe()["failures"] >= 3)
+    await broken.stop()
+
+
 async def test_a_frozen_process_can_be_stopped(tmp_path: Path, web: ProcessSpec) -> None:
     keeper = Keeper(web, Folders(tmp_path, tmp_path, tmp_path), BackOff())
     keeper.start()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from orderctl import transport
 from orderctl.errors import BrokerUnreachableError
@@ -19,12 +19,19 @@ TOPIC = "orders.events.v1"
 class Reader:
     """aiokafka's consumer, as it is while the broker starts again: it gives up some questions after a time of its own."""
 
-    def __init__(self, unanswered: int) -> None:
+    def __init__(self, unanswered: int, starts: int = 0, listings: int = 0) -> None:
         self.unanswered = unanswered
+        self.failing = {"start": starts, "topics": listings}
         self.stopped = False
         self.at: dict[TopicPartition, int] = {}
 
-    async def start(self) -> None: ...
+    def _fail(self, question: str) -> None:
+        if self.failing[question]:
+            self.failing[question] -= 1
+            raise KafkaConnectionError(question)
+
+    async def start(self) -> None:
+        self._fail("start")
 
     async def stop(self) -> None:
         self.stopped = True
@@ -32,6 +39,7 @@ class Reader:
     def assign(self, partitions: list[TopicPartition]) -> None: ...
 
     async def topics(self) -> set[str]:
+        self._fail("topics")
         return {TOPIC}
 
     def partitions_for_topic(self, topic: str) -> set[int]:
@@ -64,7 +72,7 @@ def _hears(monkeypatch: pytest.MonkeyPatch, reader: Reader, connect_timeout_s: f
 async def test_a_question_that_the_client_library_gave_up_is_asked_again_within_the_time_to_connect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reader = Reader(unanswered=3)
+    reader = Reader(unanswered=3, starts=2, listings=2)
     hears = _hears(monkeypatch, reader, 30.0)
     await hears.listen([TOPIC])
     assert reader.at == {TopicPartition(TOPIC, 0): 7}
