@@ -94,12 +94,9 @@ async def test_where_the_query_apis_are_away_each_page_says_so_and_how_it_goes_o
 async def test_the_system_page_is_there_while_nobody_answers_and_counts_who_tells_no_progress(seat: Seat) -> None:
     async with asyncio.timeout(5):
         status, text = await seat.get("/system")
-    head = text.partition("Not well: ")[2].partition("</p>")[0]
-    assert (status, "orders-api, recommendation-learner." in head, "orders, inventory, payment," in head) == (
-        200,
-        True,
-        True,
-    )
+    assert status == 200
+    ill = text.partition("Not well: ")[2].partition(".</p>")[0].split(", ")
+    assert {"orders", "inventory", "payment", "orders-api", "recommendation-learner"} <= set(ill)
     for name in ("orders-api", "recommendation-learner"):
         assert "connection refused" in text.partition(f'id="s-{name}"')[2].partition("</section>")[0]
 
