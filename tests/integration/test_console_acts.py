@@ -5,21 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import unescape
+from itertools import count
+from typing import Final
+from urllib.parse import quote
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from console_bench import Room, Seat, console_room
+from tally_real import settings_for
 from waiting import until
 
 from contracts.orders import ApprovePayment
 from contracts.registry import TYPE_OF
-from services.console import live
+from contracts.topics import INVENTORY_COMMANDS
+from messaging.decoding import DeadLetter, dead_letter_wire
+from messaging.kafka import KafkaPublisher
+from messaging.ports import Record
+from services.console import letters, live
 from services.console.act_store import LISTED, Act, ActStore
 
 APPROVE = {"type": TYPE_OF[ApprovePayment][1], "data": {"approved_by": "somebody"}}
 PLAN = {"verdict": {"accepted": True}, "outcome": None, "money": [], "stock": [], "steps": [], "then": []}
+#: Offsets that no other test's letters have.
+OFFSETS: Final = count(8_000_000_000)
 WHY = "the customer called <twice>"
 
 
@@ -62,6 +73,21 @@ async def office(server_dsn: str) -> AsyncIterator[Office]:
         yield Office(room, await room.somebody("operator"), pool, ActStore(pool))
 
 
+async def two_letters(kafka: str) -> list[str]:
+    """Dead letters of a service that does not run; their names."""
+    records = [Record(INVENTORY_COMMANDS, 1, next(OFFSETS), b"k", b"?", [], datetime.now(UTC)) for _ in range(2)]
+    dead = [
+        dead_letter_wire(n, "inventory", DeadLetter(one, "unreadable", "why"), datetime.now(UTC))
+        for n, one in enumerate(records)
+    ]
+    publisher = KafkaPublisher(settings_for(kafka))
+    try:
+        await publisher.publish(dead)
+    finally:
+        await publisher.close()
+    return [f"inventory/{INVENTORY_COMMANDS}/1/{one.offset}" for one in records]
+
+
 async def test_nothing_is_sent_without_a_plan_of_ones_own_for_the_very_order(office: Office) -> None:
     _, others = await office.planned(account="somebody-else")
     _, demoted = await office.planned(role="support")
@@ -99,31 +125,72 @@ async def test_an_act_that_nobody_answered_stands_there_with_who_and_why_and_is_
     assert (status, WHY in unescape(text), "somebody" in text, "<twice>" in text) == (200, True, True, False)
 
 
-async def test_no_verdict_in_time_is_told_on_the_acts_own_page(
-    server_dsn: str, kafka: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # There is a broker, and no service that answers.
+@pytest.fixture
+async def connected(server_dsn: str, kafka: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
+    """The same with a broker, and still no service that answers."""
     monkeypatch.setattr(live, "VERDICT_WITHIN_S", 0.2)
+    monkeypatch.setattr(letters, "ANSWER_WITHIN_S", 0.2)
     async with (
         console_room(server_dsn, KAFKA_BOOTSTRAP_SERVERS=kafka) as room,
         asyncpg.create_pool(room.dsn, min_size=0, max_size=2) as pool,
     ):
-        office = Office(room, await room.somebody("operator"), pool, ActStore(pool))
         web = room.stranger().web
 
-        async def connected() -> bool:
+        async def ready() -> bool:
             async with web.get("/readyz") as answer:
                 return answer.status == 200
 
-        await until(connected, "the console is connected")
-        order_id = f"O-{uuid4().hex}"
-        act_id, command_id = await office.planned(target=order_id)
-        status, where, _ = await office.send(command_id, order_id)
-        assert (status, where) == (303, f"/acts/{act_id}")
-        status, text = await office.seat.get(where)
-        assert (status, command_id in text, "Send it again and wait" in text) == (200, True, True)
-        ((*_, state, outcome),) = await office.rows()
-        assert (state, "orders service" in outcome) == ("sent", True)
+        await until(ready, "the console is connected")
+        yield Office(room, await room.somebody("operator"), pool, ActStore(pool))
+
+
+async def test_no_verdict_in_time_is_told_on_the_acts_own_page(connected: Office) -> None:
+    order_id = f"O-{uuid4().hex}"
+    act_id, command_id = await connected.planned(target=order_id)
+    status, where, _ = await connected.send(command_id, order_id)
+    assert (status, where) == (303, f"/acts/{act_id}")
+    status, text = await connected.seat.get(where)
+    assert (status, command_id in text, "Send it again and wait" in text) == (200, True, True)
+    ((*_, state, outcome),) = await connected.rows()
+    assert (state, "orders service" in outcome) == ("sent", True)
+
+
+async def test_letters_are_settled_from_their_plan_and_what_was_not_answered_says_so(
+    connected: Office, kafka: str
+) -> None:
+    names, seat = await two_letters(kafka), connected.seat
+    form = {"step": "plan", "names": "\n".join(names), "reason": "noise"}
+    where = (await seat.post("/letters/replay", form)).headers["Location"]
+    status, text = await seat.get(where)
+    assert (status, "2 of 2 would be sent again" in text, "Replay 2 letters" in text) == (200, True, True)
+    found = re.search(r'name="command_id" value="([^"]+)"', text)
+    assert found
+    for _ in range(2):  # pressed twice it is sent once
+        answer = await seat.post("/letters/replay", {"step": "send", "command_id": found[1]})
+        assert (answer.status, answer.headers["Location"]) == (303, where)
+    told = ("somebody", "replay-letters", "2 letters", "noise", "told", "2: it was sent; no answer yet")
+    assert await connected.rows() == [told]
+    text = (await seat.get(where))[1]
+    assert [text.count(name) > 0 for name in names] == [True, True]
+    # And the letters say themselves what was asked.
+    text = (await seat.get(f"/letters/one?name={quote(names[0])}"))[1]
+    assert "replay, “noise”" in text
+    where = (await seat.post("/letters/replay", form)).headers["Location"]
+    assert "0 of 2 would be sent again" in (await seat.get(where))[1]
+
+
+async def test_a_stop_while_letters_are_settled_leaves_who_and_why(connected: Office, kafka: str) -> None:
+    names, seat = await two_letters(kafka), connected.seat
+    form = {"step": "plan", "names": names[0], "reason": "noise"}
+    where = (await seat.post("/letters/discard", form)).headers["Location"]
+    found = re.search(r'name="command_id" value="([^"]+)"', (await seat.get(where))[1])
+    assert found
+    await connected.pool.execute("ALTER TABLE act ADD CONSTRAINT ended CHECK (verdict IS NULL)")
+    assert (await seat.post("/letters/discard", {"step": "send", "command_id": found[1]})).status == 503
+    stopped = ("somebody", "discard-letter", names[0], "noise", "sent", "sent; no answer is on record")
+    assert await connected.rows() == [stopped]
+    status, text = await seat.get(where)
+    assert (status, "no answer is on record" in text, names[0] in text) == (200, True, True)
 
 
 async def test_a_stop_between_the_sending_and_the_verdict_leaves_who_and_why(office: Office) -> None:
