@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
@@ -16,6 +18,9 @@ from orderctl.render import money
 from services.console.domain import may
 from services.console.store import Person
 from services.console.wiring import console_of
+
+#: What no database keeps as text.
+_UNKEPT: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def page(request: Request, person: Person | None, template: str, status: int = 200, **facts: Any) -> Response:
@@ -30,6 +35,7 @@ def page(request: Request, person: Person | None, template: str, status: int = 2
         "link": link,
         "short": short_name,
         "moment": moment,
+        "readable": readable,
         "connected": console.hub.connected,
         "heard": request.state.heard,
     }
@@ -59,7 +65,7 @@ def tell(request: Request, person: Person | None, status: int, title: str, text:
 def reason_given(filled: Mapping[str, str]) -> None:
     """Raises `UsageError` where nobody says why."""
     reason = filled.get("reason", "").strip()
-    if not 1 <= len(reason) <= 1000 or "\0" in reason:
+    if not 1 <= len(reason) <= 1000 or _UNKEPT.search(reason):
         raise UsageError("Say why, in 1 to 1,000 characters: the reason stands in the record of what was done.")
 
 
@@ -74,3 +80,10 @@ def moment(at: str | datetime | None) -> str:
         return ""
     found = datetime.fromisoformat(at) if isinstance(at, str) else at
     return found.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def readable(body: Any) -> str:
+    """A message's body as a person reads it: JSON with its letters as they are, in its own order. The page escapes it. What cannot
+    be seen, or would turn the text around it, stays a JSON escape."""
+    text = json.dumps(body, ensure_ascii=False, indent=2)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
