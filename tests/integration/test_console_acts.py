@@ -41,7 +41,11 @@ class Office:
     room: Room
     seat: Seat
     pool: asyncpg.Pool
-    acts: ActStore
+
+    @property
+    def acts(self) -> ActStore:
+        """The record, as the console writes it."""
+        return self.room.acts
 
     async def planned(self, account: str = "somebody", target: str = "O-1", role: str = "operator") -> tuple[int, str]:
         """A plan to approve an order; its id and its command's."""
@@ -70,7 +74,7 @@ async def office(server_dsn: str) -> AsyncIterator[Office]:
         console_room(server_dsn) as room,
         asyncpg.create_pool(room.dsn, min_size=0, max_size=2) as pool,
     ):
-        yield Office(room, await room.somebody("operator"), pool, ActStore(pool))
+        yield Office(room, await room.somebody("operator"), pool)
 
 
 async def two_letters(kafka: str) -> list[str]:
@@ -141,7 +145,7 @@ async def connected(server_dsn: str, kafka: str, monkeypatch: pytest.MonkeyPatch
                 return answer.status == 200
 
         await until(ready, "the console is connected")
-        yield Office(room, await room.somebody("operator"), pool, ActStore(pool))
+        yield Office(room, await room.somebody("operator"), pool)
 
 
 async def test_no_verdict_in_time_is_told_on_the_acts_own_page(connected: Office) -> None:
