@@ -175,19 +175,20 @@ async def _send(request: Request, person: Person, action: str, order_id: str, fi
         return await _form(request, person, action, order_id, filled, 409, NO_PLAN)
     if found["state"] != "told":
         # On record before it is sent. Sent a second time it is the same command: its id is the plan's.
-        await acts.sending(found["id"])
-        await _ask(console_of(request), found)
+        first = await acts.sending(found["id"])
+        await _ask(console_of(request), found, first)
     return see_act(found["id"])
 
 
-async def _ask(console: Console, act: Mapping[str, Any]) -> None:
-    """Send what was planned, and keep what is answered."""
+async def _ask(console: Console, act: Mapping[str, Any], first: bool) -> None:
+    """Send what was planned, and keep what is answered. `first`: nobody has tried that before."""
     data = _MODELS[act["asked"]["type"]].model_validate_json(to_json(act["asked"]["data"]))
     try:
         verdict = await console.hub.ask(Command(act["command_id"], act["target"], data, SOURCE))
     except OrderctlError as error:
         # It may be on the topic all the same: that is said, and recorded.
-        await console.acts.unanswered(act["id"], str(error))
+        before = "" if first else " An earlier attempt was not answered either."
+        await console.acts.unanswered(act["id"], f"{error}{before}")
         return
     told = {"accepted": verdict.accepted, "reason": verdict.reason, "message": verdict.message or ""}
     await console.acts.told(act["id"], told, "accepted" if verdict.accepted else f"rejected: {verdict.reason}")
