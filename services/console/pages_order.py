@@ -72,7 +72,7 @@ async def order(request: Request, order_id: OrderId, person: Who) -> Response:
         owed=_owed(found, charges),
         trouble=problem,
         actions=actions_for(person.role, found),
-        acts=story.acts(await console.store.acts(order_id, 50), person.role),
+        acts=story.acts(await console.acts.on(order_id, 50), person.role),
     )
 
 
