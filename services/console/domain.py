@@ -23,8 +23,13 @@ NEEDS: Final[Mapping[str, Role]] = {
     "resolve": "operator",
 }
 
-#: What else has a role: to see what a dead letter says, to settle it, to act on many orders at once.
-ALSO_NEEDS: Final[Mapping[str, Role]] = {"see-letters": "support", "letters": "operator", "bulk": "operator"}
+#: What else has a role: to see what a dead letter says, to settle it, to act on many orders at once, to see all of what was done.
+ALSO_NEEDS: Final[Mapping[str, Role]] = {
+    "see-letters": "support",
+    "see-acts": "support",
+    "letters": "operator",
+    "bulk": "operator",
+}
 
 WAITING: Final[Mapping[str, str]] = {
     "enrichment": "for the customer's profile and what is in stock",

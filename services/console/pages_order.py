@@ -70,7 +70,7 @@ async def order(request: Request, order_id: OrderId, person: Who) -> Response:
         owed=_owed(found, charges),
         trouble=problem,
         actions=actions_for(person.role, found),
-        acts=await console.store.acts(order_id, 50),
+        acts=await console.acts.on(order_id, 50),
     )
 
 

@@ -52,6 +52,13 @@ class Browser:
         await self.post("/password", {"password": present, "fresh": fresh, "again": fresh})
 
 
+def planned(text: str) -> str:
+    """The command that a plan's page would send."""
+    found = re.search(r'name="command_id" value="([^"]+)"', text)
+    assert found, text
+    return found[1]
+
+
 def new_browser(place: Place) -> Browser:
     # Cookies of an IP address are kept only where that is asked for.
     jar = aiohttp.CookieJar(unsafe=True)
@@ -105,9 +112,7 @@ async def test_an_order_is_seen_with_its_state_in_words_and_approved_after_its_p
     status, text = await admin.post(f"/act/approve/{quote(order_id)}", form)
     assert (status, "It would be accepted" in text, "charge 1.98 GBP" in text) == (200, True, True)
     assert (await shop.order(order_id))["status"] == "AWAITING_APPROVAL"
-    found = re.search(r'name="command_id" value="([^"]+)"', text)
-    assert found
-    sent = {"step": "send", "reason": "the customer called", "command_id": found[1]}
+    sent = {"step": "send", "command_id": planned(text)}
     for _ in range(2):  # pressed twice it is one command
         status, text = await admin.post(f"/act/approve/{quote(order_id)}", sent)
         assert (status, "Accepted." in text) == (200, True)
@@ -127,6 +132,25 @@ async def test_a_plan_that_would_be_refused_says_so_and_a_reason_is_asked_for(sh
     await shop.ended(order_id)
     status, text = await admin.post(f"/act/cancel/{quote(order_id)}", {"step": "plan", "reason": "late"})
     assert (status, "It would be rejected (too-late)" in text) == (200, True)
+    # Sent all the same it is refused, and that stands on record with who and why.
+    sent = {"step": "send", "command_id": planned(text)}
+    status, text = await admin.post(f"/act/cancel/{quote(order_id)}", sent)
+    assert (status, "Rejected (too-late)" in text) == (200, True)
+    for where in (f"/orders/{quote(order_id)}", "/acts"):
+        text = (await admin.get(where))[1]
+        assert re.search(r"<td>admin [^\n]*<td>late</td><td><a[^>]*>rejected: too-late", text), where
+
+
+async def test_without_a_plan_nothing_is_sent(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(5)
+    order_id, other = await shop.held({sku: 1}), await shop.held({sku: 1})
+    path = f"/act/cancel/{quote(order_id)}"
+    _, text = await admin.post(f"/act/cancel/{quote(other)}", {"step": "plan", "reason": "of another order"})
+    for command_id in ("", "made-up", planned(text)):
+        form = {"step": "send", "reason": "no plan", "command_id": command_id}
+        status, text = await admin.post(path, form)
+        assert (status, "There is no plan of yours for this." in text) == (409, True)
+    assert {(await shop.order(one))["status"] for one in (order_id, other)} == {"AWAITING_APPROVAL"}
 
 
 async def test_markup_in_an_id_is_shown_as_text(shop: Shop, admin: Browser) -> None:
@@ -160,7 +184,7 @@ async def test_a_form_from_elsewhere_or_without_its_token_does_nothing(shop: Sho
 
 async def test_a_viewer_sees_less_and_may_do_nothing(place: Place, shop: Shop, admin: Browser) -> None:
     await admin.get("/accounts")
-    status, text = await admin.post("/accounts", {"name": "looker", "role": "viewer"})
+    status, text = await admin.post("/accounts", {"name": "looker", "role": "viewer", "reason": "looks on"})
     found = re.search(r"one-time password of looker is <code>([^<]+)</code>", text)
     assert (status, bool(found)) == (200, True)
     assert found
@@ -240,11 +264,19 @@ async def test_a_dead_letter_is_shown_as_text_and_bytes_and_discarded_after_its_
     assert (status, "Say why" in text) == (400, True)
     status, text = await admin.post("/letters/discard", {"step": "plan", **said})
     assert (status, "1 of 1 would be given up" in text) == (200, True)
-    status, text = await admin.post("/letters/discard", {"step": "send", **said})
-    assert (status, "it is given up" in text) == (200, True)
+    sent = {"step": "send", "command_id": planned(text)}
+    # A link does nothing, and neither does a press on a button of which no plan is known.
+    status, text = await admin.get(f"/letters/discard?step=send&names={name}&reason=x&command_id={sent['command_id']}")
+    assert (status, "Show what it would do" in text) == (200, True)
+    assert (await admin.post("/letters/discard", {"step": "send", **said}))[0] == 409
+    assert "is given up" not in (await admin.get("/acts"))[1]
+    for _ in range(2):  # pressed twice it is sent once
+        status, text = await admin.post("/letters/discard", sent)
+        assert (status, "it is given up" in text) == (200, True)
     status, text = await admin.post("/letters/discard", {"step": "plan", **said})
     assert (status, "it is discarded already" in text) == (200, True)
-    assert "discard-letter" in (await admin.get("/acts"))[1]
+    text = (await admin.get("/acts"))[1]
+    assert re.search(r"<td>admin [^\n]*<td>discard-letter</td>[^\n]*<td>it is noise</td>[^\n]*it is given up", text)
 
 
 async def until(admin: Browser, path: str, wanted: str, shop: Shop) -> str:
