@@ -340,3 +340,9 @@ def test_every_rule_has_a_name_of_its_own_and_sees_nothing_where_all_is_well() -
     names = [name for name, _ in RULES]
     assert len(set(names)) == len(names)
     assert diagnose(order(), world()).cause == "unexplained"
+
+
+def test_a_line_that_was_added_changes_nothing_about_since_when_the_approval_is_waited_for() -> None:
+    held, added = entry("orders.stock-reserved.v1", 600), entry("orders.line-item-added.v1", 3)
+    found = diagnose(order("AWAITING_APPROVAL", "approval", history=(held, added)), world())
+    assert found.chain[0].fact == "the order is AWAITING_APPROVAL and waits for approval for 10 min 0 s"
