@@ -4,46 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, get_args, get_type_hints
+from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from contracts import customer, inventory
-from contracts.metrics import LABELS, vocabulary
-from contracts.orders import RejectionReason
+from contracts.metrics import DEAD_LETTER_REASONS, LABELS, vocabulary
 from contracts.registry import TYPE_OF
+from messaging.meters import REJECTION_REASONS
 from services.orders.api.listing import STATUSES, WAITS
 from services.payment.state import End, Status
 from services.recommendation.learner.meters import OUTCOMES
 
-#: Why a record is set aside; a unit test finds these words in the code.
-DEAD: Final = frozenset(
-    [
-        "empty",
-        "foreign-partition",
-        "handler-error",
-        "invalid",
-        "invalid-basket",
-        "invalid-event",
-        "not-an-event",
-        "not-an-object",
-        "not-json",
-        "not-utf8",
-        "too-deep",
-        "too-large",
-        "unknown-type",
-        "unreadable-sender",
-    ]
-)
 _TYPES: Final = frozenset(type_ for _, type_ in TYPE_OF.values())
-#: Why inventory and customer reject what those who run the shop ask.
-_REFUSALS: Final = {
-    reason for events in (inventory, customer) for reason in get_args(get_type_hints(events.CommandRejected)["reason"])
-}
 #: For the labels whose values the vocabulary does not list itself.
 LISTED: Final[Mapping[str, frozenset[str]]] = {
     "type": _TYPES | {"dead-letter", "forwarded"},
-    "reason": DEAD | {*get_args(RejectionReason), *_REFUSALS, "none"},
+    "reason": DEAD_LETTER_REASONS.union(*REJECTION_REASONS.values(), {"none"}),
     "outcome": frozenset({*End, *OUTCOMES}),
     "status": frozenset({*STATUSES, *Status}),
     "waiting_for": frozenset({*WAITS, "nothing"}),

@@ -5,23 +5,18 @@ from __future__ import annotations
 import csv
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 
-import aiohttp
 import asyncpg
 import pytest
 from aiohttp.test_utils import TestServer
+from console_bench import Seat, console_room
 from prometheus_client import CollectorRegistry
-from test_console_states import NOWHERE, served
 from test_orders_list import FILL, RARE
 from workbench import fresh_database
 
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.http import make_app
 from messaging.spread import Databases
-from services.console.access import COOKIE
-from services.console.app import HERE
-from services.console.store import ConsoleStore
 from services.orders.api.queries import OrderQueries
 from services.orders.app import MIGRATIONS
 
@@ -30,7 +25,7 @@ ORDERS = 10_250
 
 
 @pytest.fixture
-async def web(server_dsn: str) -> AsyncIterator[aiohttp.ClientSession]:
+async def seat(server_dsn: str) -> AsyncIterator[Seat]:
     """An operator at the console of a shop with so many orders."""
 
     async def ready() -> bool:
@@ -44,35 +39,22 @@ async def web(server_dsn: str) -> AsyncIterator[aiohttp.ClientSession]:
         databases = Databases([shop], DEFAULT_PARTITIONS, max_size=2, command_timeout_s=30)
         stack.push_async_callback(databases.close)
         api = make_app(OrderQueries(databases).routes(), CollectorRegistry(), ready, lambda: True, {})
-        orders = await stack.enter_async_context(TestServer(api))
-        dsn = await stack.enter_async_context(fresh_database(server_dsn, HERE / "migrations"))
-        away = {f"{name}_API_URL": f"http://{NOWHERE}" for name in ("INVENTORY", "PAYMENT")}
-        env = {
-            "CONSOLE_DATABASE_URL": dsn,
-            "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
-            "WATCHER_URL": f"http://{NOWHERE}",
-            "ORDERS_API_URL": str(orders.make_url("")).rstrip("/"),
-            **away,
-        }
-        base = await stack.enter_async_context(served(env))
-        pool = await stack.enter_async_context(asyncpg.create_pool(dsn, min_size=0, max_size=1))
-        store = ConsoleStore(pool)
-        await store.put_account("somebody", "operator")
-        await store.set_password("somebody", "correct-horse-battery")
-        token = await store.open_session("somebody", datetime.now(UTC), 1)
-        yield await stack.enter_async_context(aiohttp.ClientSession(base, cookies={COOKIE: token}))
+        server = await stack.enter_async_context(TestServer(api))
+        address = str(server.make_url("")).rstrip("/")
+        room = await stack.enter_async_context(console_room(server_dsn, ORDERS_API_URL=address))
+        yield await room.somebody("operator")
 
 
-async def exported(web: aiohttp.ClientSession, query: str) -> list[dict[str, str]]:
-    async with web.get(f"/orders.csv{query}") as answer:
-        assert answer.status == 200
-        return list(csv.DictReader((await answer.text()).splitlines()))
+async def exported(seat: Seat, query: str) -> list[dict[str, str]]:
+    status, text = await seat.get(f"/orders.csv{query}")
+    assert status == 200
+    return list(csv.DictReader(text.splitlines()))
 
 
-async def test_an_export_holds_every_order_that_the_filter_finds_over_all_its_pages(web: aiohttp.ClientSession) -> None:
-    every = await exported(web, "")
+async def test_an_export_holds_every_order_that_the_filter_finds_over_all_its_pages(seat: Seat) -> None:
+    every = await exported(seat, "")
     assert [row["order_id"] for row in every] == [f"O-{n}" for n in range(ORDERS, 0, -1)]
-    awaiting = await exported(web, "?status=AWAITING_APPROVAL&sort=oldest")
+    awaiting = await exported(seat, "?status=AWAITING_APPROVAL&sort=oldest")
     assert [row["order_id"] for row in awaiting] == [
         f"O-{n}" for n in range(1, ORDERS + 1) if (n % 10 == 1 and n > 8) or n == 3
     ]
@@ -81,22 +63,18 @@ async def test_an_export_holds_every_order_that_the_filter_finds_over_all_its_pa
     assert {row["waiting_since"] == row["created_at"] for row in awaiting} == {True}
 
 
-async def test_with_a_sku_no_sort_is_offered_that_the_query_api_refuses(web: aiohttp.ClientSession) -> None:
-    async with web.get("/orders?sku=S-1") as answer:
-        with_sku = await answer.text()
-    async with web.get("/orders") as answer:
-        without = await answer.text()
+async def test_with_a_sku_no_sort_is_offered_that_the_query_api_refuses(seat: Seat) -> None:
+    _, with_sku = await seat.get("/orders?sku=S-1")
+    _, without = await seat.get("/orders")
     for sort in ("id", "total"):
         assert f'<option value="{sort}"' in without
         assert f'<option value="{sort}"' not in with_sku
         assert f"sort={sort}" not in with_sku
-        async with web.get(f"/orders?sku=S-1&sort={sort}") as answer:
-            assert "are listed by their age" in await answer.text()
+        assert "are listed by their age" in (await seat.get(f"/orders?sku=S-1&sort={sort}"))[1]
 
 
-async def test_lines_are_had_by_their_ids_and_say_whether_they_fit_the_filters(web: aiohttp.ClientSession) -> None:
-    async with web.get("/rows?status=AWAITING_APPROVAL&id=O-11&id=O-12&id=O-11") as answer:
-        page = await answer.text()
+async def test_lines_are_had_by_their_ids_and_say_whether_they_fit_the_filters(seat: Seat) -> None:
+    _, page = await seat.get("/rows?status=AWAITING_APPROVAL&id=O-11&id=O-12&id=O-11")
     assert page.count("<tr data-order=") == 2
     assert '<tr data-order="O-11">' in page
     assert '<tr data-order="O-12" class="gone">' in page

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 from orderctl.events import short_name
 from orderctl.render import money
 from services.console.app import HERE
-from services.console.pages import link, moment
+from services.console.pages import link, moment, readable
 
 TEMPLATES = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
 
@@ -27,6 +27,7 @@ def html_of(template: str, **facts: Any) -> str:
         "link": link,
         "short": short_name,
         "moment": moment,
+        "readable": readable,
         "connected": True,
         "heard": "",
     }
