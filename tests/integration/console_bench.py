@@ -115,6 +115,7 @@ async def console_room(server_dsn: str, **more: str) -> AsyncIterator[Room]:
             "CONSOLE_DATABASE_URL": dsn,
             "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
             "WATCHER_URL": f"http://{NOWHERE}",
+            "RECOMMENDATION_LEARNER_URL": f"http://{NOWHERE}",
             **away,
             **more,
         }
