@@ -15,6 +15,10 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from services.console.domain import Role
 
+#: What is raised where the database is away.
+AWAY: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+ANSWERS_WITHIN_S: Final = 2.0
+
 ANY_ACCOUNT: Final = "SELECT EXISTS (SELECT FROM account)"
 FIND_ACCOUNT: Final = "SELECT name, role, password_hash, one_time FROM account WHERE name = $1"
 ADD_FIRST: Final = """
@@ -81,6 +85,15 @@ class ConsoleStore:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._hasher = PasswordHasher()
+
+    async def answers(self) -> bool:
+        """Whether the database does."""
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                await self._pool.execute("SELECT 1")
+        except AWAY:  # a timeout is an OSError
+            return False
+        return True
 
     async def _hashed(self, password: str) -> str:
         return await asyncio.to_thread(self._hasher.hash, password)

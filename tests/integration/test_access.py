@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -30,7 +29,10 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from manifests import script
 from secure_broker import ADMIN, SecureBroker, change_password, exchange_certificate, secure_broker
 from waiting import until
-from workbench import server_dsn  # noqa: F401 - a fixture
+from workbench import (
+    free_port,
+    server_dsn,  # noqa: F401 - a fixture
+)
 
 from contracts.customer import RegisterCustomer
 from contracts.envelope import encode, headers_for
@@ -388,12 +390,6 @@ async def first_of(broker: SecureBroker, topic: str) -> ConsumerRecord[bytes, by
             return await consumer.getone()
     finally:
         await consumer.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @asynccontextmanager

@@ -7,19 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
 import pytest
 import uvicorn
 from waiting import until
-from workbench import fresh_database
+from workbench import database_away, fresh_database
 
+from orderctl.transport import KafkaTransport
 from services.console.access import COOKIE, POLICY
 from services.console.app import HERE, make_app
 from services.console.settings import load_settings
 from services.console.store import ConsoleStore
+from services.console.watch import Watch
 
 #: Nobody listens there.
 NOWHERE = "127.0.0.1:9"
@@ -100,18 +101,11 @@ async def test_where_kafka_is_away_no_page_waits_for_it(seat: Seat) -> None:
 
 async def test_while_its_own_database_is_away_it_says_so_and_goes_on_when_it_is_there_again(seat: Seat) -> None:
     assert (await seat.get("/acts"))[0] == 200
-    name = urlsplit(seat.dsn).path.removeprefix("/")
-    admin = await asyncpg.connect(seat.server_dsn, timeout=10)
-    try:
-        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+    async with database_away(seat.server_dsn, seat.dsn):
         for path in ("/acts", "/orders"):
             status, text = await seat.get(path)
             assert (status, "The console's database does not answer" in text.replace("&#39;", "'")) == (503, True)
             assert 'data-again="5000"' in text, "it tries again by itself"
-    finally:
-        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-        await admin.close()
     assert (await seat.get("/acts"))[0] == 200
 
 
@@ -125,3 +119,54 @@ async def test_what_is_no_page_is_told_on_a_page(seat: Seat) -> None:
 async def test_at_the_second_start_nobody_is_given_a_first_password(seat: Seat) -> None:
     async with asyncpg.create_pool(seat.dsn, min_size=0, max_size=1) as pool:
         assert await ConsoleStore(pool).first_password() is None
+
+
+async def health(web: aiohttp.ClientSession) -> tuple[int, int]:
+    """What `/healthz` and `/readyz` answer."""
+    found = []
+    for path in ("/healthz", "/readyz"):
+        async with web.get(path) as answer:
+            found.append(answer.status)
+    return found[0], found[1]
+
+
+async def test_a_console_around_which_everything_is_away_is_alive_and_not_ready(seat: Seat) -> None:
+    assert await health(seat.web) == (200, 503)
+
+
+async def test_a_console_is_ready_with_kafka_and_its_database_and_alive_without_them(
+    server_dsn: str, kafka: str
+) -> None:
+    async with fresh_database(server_dsn, HERE / "migrations") as dsn:
+        env = {"CONSOLE_DATABASE_URL": dsn, "KAFKA_BOOTSTRAP_SERVERS": kafka, "WATCHER_URL": f"http://{NOWHERE}"}
+        async with served(env) as base, aiohttp.ClientSession(base) as web:
+
+            async def becomes(wanted: tuple[int, int]) -> None:
+                async def so() -> bool:
+                    return await health(web) == wanted
+
+                await until(so, f"/healthz and /readyz answer {wanted}")
+
+            await becomes((200, 200))
+            async with database_away(server_dsn, dsn):
+                assert await health(web) == (200, 503)
+            await becomes((200, 200))
+
+
+@pytest.mark.parametrize("part", ["the stream", "the watch"])
+async def test_a_console_in_which_nobody_looks_any_more_is_not_alive(
+    server_dsn: str, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    async def dies(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    owner, name = (KafkaTransport, "listen") if part == "the stream" else (Watch, "look")
+    monkeypatch.setattr(owner, name, dies)
+    async with fresh_database(server_dsn, HERE / "migrations") as dsn:
+        env = {"CONSOLE_DATABASE_URL": dsn, "KAFKA_BOOTSTRAP_SERVERS": NOWHERE, "WATCHER_URL": f"http://{NOWHERE}"}
+        async with served(env) as base, aiohttp.ClientSession(base) as web:
+
+            async def dead() -> bool:
+                return await health(web) == (503, 503)
+
+            await until(dead, "it says so")
