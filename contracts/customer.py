@@ -9,6 +9,8 @@ from contracts.values import CommandData, Email, EventData, Id, Text
 #: What a customer has become by completed orders; the rules are in the customer service.
 Tier = Literal["STANDARD", "SILVER", "GOLD"]
 
+CommandRefusal = Literal["invalid", "unknown-customer"]
+
 
 class RegisterCustomer(CommandData):
     """A customer, or a new name and address for one that is known."""
@@ -73,7 +75,7 @@ class CommandRejected(EventData):
 
     command_id: str
     command_type: str
-    reason: Literal["invalid", "unknown-customer"]
+    reason: CommandRefusal
     message: str
     duplicate: bool
 

@@ -158,13 +158,33 @@ HELD_IMBALANCE: Final = Metric(
     "invariant_reserved_imbalance_units", "gauge", "Sum of |held and shipped - what reservations say|: must read 0"
 )
 
+#: Why a record is set aside: all the words that `dlq-reason` can be.
+DEAD_LETTER_REASONS: Final = frozenset(
+    {
+        "empty",
+        "foreign-partition",
+        "handler-error",
+        "invalid",
+        "invalid-basket",
+        "invalid-event",
+        "not-an-event",
+        "not-an-object",
+        "not-json",
+        "not-utf8",
+        "too-deep",
+        "too-large",
+        "unknown-type",
+        "unreadable-sender",
+    }
+)
+
 #: Every value that a label may have; None: a number, or a code of a short list that is no one's identity.
 LABELS: Final[dict[str, frozenset[str] | None]] = {
     "service": frozenset({*SUBSCRIPTIONS, RECOMMENDATION_LEARNER}),
     "topic": frozenset(spec.name for spec in all_topics()),
     "type": None,  # of messages: one for each that the registry has, and dead letters, which keep theirs
     "partition": None,  # TOPIC_PARTITIONS
-    "reason": None,  # why commands are rejected, in contracts; of dead letters those of `decode`
+    "reason": None,  # of dead letters: see above; of rejected commands: `messaging.meters.REJECTION_REASONS`
     "currency": None,  # ISO 4217
     "event": frozenset(
         {"fence-lost", "store-error", "stale-row", "publish-unknown", "rebuilt", "rewound", "effect-failed"}

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pydantic_core import from_json
 
-from contracts import metrics
+from contracts import customer, inventory, metrics, orders
 from contracts.metrics import Metric
 from contracts.registry import COMMANDS
-from contracts.topics import SUBSCRIPTIONS
+from contracts.topics import (
+    COMMAND_TOPICS,
+    CUSTOMER_COMMANDS,
+    INVENTORY_COMMANDS,
+    ORDERS_COMMANDS,
+    ORDERS_OPERATIONS,
+    SUBSCRIPTIONS,
+)
 from messaging.logs import DROPPED
 from messaging.ports import Wire
 from messaging.tracing import TracedBatch
@@ -22,6 +29,13 @@ from messaging.tracing import TracedBatch
 _DEPTHS: Final = {"lag": metrics.LAG, "outbox-waiting": metrics.OUTBOX_WAITING, "parked-keys": metrics.PARKED_KEYS}
 #: How a verdict that is none of `command-accepted` is called, whoever tells it.
 _REJECTED: Final = ".command-rejected.v1"
+#: Why a command is rejected, by the topic that it belongs on. On the other command topics there are no verdicts.
+REJECTION_REASONS: Final[Mapping[str, tuple[str, ...]]] = {
+    ORDERS_COMMANDS: get_args(orders.RejectionReason),
+    ORDERS_OPERATIONS: get_args(orders.RejectionReason),
+    INVENTORY_COMMANDS: get_args(inventory.CommandRefusal),
+    CUSTOMER_COMMANDS: get_args(customer.CommandRefusal),
+}
 _TOPIC_OF: Final = {type_: topic for topic, types in COMMANDS.items() for type_ in types}
 
 
@@ -53,15 +67,25 @@ class Meters:
         self._rejected = make_counter(metrics.REJECTED, self.registry)
         self._forwarded = make_counter(metrics.FORWARDED, self.registry)
         self._events = make_counter(metrics.EVENTS, self.registry)
-        # Each is there from the start, so that its first increase is seen.
-        for event in sorted(metrics.LABELS["event"] or ()):
-            self._events.labels(service, event)
+        self._begin_at_zero()
         self._batch = make_histogram(metrics.BATCH_SIZE, self.registry).labels(service)
         self._phase = make_histogram(metrics.PHASE, self.registry)
         self._depths = {what: make_gauge(metric, self.registry) for what, metric in _DEPTHS.items()}
         self._phases: dict[str, Histogram] = {}
         self._by_topic: dict[str, Counter] = {}
         self._by_type: dict[str, Counter] = {}
+
+    def _begin_at_zero(self) -> None:
+        """What is rare is told from the start: of a counter that appears with its first event no increase is ever seen."""
+        for event in metrics.LABELS["event"] or ():
+            self._events.labels(self._service, event)
+        for topic in SUBSCRIPTIONS.get(self._service, ()):
+            for reason in metrics.DEAD_LETTER_REASONS:
+                self._dead.labels(self._service, topic, reason)
+            for reason in REJECTION_REASONS.get(topic, ()):
+                self._rejected.labels(self._service, topic, reason)
+            if topic in COMMAND_TOPICS:
+                self._forwarded.labels(self._service, topic)
 
     def consumed(self, topic: str, count: int) -> None:
         """So many records were settled: decided, forwarded, set aside or passed over."""

@@ -4,46 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, get_args, get_type_hints
+from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from contracts import customer, inventory
-from contracts.metrics import LABELS, vocabulary
-from contracts.orders import RejectionReason
+from contracts.metrics import DEAD_LETTER_REASONS, LABELS, vocabulary
 from contracts.registry import TYPE_OF
+from messaging.meters import REJECTION_REASONS
 from services.orders.api.listing import STATUSES, WAITS
 from services.payment.state import End, Status
 from services.recommendation.learner.meters import OUTCOMES
 
-#: Why a record is set aside; a unit test finds these words in the code.
-DEAD: Final = frozenset(
-    [
-        "empty",
-        "foreign-partition",
-        "handler-error",
-        "invalid",
-        "invalid-basket",
-        "invalid-event",
-        "not-an-event",
-        "not-an-object",
-        "not-json",
-        "not-utf8",
-        "too-deep",
-        "too-large",
-        "unknown-type",
-        "unreadable-sender",
-    ]
-)
 _TYPES: Final = frozenset(type_ for _, type_ in TYPE_OF.values())
-#: Why inventory and customer reject what those who run the shop ask.
-_REFUSALS: Final = {
-    reason for events in (inventory, customer) for reason in get_args(get_type_hints(events.CommandRejected)["reason"])
-}
 #: For the labels whose values the vocabulary does not list itself.
 LISTED: Final[Mapping[str, frozenset[str]]] = {
     "type": _TYPES | {"dead-letter", "forwarded"},
-    "reason": DEAD | {*get_args(RejectionReason), *_REFUSALS, "none"},
+    "reason": DEAD_LETTER_REASONS.union(*REJECTION_REASONS.values(), {"none"}),
     "outcome": frozenset({*End, *OUTCOMES}),
     "status": frozenset({*STATUSES, *Status}),
     "waiting_for": frozenset({*WAITS, "nothing"}),
@@ -71,3 +47,32 @@ def strangers(text: str) -> Iterator[str]:
             fine = name is not None and set(labels) == set(known[name].labels)
             if not fine or not all(is_listed(*pair) for pair in labels.items()):
                 yield f"{sample.name} {labels}"
+
+
+def listed(label: str) -> frozenset[str]:
+    """The values of a label that has a list of them."""
+    return LABELS[label] or LISTED[label]
+
+
+def strange_selectors(query: str) -> list[str]:
+    """What a PromQL query selects by, and no series can have: a label that its metric does not have, or a value outside the list.
+    Each alternative of a pattern has to match something."""
+    known = vocabulary()
+    found: list[str] = []
+    for series, body in re.findall(r"(\w+)\{([^}]*)\}", query):
+        name = series if series in known else re.sub(r"_(bucket|sum|count)$", "", series)
+        for label, operator, value in re.findall(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"', body):
+            patterns = _alternatives(value) if "~" in operator else [re.escape(value)]
+            fine = label in known[name].labels and all(
+                any(re.fullmatch(pattern, one) for one in listed(label)) for pattern in patterns
+            )
+            if not fine:
+                found.append(f'{series}{{{label}{operator}"{value}"}}')
+    return found
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """A pattern with one group or none, as one pattern for each of its alternatives."""
+    before, opened, rest = pattern.partition("(")
+    inside, _, after = rest.partition(")")
+    return [f"{before}{one}{after}" for one in inside.split("|")] if opened else before.split("|")

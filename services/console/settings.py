@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.ports import WATCHER_PORT
+from contracts.ports import HTTP_PORTS, WATCHER_PORT
+from contracts.topics import RECOMMENDATION_LEARNER
 from messaging.setting import Integer, Pattern, Setting, database_url, web_url
 from messaging.settings import HTTP_HOST, LOGGING, http_port, identity
 from orderctl.settings import SETTINGS as CLIENT
@@ -24,6 +25,9 @@ ORIGIN: Final = Pattern(
 )
 SESSION_HOURS: Final = Integer("CONSOLE_SESSION_HOURS", 12, 1, 24 * 30, "how long a log-in holds")
 WATCHER_URL: Final = web_url("WATCHER_URL", WATCHER_PORT, "where the watcher tells what it saw")
+LEARNER_URL: Final = web_url(
+    "RECOMMENDATION_LEARNER_URL", HTTP_PORTS[RECOMMENDATION_LEARNER], "where the learner tells whether it is ready"
+)
 SETTINGS: Final[tuple[Setting, ...]] = (
     *CLIENT,
     DATABASE_URL,
@@ -33,6 +37,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ORIGIN,
     SESSION_HOURS,
     WATCHER_URL,
+    LEARNER_URL,
     *LOGGING,
 )
 
@@ -49,6 +54,7 @@ class Settings:
     origin: str | None
     session_hours: int
     watcher_url: str
+    learner_url: str
     client: ClientSettings
 
     @property
@@ -67,5 +73,6 @@ def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
         origin=ORIGIN.read(env).rstrip("/") or None,
         session_hours=SESSION_HOURS.read(env),
         watcher_url=WATCHER_URL.read(env).rstrip("/"),
+        learner_url=LEARNER_URL.read(env).rstrip("/"),
         client=load_client_settings(env),
     )

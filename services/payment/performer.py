@@ -75,6 +75,10 @@ class GatewayPerformer:
         self.registry = CollectorRegistry()
         self._calls = make_counter(metrics.GATEWAY_CALLS, self.registry)
         self._seconds = make_histogram(metrics.GATEWAY_SECONDS, self.registry)
+        # From the start, so that the first failure is seen as an increase.
+        for kind in REQUESTS:
+            for end in End:
+                self._calls.labels(kind, end.value)
 
     def read(self, kind: str, request: bytes) -> BaseModel:
         """See `Performer.read`."""

@@ -3,79 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
-import aiohttp
 import asyncpg
 import pytest
-import uvicorn
+from console_bench import NOWHERE, Room, Seat, console_room
 from waiting import until
-from workbench import database_away, fresh_database
+from workbench import database_away
 
+from messaging.version import code_version
 from orderctl.transport import KafkaTransport
-from services.console.access import COOKIE, POLICY
-from services.console.app import HERE, make_app
-from services.console.settings import load_settings
 from services.console.store import ConsoleStore
 from services.console.watch import Watch
-
-#: Nobody listens there.
-NOWHERE = "127.0.0.1:9"
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """An operator who is logged in at a console around which everything is away."""
-
-    web: aiohttp.ClientSession
-    dsn: str
-    server_dsn: str
-
-    async def get(self, path: str) -> tuple[int, str]:
-        async with self.web.get(path, allow_redirects=False) as answer:
-            assert answer.headers["Content-Security-Policy"] == POLICY
-            return answer.status, await answer.text()
-
-
-@asynccontextmanager
-async def served(env: dict[str, str]) -> AsyncIterator[str]:
-    server = uvicorn.Server(uvicorn.Config(make_app(load_settings(env)), port=0, log_config=None, ws="none"))
-    running = asyncio.create_task(server.serve())
-    try:
-
-        async def listens() -> bool:
-            assert not running.done(), "it ended"
-            return server.started
-
-        await until(listens, "the console listens")
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await running
 
 
 @pytest.fixture
 async def seat(server_dsn: str) -> AsyncIterator[Seat]:
-    async with fresh_database(server_dsn, HERE / "migrations") as dsn:
-        away = {f"{name}_API_URL": f"http://{NOWHERE}" for name in ("ORDERS", "INVENTORY", "PAYMENT")}
-        processes = {f"{name}_PROCESS_URLS": f"http://{NOWHERE}" for name in ("ORDERS", "INVENTORY", "PAYMENT")}
-        env = {
-            "CONSOLE_DATABASE_URL": dsn,
-            "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
-            "WATCHER_URL": f"http://{NOWHERE}",
-            **away,
-            **processes,
-        }
-        async with served(env) as base, asyncpg.create_pool(dsn, min_size=0, max_size=1) as pool:
-            store = ConsoleStore(pool)
-            await store.put_account("somebody", "operator")
-            await store.set_password("somebody", "correct-horse-battery")
-            token = await store.open_session("somebody", datetime.now(UTC), 1)
-            async with aiohttp.ClientSession(base, cookies={COOKIE: token}) as web:
-                yield Seat(web, dsn, server_dsn)
+    """An operator who is logged in at a console around which everything is away."""
+    async with console_room(server_dsn) as room:
+        yield await room.somebody("operator")
 
 
 async def test_where_the_query_apis_are_away_each_page_says_so_and_how_it_goes_on(seat: Seat) -> None:
@@ -89,6 +36,22 @@ async def test_where_the_query_apis_are_away_each_page_says_so_and_how_it_goes_o
     assert (status, "The inventory API at" in text) == (200, True)
     status, text = await seat.get("/why/O-1")
     assert (status, "Could not ask the order: The orders API at" in text) == (200, True)
+
+
+async def test_the_system_page_is_there_while_nobody_answers_and_counts_who_tells_no_progress(seat: Seat) -> None:
+    async with asyncio.timeout(5):
+        status, text = await seat.get("/system")
+    assert status == 200
+    ill = text.partition("Not well: ")[2].partition(".</p>")[0].split(", ")
+    assert {"orders", "inventory", "payment", "orders-api", "recommendation-learner"} <= set(ill)
+    for name in ("orders-api", "recommendation-learner"):
+        assert "connection refused" in text.partition(f'id="s-{name}"')[2].partition("</section>")[0]
+
+
+async def test_the_console_tells_its_code_also_while_it_is_not_ready(seat: Seat) -> None:
+    for path, expected in (("/healthz", 200), ("/readyz", 503)):
+        status, text = await seat.get(path)
+        assert (status, json.loads(text)["version"]) == (expected, code_version("console"))
 
 
 async def test_where_kafka_is_away_no_page_waits_for_it(seat: Seat) -> None:
@@ -121,36 +84,32 @@ async def test_at_the_second_start_nobody_is_given_a_first_password(seat: Seat) 
         assert await ConsoleStore(pool).first_password() is None
 
 
-async def health(web: aiohttp.ClientSession) -> tuple[int, int]:
+async def health(seat: Seat) -> tuple[int, int]:
     """What `/healthz` and `/readyz` answer."""
-    found = []
-    for path in ("/healthz", "/readyz"):
-        async with web.get(path) as answer:
-            found.append(answer.status)
-    return found[0], found[1]
+    return (await seat.get("/healthz"))[0], (await seat.get("/readyz"))[0]
+
+
+async def becomes(room: Room, *wanted: int) -> None:
+    stranger = room.stranger()
+
+    async def so() -> bool:
+        return await health(stranger) == wanted
+
+    await until(so, f"/healthz and /readyz answer {wanted}")
 
 
 async def test_a_console_around_which_everything_is_away_is_alive_and_not_ready(seat: Seat) -> None:
-    assert await health(seat.web) == (200, 503)
+    assert await health(seat) == (200, 503)
 
 
 async def test_a_console_is_ready_with_kafka_and_its_database_and_alive_without_them(
     server_dsn: str, kafka: str
 ) -> None:
-    async with fresh_database(server_dsn, HERE / "migrations") as dsn:
-        env = {"CONSOLE_DATABASE_URL": dsn, "KAFKA_BOOTSTRAP_SERVERS": kafka, "WATCHER_URL": f"http://{NOWHERE}"}
-        async with served(env) as base, aiohttp.ClientSession(base) as web:
-
-            async def becomes(wanted: tuple[int, int]) -> None:
-                async def so() -> bool:
-                    return await health(web) == wanted
-
-                await until(so, f"/healthz and /readyz answer {wanted}")
-
-            await becomes((200, 200))
-            async with database_away(server_dsn, dsn):
-                assert await health(web) == (200, 503)
-            await becomes((200, 200))
+    async with console_room(server_dsn, KAFKA_BOOTSTRAP_SERVERS=kafka) as room:
+        await becomes(room, 200, 200)
+        async with database_away(server_dsn, room.dsn):
+            await becomes(room, 200, 503)
+        await becomes(room, 200, 200)
 
 
 @pytest.mark.parametrize("part", ["the stream", "the watch"])
@@ -162,11 +121,5 @@ async def test_a_console_in_which_nobody_looks_any_more_is_not_alive(
 
     owner, name = (KafkaTransport, "listen") if part == "the stream" else (Watch, "look")
     monkeypatch.setattr(owner, name, dies)
-    async with fresh_database(server_dsn, HERE / "migrations") as dsn:
-        env = {"CONSOLE_DATABASE_URL": dsn, "KAFKA_BOOTSTRAP_SERVERS": NOWHERE, "WATCHER_URL": f"http://{NOWHERE}"}
-        async with served(env) as base, aiohttp.ClientSession(base) as web:
-
-            async def dead() -> bool:
-                return await health(web) == (503, 503)
-
-            await until(dead, "it says so")
+    async with console_room(server_dsn) as room:
+        await becomes(room, 503, 503)

@@ -32,6 +32,7 @@ WORDS: Final = frozenset(
         "le",
         "max",
         "min",
+        "offset",
         "on",
         "or",
         "rate",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from metric_labels import DEAD, LISTED, SHAPED, strangers
+from metric_labels import LISTED, SHAPED, strangers
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic_core import to_json
 
@@ -16,10 +16,16 @@ from audit.watcher.book import Book, Sample
 from audit.watcher.looks import lags
 from audit.watcher.stories import Stories, step_of
 from contracts import metrics
-from contracts.metrics import LABELS, Metric, vocabulary
-from messaging.meters import Meters
+from contracts.metrics import DEAD_LETTER_REASONS, LABELS, Metric, vocabulary
+from contracts.topics import COMMAND_TOPICS, SUBSCRIPTIONS
+from messaging.meters import REJECTION_REASONS, Meters
 from messaging.ports import Wire
-from services.recommendation.learner.meters import LearnerMeters
+from services.payment.gateway.ledger import MemoryLedger
+from services.payment.gateway.simulated import SimulatedGateway
+from services.payment.gateway.suite import ManualClock
+from services.payment.performer import REQUESTS, GatewayPerformer
+from services.payment.state import End
+from services.recommendation.learner.meters import TOPICS, LearnerMeters
 from simulation.meters import NoMeters
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +69,48 @@ def test_every_value_of_every_label_is_known_beforehand() -> None:
     text = "\n".join(text for _, text in sources()) + (ROOT / "contracts" / "jsonguard.py").read_text()
     text += (ROOT / "contracts" / "envelope.py").read_text()
     made = r'(?:NotJsonError\(|Unreadable\(|PoisonError\(|DeadLetter\([\w.]+, |_set_aside\(message, )"([a-z0-9-]+)"'
-    assert set(re.findall(made, text)) == DEAD
+    assert set(re.findall(made, text)) == DEAD_LETTER_REASONS
+
+
+def counted(registry: CollectorRegistry, name: str) -> dict[tuple[str, ...], float]:
+    """A counter's values, by its labels' values in the vocabulary's order."""
+    return {
+        tuple(sample.labels[label] for label in vocabulary()[name].labels): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+@pytest.mark.parametrize("service", SUBSCRIPTIONS)
+def test_a_process_that_has_just_begun_tells_0_of_everything_whose_first_time_has_to_be_seen(service: str) -> None:
+    registry = Meters(service).registry
+    topics = SUBSCRIPTIONS[service]
+    dead = {(service, topic, reason): 0.0 for topic in topics for reason in DEAD_LETTER_REASONS}
+    assert counted(registry, "messaging_dead_letters_total") == dead
+    rejected = {(service, topic, why): 0.0 for topic in topics for why in REJECTION_REASONS.get(topic, ())}
+    assert counted(registry, "messaging_rejected_total") == rejected
+    assert bool(rejected) == (service in ("orders", "inventory", "customer"))
+    events = {(service, event): 0.0 for event in LABELS["event"] or ()}
+    assert counted(registry, "messaging_events_total") == events
+    forwarded = {(service, topic): 0.0 for topic in topics if topic in COMMAND_TOPICS}
+    assert counted(registry, "messaging_forwarded_total") == forwarded
+
+
+def test_so_do_the_learner_and_the_gateways_caller() -> None:
+    dead = {(topic, reason): 0.0 for topic in TOPICS for reason in DEAD_LETTER_REASONS}
+    assert counted(LearnerMeters().registry, "recommendation_learner_dead_letters_total") == dead
+    gateway = SimulatedGateway(MemoryLedger(), ManualClock(), 0.0)
+    calls = {(call, end.value): 0.0 for call in REQUESTS for end in End}
+    assert counted(GatewayPerformer(gateway).registry, "payment_gateway_calls_total") == calls
+
+
+def test_a_dead_letter_is_counted_where_its_0_stood() -> None:
+    meters = Meters("payment")
+    before = counted(meters.registry, "messaging_dead_letters_total")
+    meters.dead_lettered("payment.commands.v1", "not-json")
+    after = counted(meters.registry, "messaging_dead_letters_total")
+    assert after == {**before, ("payment", "payment.commands.v1", "not-json"): 1.0}
 
 
 def test_a_rejected_command_is_counted_by_its_topic_whatever_it_was_and_why() -> None:

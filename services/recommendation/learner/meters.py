@@ -7,11 +7,14 @@ from typing import Final, Literal
 from prometheus_client import CollectorRegistry
 
 from contracts import metrics
+from contracts.topics import ORDERS_EVENTS, RECOMMENDATION_BASKETS
 from messaging.logs import DROPPED
 from messaging.meters import make_counter, make_gauge
 
 Outcome = Literal["learnt", "known", "passed-over", "dead-letter"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("learnt", "known", "passed-over", "dead-letter")
+#: What it reads as it comes; its changelog it reads back.
+TOPICS: Final = (ORDERS_EVENTS, RECOMMENDATION_BASKETS)
 
 
 class LearnerMeters:
@@ -26,6 +29,12 @@ class LearnerMeters:
         self._recoveries = make_counter(metrics.LEARNER_RECOVERIES, self.registry)
         self._again = make_counter(metrics.LEARNER_FETCHED_AGAIN, self.registry)
         self._state = make_gauge(metrics.LEARNER_STATE, self.registry)
+        # From the start, so that the first is seen as an increase.
+        for topic in TOPICS:
+            for outcome in OUTCOMES:
+                self._records.labels(topic, outcome)
+            for reason in metrics.DEAD_LETTER_REASONS:
+                self._dead.labels(topic, reason)
 
     def settled(self, topic: str, outcome: Outcome) -> None:
         """A record is done with."""
