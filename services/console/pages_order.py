@@ -75,7 +75,7 @@ async def order(request: Request, order_id: OrderId, person: Who) -> Response:
         actions=actions_for(person.role, found),
         acts=story.acts(await console.acts.on(order_id, 50), person.role),
         list_=list_of(request.query_params.get("back", "")),
-        chain=story.chain(found, road_of(found, types), tape) if found["status"] == "FAILED" else None,
+        chain=story.why_failed(found, road_of(found, types), tape) if found["status"] == "FAILED" else None,
     )
 
 

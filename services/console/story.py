@@ -81,7 +81,7 @@ class Chain:
     undone: tuple[Fact, ...]
 
 
-def chain(order: Mapping[str, Any], road: Sequence[Stop], tape: Sequence[Mapping[str, Any]]) -> Chain:
+def why_failed(order: Mapping[str, Any], road: Sequence[Stop], tape: Sequence[Mapping[str, Any]]) -> Chain:
     """From a failed order's story: at which step, of which cause, and what was given back."""
     step = next((stop.label for stop in road if stop.state == "failed"), "its end")
     links = [Fact(f"It failed at the step “{step}”: {REASONS.get(str(order['reason']), str(order['reason']))}.", None)]

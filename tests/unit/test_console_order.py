@@ -12,7 +12,7 @@ from services.console.domain import road_of
 from services.console.pages_order import _owed
 from services.console.pages_orders import _row, list_of
 from services.console.store import Person
-from services.console.story import Chain, Fact, chain, shown
+from services.console.story import Chain, Fact, shown, why_failed
 
 ORDER = {
     "order_id": "O-1",
@@ -135,7 +135,7 @@ DECLINED = [
 def failed(reason: str, tape: list[dict[str, Any]]) -> Chain:
     order = {**ORDER, "status": "FAILED", "reason": reason, "workflow_version": 1}
     types = [item["type"] for item in tape if item["kind"] == "event"]
-    return chain(order, road_of(order, types), shown(tape, "ann", "operator"))
+    return why_failed(order, road_of(order, types), shown(tape, "ann", "operator"))
 
 
 def test_a_failed_order_has_the_chain_of_its_step_its_cause_and_what_was_undone() -> None:
