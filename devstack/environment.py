@@ -13,6 +13,7 @@ _API_VARIABLES = {
     "INVENTORY_API_URL": "inventory",
     "PAYMENT_API_URL": "payment",
     "NOTIFICATION_API_URL": "notification",
+    "RECOMMENDATION_LEARNER_URL": "recommendation-learner",
 }
 
 

@@ -32,6 +32,7 @@ from messaging.progress import ProcessProgress, failure
 from messaging.safe_text import safe_text
 from messaging.settings import Settings, load_settings
 from messaging.spread import DatabaseUrls, prepare
+from messaging.version import code_version
 
 log = get_logger(__name__)
 
@@ -136,7 +137,12 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
     async def progress(_: web.Request) -> web.Response:
         return json_response(await _progress(told, state[0] if state else None, await ready()))
 
-    about = {"service": settings.service, "identity": settings.identity, "task_queue": settings.task_queue}
+    about = {
+        "service": settings.service,
+        "identity": settings.identity,
+        "version": told.version,
+        "task_queue": settings.task_queue,
+    }
     routes = [*service.routes, web.get("/progress", progress), *lane_routes(settings.database_urls)]
     app = make_app(routes, meters.registry, ready, lambda: not state or state[0].alive, about)
     http = await serve(app, settings.http_host, settings.http_port)
@@ -229,12 +235,13 @@ async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitab
     where = f"{settings.http_host}:{settings.http_port}"
     _print_for_people(f"{settings.identity} answers queries on {where}")
     log.info("started", task_queue=settings.task_queue, where=where)
+    version = code_version(settings.service)  # at the start: the files may change while it runs
     meters = Meters(settings.service)
     service = await build(settings)
     try:
         if not await _migrated(settings, service.migrations, stopped):
             return 0
-        about = {"service": settings.service, "identity": settings.identity}
+        about = {"service": settings.service, "identity": settings.identity, "version": version}
         app = make_app(service.routes, meters.registry, service.ready, lambda: True, about)
         http = await serve(app, settings.http_host, settings.http_port)
         _spare_garbage_collection()

@@ -25,6 +25,7 @@ from orderctl.doctor.facts import (
     parse_lane,
     parse_order,
     parse_process,
+    parse_ready,
 )
 from orderctl.errors import NotFoundError, OrderctlError
 from orderctl.http import Api, order_path
@@ -53,23 +54,36 @@ async def ask_services(web: aiohttp.ClientSession, settings: Settings) -> dict[s
     return found
 
 
+async def ask_ready(web: aiohttp.ClientSession, url: str, service: str) -> ProcessFacts:
+    """A process of `service` that is not on the message runtime and tells no progress: whether it is ready."""
+    answer = await _answer(web, url, "/readyz")
+    return answer if isinstance(answer, ProcessFacts) else parse_ready(url, service, *answer)
+
+
 async def _ask_process(web: aiohttp.ClientSession, url: str) -> ProcessFacts:
-    try:
-        async with web.get(f"{url}/progress") as response:
-            body, status = await response.read(), response.status
-    except TimeoutError:
-        return ProcessFacts(url, "timeout", f"no answer within {HTTP_TIMEOUT_S:g} s")
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        if _refused(error):
-            return ProcessFacts(url, "refused", "connection refused")
-        return ProcessFacts(url, "error", cause_of(error))
-    told = _document(body)
+    answer = await _answer(web, url, "/progress")
+    if isinstance(answer, ProcessFacts):
+        return answer
+    status, told = answer
     if status != 200 or told is None:
         return ProcessFacts(url, "no-progress", f"it answered {status} to /progress")
     try:
         return parse_process(url, told, datetime.now(UTC))
     except (ValueError, TypeError, AttributeError):
         return ProcessFacts(url, "no-progress", "it answers something else at /progress")
+
+
+async def _answer(web: aiohttp.ClientSession, url: str, path: str) -> tuple[int, dict[str, Any] | None] | ProcessFacts:
+    """The status and the document, or a process with the reason why there is no answer."""
+    try:
+        async with web.get(f"{url}{path}") as response:
+            return response.status, _document(await response.read())
+    except TimeoutError:
+        return ProcessFacts(url, "timeout", f"no answer within {HTTP_TIMEOUT_S:g} s")
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        if _refused(error):
+            return ProcessFacts(url, "refused", "connection refused")
+        return ProcessFacts(url, "error", cause_of(error))
 
 
 def _refused(error: BaseException) -> bool:

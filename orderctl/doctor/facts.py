@@ -226,6 +226,22 @@ def parse_process(url: str, told: Mapping[str, Any], asked_at: datetime) -> Proc
     )
 
 
+def parse_ready(url: str, service: str, status: int, told: Mapping[str, Any] | None) -> ProcessFacts:
+    """A process of `service` from its answer to `/readyz`: 200 or 503, with who it is. Anything else is none."""
+    told = told or {}
+    ready = told.get("ready")
+    if status != (200 if ready is True else 503):
+        return ProcessFacts(url, "error", f"it answered {status} to /readyz")
+    if not isinstance(ready, bool):
+        return ProcessFacts(url, "error", f"it answered {status} to /readyz, and not who it is")
+    if told.get("service") != service:
+        return ProcessFacts(
+            url, "error", f"it is no process of {service}: {str(told.get('service'))[:64]} answers there"
+        )
+    phase = "ready" if ready else "not ready"
+    return ProcessFacts(url, identity=str(told.get("identity") or ""), phase=phase, ready=ready, told=told)
+
+
 def _partition(url: str, told: Mapping[str, Any], now: datetime) -> PartitionFacts:
     outbox, timers = told.get("outbox") or {}, told.get("timers") or {}
     return PartitionFacts(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict, deque
+import time
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, HTTPException, Request, Response
 
@@ -22,6 +23,8 @@ POLICY: Final = (
 _SAFE: Final = frozenset({"GET", "HEAD"})
 TRIES: Final = 5
 WINDOW_S: Final = 60.0
+#: So many passwords are looked at or wait for it; who comes on top is sent away at once, before anything is kept of him.
+UNDER_WAY: Final = 32
 
 
 class LoginRequiredError(Exception):
@@ -33,27 +36,71 @@ class LoginRequiredError(Exception):
 
 
 class Attempts:
-    """At most `TRIES` failed log-ins per name and per address within `WINDOW_S`."""
+    """At most `TRIES` failed log-ins per name and per address within `WINDOW_S`. A try counts from its beginning until it is
+    known to be right: many at once are no way around. What is older than `WINDOW_S` is forgotten."""
 
     def __init__(self) -> None:
-        self._failed: defaultdict[str, deque[float]] = defaultdict(deque)
+        # By their last try, so that the keys to forget stand first.
+        self._tried: OrderedDict[str, deque[float]] = OrderedDict()
+        self._under_way = 0
 
-    def too_many(self, keys: tuple[str, ...], now_s: float) -> bool:
-        """Whether one of them has to wait."""
-        for key in keys:
-            failed = self._failed[key]
-            while failed and now_s - failed[0] > WINDOW_S:
-                failed.popleft()
-            if not failed:
-                del self._failed[key]
-            elif len(failed) >= TRIES:
-                return True
-        return False
+    @property
+    def remembered(self) -> int:
+        """Of so many names and addresses something is kept."""
+        return len(self._tried)
 
-    def failed(self, keys: tuple[str, ...], now_s: float) -> None:
-        """One more."""
+    def begin(self, keys: tuple[str, ...], now_s: float) -> bool:
+        """Whether a try may be made; then it counts, and `end` has to follow."""
+        self._forget(now_s)
+        if self._under_way >= UNDER_WAY or any(self._so_far(key, now_s) >= TRIES for key in keys):
+            return False
+        self._under_way += 1
         for key in keys:
-            self._failed[key].append(now_s)
+            self._tried.setdefault(key, deque()).append(now_s)
+            self._tried.move_to_end(key)
+        return True
+
+    def end(self, keys: tuple[str, ...], began_s: float, *, failed: bool) -> None:
+        """The try that began then is over. One that did not fail is undone."""
+        self._under_way -= 1
+        for key in keys:
+            tries = self._tried.get(key)
+            if failed or tries is None or began_s not in tries:
+                continue
+            tries.remove(began_s)
+            if not tries:
+                del self._tried[key]
+
+    def _so_far(self, key: str, now_s: float) -> int:
+        tries = self._tried.get(key, deque())
+        while tries and now_s - tries[0] > WINDOW_S:
+            tries.popleft()
+        return len(tries)
+
+    def _forget(self, now_s: float) -> None:
+        while self._tried:
+            key, tries = next(iter(self._tried.items()))
+            if tries and now_s - tries[-1] <= WINDOW_S:
+                return
+            del self._tried[key]
+
+
+async def password_fits(request: Request, name: str, password: str) -> bool | None:
+    """Whether it is the account's password; None: there were too many tries, and nobody looked."""
+    attempts = cast("Attempts", request.app.state.attempts)
+    keys, began_s = (f"name {name}", f"address {request.client.host if request.client else ''}"), time.monotonic()
+    if not attempts.begin(keys, began_s):
+        return None
+    failed = True
+    try:
+        failed = not await console_of(request).store.check(name, password)
+    except Exception:
+        # Nobody could look, so it is not held against anyone. (Who hangs up is no such case: that try counts.)
+        failed = False
+        raise
+    finally:
+        attempts.end(keys, began_s, failed=failed)
+    return not failed
 
 
 async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -61,8 +108,9 @@ async def guard(request: Request, call_next: Callable[[Request], Awaitable[Respo
     console = console_of(request)
     # Before anything is read: what happens from here on, the page's stream tells.
     request.state.heard = console.hub.mark
-    if request.method not in _SAFE and not _from_here(request, console):
-        answer = Response("This request does not come from the console's own pages.", 403, media_type="text/plain")
+    refusal = None if request.method in _SAFE else _not_from_here(request, console)
+    if refusal is not None:
+        answer = Response(refusal, 403, media_type="text/plain")
     else:
         answer = await call_next(request)
     with_policy(answer)
@@ -80,11 +128,19 @@ def with_policy(answer: Response) -> Response:
     return answer
 
 
-def _from_here(request: Request, console: Console) -> bool:
+def _not_from_here(request: Request, console: Console) -> str | None:
+    """Why it is refused, where it does not come from our own pages."""
     origin = request.headers.get("origin")
     if origin is None:
-        return False
-    return origin == (console.settings.origin or f"{request.url.scheme}://{request.headers.get('host', '')}")
+        return (
+            "Nothing was done: the request has no Origin header, which says whose page it comes from. Browsers send it."
+        )
+    if origin != (console.settings.origin or f"{request.url.scheme}://{request.headers.get('host', '')}"):
+        return (
+            "Nothing was done: this request does not come from the console's own pages. "
+            "Behind a proxy, CONSOLE_ORIGIN has to be the address that browsers see."
+        )
+    return None
 
 
 async def logged_in(request: Request) -> Person:
@@ -115,7 +171,9 @@ async def checked_form(request: Request) -> dict[str, str]:
     """The form of a logged-in person, once its CSRF token is right. Raises 403."""
     person = await _person(request)
     form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
-    if person is None or not secrets.compare_digest(form.get("csrf", ""), person.csrf):
+    # As bytes: of texts only ASCII is compared. What is no Unicode at all is still a wrong token, and no mistake of ours.
+    token = form.get("csrf", "").encode(errors="surrogatepass")
+    if person is None or not secrets.compare_digest(token, person.csrf.encode()):
         raise HTTPException(403, "The form is too old: load the page again.")
     return form
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -27,6 +28,7 @@ def page(request: Request, person: Person | None, template: str, status: int = 2
         "link": link,
         "short": short_name,
         "moment": moment,
+        "readable": readable,
         "connected": console.hub.connected,
         "heard": request.state.heard,
     }
@@ -59,3 +61,10 @@ def moment(at: str | datetime | None) -> str:
         return ""
     found = datetime.fromisoformat(at) if isinstance(at, str) else at
     return found.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def readable(body: Any) -> str:
+    """A message's body as a person reads it: JSON with its letters as they are, in its own order. The page escapes it. What cannot
+    be seen, or would turn the text around it, stays a JSON escape."""
+    text = json.dumps(body, ensure_ascii=False, indent=2)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)

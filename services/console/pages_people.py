@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from contracts.values import is_id
-from services.console.access import COOKIE, Attempts, Form, Who, anybody_known
+from services.console.access import COOKIE, WINDOW_S, Form, Who, anybody_known, password_fits
 from services.console.domain import ROLES
 from services.console.pages import page, tell
 from services.console.store import Person
@@ -18,6 +17,7 @@ from services.console.wiring import console_of
 router = APIRouter()
 
 SHORTEST: Final = 10
+LONGEST: Final = 1000
 Known = Annotated[Person, Depends(anybody_known)]
 
 
@@ -31,13 +31,11 @@ async def login_form(request: Request) -> Response:
 async def login(request: Request) -> Response:
     """Log in. Where it comes from was looked at already; there is no session yet whose token could be asked for."""
     console, form = console_of(request), await request.form()
-    name, password = str(form.get("name", ""))[:64], str(form.get("password", ""))[:1000]
-    attempts = cast("Attempts", request.app.state.attempts)
-    keys = (f"name {name}", f"address {request.client.host if request.client else ''}")
-    if attempts.too_many(keys, time.monotonic()):
-        return page(request, None, "login.html", 429, error="Too many failed log-ins; wait a minute.")
-    if not await console.store.check(name, password):
-        attempts.failed(keys, time.monotonic())
+    name, password = str(form.get("name", ""))[:64], str(form.get("password", ""))[:LONGEST]
+    fits = await password_fits(request, name, password)
+    if fits is None:
+        return _wait(page(request, None, "login.html", 429, error="Too many failed log-ins; wait a minute."))
+    if not fits:
         return page(request, None, "login.html", 403, error="Name and password do not match.")
     token = await console.store.open_session(name, console.now(), console.settings.session_hours)
     answer = RedirectResponse("/orders", 303)
@@ -49,6 +47,11 @@ async def login(request: Request) -> Response:
         samesite="strict",
         secure=console.settings.secure,
     )
+    return answer
+
+
+def _wait(answer: Response) -> Response:
+    answer.headers["Retry-After"] = f"{WINDOW_S:.0f}"
     return answer
 
 
@@ -73,10 +76,13 @@ async def password(request: Request, person: Known, form: Form) -> Response:
     """A password of one's own. All sessions of the account end."""
     store = console_of(request).store
     fresh = form.get("fresh", "")
-    if len(fresh) < SHORTEST or fresh != form.get("again"):
-        problem = f"The new password needs at least {SHORTEST} characters, twice the same."
+    if not SHORTEST <= len(fresh) <= LONGEST or fresh != form.get("again"):
+        problem = f"The new password needs {SHORTEST} to {LONGEST:,} characters, twice the same."
         return page(request, person, "password.html", 400, error=problem)
-    if not await store.check(person.name, form.get("password", "")):
+    fits = await password_fits(request, person.name, form.get("password", "")[:LONGEST])
+    if fits is None:
+        return _wait(page(request, person, "password.html", 429, error="Too many wrong passwords; wait a minute."))
+    if not fits:
         return page(request, person, "password.html", 403, error="That is not your present password.")
     await store.set_password(person.name, fresh)
     return RedirectResponse("/login", 303)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
+from dataclasses import replace
 from typing import Any
 
+import aiohttp
 from fastapi import APIRouter, Request, Response
 
-from contracts.topics import SUBSCRIPTIONS, all_topics
+from contracts.topics import RECOMMENDATION_LEARNER, SUBSCRIPTIONS, all_topics
 from orderctl.doctor import asking, showing
 from orderctl.doctor.broker import open_broker
+from orderctl.doctor.facts import ProcessFacts, ServiceFacts
 from orderctl.errors import OrderctlError
 from services.console.access import Who
 from services.console.pages import page
+from services.console.settings import Settings
 from services.console.wiring import console_of
 
 router = APIRouter()
@@ -24,17 +28,12 @@ async def system(request: Request, person: Who) -> Response:
     """Every service's processes, their partitions, what waits for them, what went wrong last; the policies in effect."""
     console = console_of(request)
     async with asking.session() as web:
-        found, (policies, problem) = await asyncio.gather(
-            asking.ask_services(web, console.settings.client), _asked(console.apis.policies())
+        found, others, (policies, problem) = await asyncio.gather(
+            asking.ask_services(web, console.settings.client),
+            ask_others(web, console.settings),
+            _asked(console.apis.policies()),
         )
-    services = [
-        {
-            "name": service.name,
-            "well": bool(service.processes) and all(showing.well(process) for process in service.processes),
-            "processes": service.processes,
-        }
-        for service in found.values()
-    ]
+    services = cards((*found.values(), *others))
     return page(
         request,
         person,
@@ -45,6 +44,35 @@ async def system(request: Request, person: Who) -> Response:
         trouble=problem,
         viewers=console.hub.viewers,
     )
+
+
+def cards(services: Iterable[ServiceFacts]) -> list[dict[str, Any]]:
+    """What the page says of each service; one of which no process is known is not well."""
+    return [
+        {
+            "name": service.name,
+            "well": bool(service.processes) and all(showing.well(process) for process in service.processes),
+            "processes": service.processes,
+        }
+        for service in services
+    ]
+
+
+async def ask_others(web: aiohttp.ClientSession, settings: Settings) -> tuple[ServiceFacts, ...]:
+    """The processes that are not on the message runtime: no `/progress`, but whether they are ready."""
+    api, learner = await asyncio.gather(
+        asking.ask_ready(web, settings.client.orders_api_url.rstrip("/"), "orders"),
+        asking.ask_ready(web, settings.learner_url, RECOMMENDATION_LEARNER),
+    )
+    return (
+        ServiceFacts("orders-api", (_with_cause(api, "its database does not answer"),)),
+        ServiceFacts(RECOMMENDATION_LEARNER, (_with_cause(learner, "its partitions or its table are not read yet"),)),
+    )
+
+
+def _with_cause(process: ProcessFacts, cause: str) -> ProcessFacts:
+    """It says that it is not ready, but not why: that is what it waits for."""
+    return process if process.ready or process.problem is not None else replace(process, detail=f"Not ready: {cause}.")
 
 
 # What takes longer than the page may: its script asks for these once the page is there.

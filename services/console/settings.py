@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.ports import HTTP_PORTS, WATCHER_PORT
+from contracts.topics import RECOMMENDATION_LEARNER
 from messaging.secure import SETTINGS as SECURITY
 from messaging.secure import load_kafka_security
 from messaging.setting import Integer, OptionalUrls, Pattern, Setting, database_url, web_url
@@ -25,6 +26,9 @@ ORIGIN: Final = Pattern(
 )
 SESSION_HOURS: Final = Integer("CONSOLE_SESSION_HOURS", 12, 1, 24 * 30, "how long a log-in holds")
 WATCHER_URL: Final = web_url("WATCHER_URL", WATCHER_PORT, "where the watcher tells what it saw")
+LEARNER_URL: Final = web_url(
+    "RECOMMENDATION_LEARNER_URL", HTTP_PORTS[RECOMMENDATION_LEARNER], "where the learner tells whether it is ready"
+)
 API_URLS: Final = {
     name: web_url(f"{name.upper()}_API_URL", HTTP_PORTS[process], f"where {name} is asked")
     for name, process in (("orders", "orders-api"), ("inventory", "inventory"), ("payment", "payment"))
@@ -46,6 +50,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ORIGIN,
     SESSION_HOURS,
     WATCHER_URL,
+    LEARNER_URL,
     *API_URLS.values(),
     *PROCESS_URLS.values(),
     *LOGGING,
@@ -64,6 +69,7 @@ class Settings:
     origin: str | None
     session_hours: int
     watcher_url: str
+    learner_url: str
     client: ClientSettings
 
     @property
@@ -93,5 +99,6 @@ def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
         origin=ORIGIN.read(env).rstrip("/") or None,
         session_hours=SESSION_HOURS.read(env),
         watcher_url=WATCHER_URL.read(env).rstrip("/"),
+        learner_url=LEARNER_URL.read(env).rstrip("/"),
         client=client,
     )

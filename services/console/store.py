@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import asyncpg
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
+from contracts.values import is_id
 from services.console.domain import Role
+
+T = TypeVar("T")
 
 ANY_ACCOUNT: Final = "SELECT EXISTS (SELECT FROM account)"
 FIND_ACCOUNT: Final = "SELECT name, role, password_hash, one_time FROM account WHERE name = $1"
@@ -53,6 +58,10 @@ ORDER BY at DESC LIMIT $2
 NOBODY: Final = "$argon2id$v=19$m=65536,t=3,p=4$vAr+y6JVJ8nOFJPS3ttvLA$8K2dN5TgiqxewcmyDyjt+RyG4Jad+ftGNXAZr2aGWjI"
 
 
+#: So many passwords are hashed at a time: each takes 64 MiB and all the processor it gets, which the pages need as well.
+HASHED_AT_ONCE: Final = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Who is logged in. `csrf` belongs into every form; `one_time`: the password has to be changed first."""
@@ -76,14 +85,19 @@ class Act:
 
 
 class ConsoleStore:
-    """See the module. Hashing a password takes tens of milliseconds on purpose, and so it is done in a thread."""
+    """See the module. Hashing a password takes tens of milliseconds on purpose: it is done in a few threads of its own."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._hasher = PasswordHasher()
+        # Not a semaphore: a thread goes on when whoever waited for it has gone, and has its place until it is done.
+        self._threads = ThreadPoolExecutor(HASHED_AT_ONCE, "password")
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: str) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def _hashed(self, password: str) -> str:
-        return await asyncio.to_thread(self._hasher.hash, password)
+        return await self._in_thread(self._hasher.hash, password)
 
     async def first_password(self) -> str | None:
         """Make the account `admin` where there is none at all, and return its one-time password."""
@@ -106,11 +120,12 @@ class ConsoleStore:
 
     async def check(self, name: str, password: str) -> bool:
         """Whether this is the account's password."""
-        row = await self._pool.fetchrow(FIND_ACCOUNT, name)
+        # The database refuses some texts that nobody is called: they are wrong names, and no trouble of the database's.
+        row = await self._pool.fetchrow(FIND_ACCOUNT, name) if is_id(name) else None
         try:
             known = NOBODY if row is None else row["password_hash"]
-            await asyncio.to_thread(self._hasher.verify, known, password)
-        except (VerifyMismatchError, InvalidHashError):
+            await self._in_thread(self._hasher.verify, known, password)
+        except (VerifyMismatchError, InvalidHashError, UnicodeEncodeError):
             return False
         return row is not None
 

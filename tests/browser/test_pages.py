@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 from e2e.shop import Shop
 from PIL import Image
-from playwright.async_api import Browser, Page, ViewportSize
+from playwright.async_api import Browser, Page, ViewportSize, expect
 from waiting import until
 
 from browser.desk import DESKTOP, PATIENCE_MS, PHONE, Desk, findings, log_in
@@ -115,6 +116,17 @@ async def test_what_takes_long_on_the_system_page_comes_by_itself(desk: Desk, or
     await desk.whole("/system")
     await desk.sees("orders.events.v1")
     await desk.sees("An order ends on the version that it began with.")
+
+
+@pytest.mark.parametrize("name", ["orders-api", "recommendation-learner"])
+async def test_the_system_page_tells_version_and_readiness_of_who_tells_no_progress(
+    desk: Desk, orders: dict[str, str], name: str
+) -> None:
+    await desk.go("/system")
+    card = desk.page.get_by_role("region", name=name)
+    await expect(card).to_contain_text(re.compile(r"version [0-9a-f]{7}, ready"), timeout=PATIENCE_MS)
+    await expect(card.locator(".badge")).to_have_text("well")
+    await expect(desk.page.get_by_role("status").first).to_contain_text("Every service is well")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -4,77 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-import aiohttp
 import asyncpg
 import pytest
-import uvicorn
-from waiting import until
-from workbench import fresh_database
+from console_bench import NOWHERE, Seat, console_room
 
-from services.console.access import COOKIE, POLICY
-from services.console.app import HERE, make_app
-from services.console.settings import load_settings
 from services.console.store import ConsoleStore
-
-#: Nobody listens there.
-NOWHERE = "127.0.0.1:9"
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """An operator who is logged in at a console around which everything is away."""
-
-    web: aiohttp.ClientSession
-    dsn: str
-    server_dsn: str
-
-    async def get(self, path: str) -> tuple[int, str]:
-        async with self.web.get(path, allow_redirects=False) as answer:
-            assert answer.headers["Content-Security-Policy"] == POLICY
-            return answer.status, await answer.text()
-
-
-@asynccontextmanager
-async def served(env: dict[str, str]) -> AsyncIterator[str]:
-    server = uvicorn.Server(uvicorn.Config(make_app(load_settings(env)), port=0, log_config=None, ws="none"))
-    running = asyncio.create_task(server.serve())
-    try:
-
-        async def listens() -> bool:
-            assert not running.done(), "it ended"
-            return server.started
-
-        await until(listens, "the console listens")
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await running
 
 
 @pytest.fixture
 async def seat(server_dsn: str) -> AsyncIterator[Seat]:
-    async with fresh_database(server_dsn, HERE / "migrations") as dsn:
-        away = {f"{name}_API_URL": f"http://{NOWHERE}" for name in ("ORDERS", "INVENTORY", "PAYMENT")}
-        processes = {f"{name}_PROCESS_URLS": f"http://{NOWHERE}" for name in ("ORDERS", "INVENTORY", "PAYMENT")}
-        env = {
-            "CONSOLE_DATABASE_URL": dsn,
-            "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
-            "WATCHER_URL": f"http://{NOWHERE}",
-            **away,
-            **processes,
-        }
-        async with served(env) as base, asyncpg.create_pool(dsn, min_size=0, max_size=1) as pool:
-            store = ConsoleStore(pool)
-            await store.put_account("somebody", "operator")
-            await store.set_password("somebody", "correct-horse-battery")
-            token = await store.open_session("somebody", datetime.now(UTC), 1)
-            async with aiohttp.ClientSession(base, cookies={COOKIE: token}) as web:
-                yield Seat(web, dsn, server_dsn)
+    """An operator who is logged in at a console around which everything is away."""
+    async with console_room(server_dsn) as room:
+        yield await room.somebody("operator")
 
 
 async def test_where_the_query_apis_are_away_each_page_says_so_and_how_it_goes_on(seat: Seat) -> None:
@@ -88,6 +31,16 @@ async def test_where_the_query_apis_are_away_each_page_says_so_and_how_it_goes_o
     assert (status, "The inventory API at" in text) == (200, True)
     status, text = await seat.get("/why/O-1")
     assert (status, "Could not ask the order: The orders API at" in text) == (200, True)
+
+
+async def test_the_system_page_is_there_while_nobody_answers_and_counts_who_tells_no_progress(seat: Seat) -> None:
+    async with asyncio.timeout(5):
+        status, text = await seat.get("/system")
+    assert status == 200
+    ill = text.partition("Not well: ")[2].partition(".</p>")[0].split(", ")
+    assert {"orders", "inventory", "payment", "orders-api", "recommendation-learner"} <= set(ill)
+    for name in ("orders-api", "recommendation-learner"):
+        assert "connection refused" in text.partition(f'id="s-{name}"')[2].partition("</section>")[0]
 
 
 async def test_where_kafka_is_away_no_page_waits_for_it(seat: Seat) -> None:

@@ -13,7 +13,7 @@ from contracts.letters import Letter
 from orderctl.errors import UsageError
 from orderctl.events import Event
 from orderctl.letters.book import DeadLetter
-from services.console.access import TRIES, WINDOW_S, Attempts, require
+from services.console.access import TRIES, UNDER_WAY, WINDOW_S, Attempts, require
 from services.console.domain import (
     NEEDS,
     REASONS,
@@ -200,12 +200,36 @@ def test_a_name_that_nobody_has_is_checked_as_dearly_as_one_that_somebody_has() 
 def test_too_many_failed_log_ins_have_to_wait_and_only_so_long() -> None:
     attempts = Attempts()
     for n in range(TRIES):
-        assert not attempts.too_many(("name ann", "address 1"), n)
-        attempts.failed(("name ann", "address 1"), n)
-    assert attempts.too_many(("name ann", "address 2"), TRIES)
-    assert attempts.too_many(("name bob", "address 1"), TRIES)
-    assert not attempts.too_many(("name bob", "address 2"), TRIES)
-    assert not attempts.too_many(("name ann", "address 1"), WINDOW_S + TRIES)
+        assert attempts.begin(("name ann", "address 1"), n)
+        attempts.end(("name ann", "address 1"), n, failed=True)
+    assert not attempts.begin(("name ann", "address 2"), TRIES)
+    assert not attempts.begin(("name bob", "address 1"), TRIES)
+    assert attempts.begin(("name bob", "address 2"), TRIES)
+    assert attempts.begin(("name ann", "address 1"), WINDOW_S + TRIES)
+
+
+def test_a_try_counts_while_it_is_under_way_and_not_any_more_once_it_was_right() -> None:
+    attempts, keys = Attempts(), ("name ann", "address 1")
+    assert [attempts.begin(keys, 1.0) for _ in range(TRIES + 1)] == [True] * TRIES + [False]
+    attempts.end(keys, 1.0, failed=False)
+    assert [attempts.begin(keys, 2.0) for _ in range(2)] == [True, False]
+
+
+def test_only_so_many_passwords_are_looked_at_at_once() -> None:
+    attempts = Attempts()
+    keys = [(f"name {n}", f"address {n}") for n in range(UNDER_WAY + 1)]
+    assert [attempts.begin(one, 1.0) for one in keys] == [True] * UNDER_WAY + [False]
+    attempts.end(keys[0], 1.0, failed=True)
+    assert attempts.begin(keys[-1], 1.0)
+
+
+def test_of_names_that_were_tried_long_ago_nothing_is_remembered() -> None:
+    attempts = Attempts()
+    for n in range(5_000):
+        keys = (f"name {n}", "address 1" if n % 2 else f"address {n}")
+        if attempts.begin(keys, float(n)):
+            attempts.end(keys, float(n), failed=True)
+    assert attempts.remembered <= 2 * (WINDOW_S + 1)
 
 
 async def test_a_slow_viewer_finds_the_newest_of_each_order_and_is_told_when_that_was_too_much() -> None:

@@ -17,6 +17,7 @@ from messaging.http import make_app, serve
 from messaging.kafka import check_topics
 from messaging.logs import configure, get_logger, load_log_settings
 from messaging.settings import Settings, load_settings
+from messaging.version import code_version
 from services.recommendation.learner.app import Learner, topics_of_learner
 from services.recommendation.learner.meters import LearnerMeters
 
@@ -45,7 +46,12 @@ async def _serve(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     meters = LearnerMeters()
     learner = Learner(settings, meters)
-    about = {"service": settings.service, "identity": settings.identity, "task_queue": settings.task_queue}
+    about = {
+        "service": settings.service,
+        "identity": settings.identity,
+        "version": code_version("recommendation"),
+        "task_queue": settings.task_queue,
+    }
 
     async def ready() -> bool:
         return learner.ready
