@@ -113,7 +113,17 @@ def test_the_ids_of_charges_messages_and_commands_can_be_copied() -> None:
     tape = shown(
         [entry("a", "orders.payment-captured.v1", "event", message=message, at=ORDER["created_at"])], "", "operator"
     )
-    verdict = html_of("verdict.html", title="Cancel", verdict={"accepted": True}, command_id="cmd_1", order_id="O-1")
+    act = {
+        "target": "O-1",
+        "account": "m.brown",
+        "role": "operator",
+        "reason": "r",
+        "state": "done",
+        "command_id": "cmd_1",
+    }
+    verdict = html_of(
+        "verdict.html", title="Cancel", verdict={"accepted": True}, act={**act, "at": ORDER["created_at"]}
+    )
     copied = re.findall(r'data-copy="([^"]+)"', page(charges=[charge(500)], tape=tape) + verdict)
     assert copied == ["O-1", "chg_1", "msg_1", "cmd_1"]
 
