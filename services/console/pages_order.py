@@ -16,6 +16,7 @@ from services.console import story
 from services.console.access import Who
 from services.console.domain import ENDED, actions_for, in_words, masked, road_of, took_of, undone_of
 from services.console.pages import OrderId, page, tell
+from services.console.pages_orders import list_of
 from services.console.wiring import console_of
 
 router = APIRouter()
@@ -73,6 +74,8 @@ async def order(request: Request, order_id: OrderId, person: Who) -> Response:
         trouble=problem,
         actions=actions_for(person.role, found),
         acts=story.acts(await console.acts.on(order_id, 50), person.role),
+        list_=list_of(request.query_params.get("back", "")),
+        chain=story.why_failed(found, road_of(found, types), tape) if found["status"] == "FAILED" else None,
     )
 
 

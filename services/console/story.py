@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from contracts.inventory import CommandRefusal, RefusalReason
 from contracts.orders import EndReason, RejectionReason
 from orderctl.doctor.chain import Link
-from services.console.domain import HIDDEN, Role, masked
+from services.console.domain import HIDDEN, REASONS, Role, Stop, masked
 
 #: Words of a type, or of what became of a mail, that tell of something that did not work.
 _BAD: Final = ("failed", "rejected", "refused", "declined", "unknown", "attention-needed", "undeliverable", "too-late")
@@ -62,6 +63,36 @@ def _masked(item: dict[str, Any], customer_id: str) -> dict[str, Any]:
         hidden = {name: told.replace(customer_id, masked(customer_id, "viewer")) for name, told in hidden.items()}
     mail = item.get("kind") == "mail"
     return {**item, **hidden, "data": {name: item["data"].get(name) for name in _OF_A_MAIL} if mail else {}}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One of a chain, and the number of the entry that tells it; None: the order itself does."""
+
+    fact: str
+    n: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Why an order failed, each link because of the next, and what of it was undone."""
+
+    links: tuple[Fact, ...]
+    undone: tuple[Fact, ...]
+
+
+def why_failed(order: Mapping[str, Any], road: Sequence[Stop], tape: Sequence[Mapping[str, Any]]) -> Chain:
+    """From a failed order's story: at which step, of which cause, and what was given back."""
+    step = next((stop.label for stop in road if stop.state == "failed"), "its end")
+    links = [Fact(f"It failed at the step “{step}”: {REASONS.get(str(order['reason']), str(order['reason']))}.", None)]
+    cause = failure("FAILED", tape)
+    if cause is not None:
+        text = f": {cause['text']}" if cause.get("text") else ""
+        links.append(Fact(f"{cause['title']}{text}", cause["n"]))
+    # What was asked for, and what came of it, undo the same: the last one tells how far it came.
+    last = {item["undoes"]["n"]: item for item in tape if item.get("undoes")}
+    undone = [Fact(f"{item['title']} (undoes {item['undoes']['title']})", item["n"]) for item in last.values()]
+    return Chain(tuple(links), tuple(undone))
 
 
 def failure(status: str, tape: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

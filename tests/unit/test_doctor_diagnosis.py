@@ -413,3 +413,9 @@ def test_what_others_wrote_is_told_and_can_be_left_out(order_: OrderFacts, world
     assert found.cause == cause
     assert WRITTEN in told(found)
     assert WRITTEN not in " ".join(link.unquoted("(hidden)") for link in found.chain)
+
+
+def test_a_line_that_was_added_changes_nothing_about_since_when_the_approval_is_waited_for() -> None:
+    held, added = entry("orders.stock-reserved.v1", 600), entry("orders.line-item-added.v1", 3)
+    found = diagnose(order("AWAITING_APPROVAL", "approval", history=(held, added)), world())
+    assert found.chain[0].fact == "the order is AWAITING_APPROVAL and waits for approval for 10 min 0 s"
