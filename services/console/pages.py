@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request, Response
+from fastapi.responses import RedirectResponse
 
+from orderctl.errors import UsageError
 from orderctl.events import short_name
 from orderctl.render import money
 from services.console.domain import may
 from services.console.store import Person
 from services.console.wiring import console_of
+
+#: What no database keeps as text.
+_UNKEPT: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def page(request: Request, person: Person | None, template: str, status: int = 200, **facts: Any) -> Response:
@@ -57,6 +64,18 @@ def tell(request: Request, person: Person | None, status: int, title: str, text:
     """A page that says one thing. Where it is that somebody is away, it tries again by itself."""
     again = status in {502, 503} and request.method == "GET"
     return page(request, person, "message.html", status, title=title, text=text, again=again)
+
+
+def reason_given(filled: Mapping[str, str]) -> None:
+    """Raises `UsageError` where nobody says why."""
+    reason = filled.get("reason", "").strip()
+    if not 1 <= len(reason) <= 1000 or _UNKEPT.search(reason):
+        raise UsageError("Say why, in 1 to 1,000 characters: the reason stands in the record of what was done.")
+
+
+def see_act(act_id: int) -> Response:
+    """On to the act's own page: Back and reload ask nothing again."""
+    return RedirectResponse(f"/acts/{act_id}", 303)
 
 
 def moment(at: str | datetime | None) -> str:

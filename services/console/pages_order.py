@@ -34,7 +34,9 @@ async def why(request: Request, order_id: OrderId, person: Who) -> Response:
             asking.ask_order(web, client, order_id), asking.ask_world(web, client, order_id)
         )
     found = diagnose(order, world)
-    return page(request, person, "why.html", found=found, order_id=order_id, unasked=(*unasked, *world.unasked))
+    chain = story.chain(found.chain, person.role)
+    away = (*unasked, *world.unasked)
+    return page(request, person, "why.html", found=found, chain=chain, order_id=order_id, unasked=away)
 
 
 @router.get("/orders/{order_id:path}")
@@ -71,9 +73,9 @@ async def order(request: Request, order_id: OrderId, person: Who) -> Response:
         owed=_owed(found, charges),
         trouble=problem,
         actions=actions_for(person.role, found),
-        acts=await console.store.acts(order_id, 50),
+        acts=story.acts(await console.acts.on(order_id, 50), person.role),
         list_=list_of(request.query_params.get("back", "")),
-        chain=story.chain(found, road_of(found, types), tape) if found["status"] == "FAILED" else None,
+        chain=story.why_failed(found, road_of(found, types), tape) if found["status"] == "FAILED" else None,
     )
 
 

@@ -12,7 +12,7 @@ from services.console.domain import road_of
 from services.console.pages_order import _owed
 from services.console.pages_orders import _row, list_of
 from services.console.store import Person
-from services.console.story import Chain, Fact, chain, shown
+from services.console.story import Chain, Fact, shown, why_failed
 
 ORDER = {
     "order_id": "O-1",
@@ -113,7 +113,17 @@ def test_the_ids_of_charges_messages_and_commands_can_be_copied() -> None:
     tape = shown(
         [entry("a", "orders.payment-captured.v1", "event", message=message, at=ORDER["created_at"])], "", "operator"
     )
-    verdict = html_of("verdict.html", title="Cancel", verdict={"accepted": True}, command_id="cmd_1", order_id="O-1")
+    act = {
+        "target": "O-1",
+        "account": "m.brown",
+        "role": "operator",
+        "reason": "r",
+        "state": "done",
+        "command_id": "cmd_1",
+    }
+    verdict = html_of(
+        "verdict.html", title="Cancel", verdict={"accepted": True}, act={**act, "at": ORDER["created_at"]}
+    )
     copied = re.findall(r'data-copy="([^"]+)"', page(charges=[charge(500)], tape=tape) + verdict)
     assert copied == ["O-1", "chg_1", "msg_1", "cmd_1"]
 
@@ -135,7 +145,7 @@ DECLINED = [
 def failed(reason: str, tape: list[dict[str, Any]]) -> Chain:
     order = {**ORDER, "status": "FAILED", "reason": reason, "workflow_version": 1}
     types = [item["type"] for item in tape if item["kind"] == "event"]
-    return chain(order, road_of(order, types), shown(tape, "ann", "operator"))
+    return why_failed(order, road_of(order, types), shown(tape, "ann", "operator"))
 
 
 def test_a_failed_order_has_the_chain_of_its_step_its_cause_and_what_was_undone() -> None:
