@@ -278,7 +278,7 @@ async def test_a_viewer_never_reads_a_customers_id_an_address_or_what_a_letter_s
     await shop.put(ORDERS_COMMANDS, key.encode(), WRITTEN.encode(), [("mine", WRITTEN.encode())])
     set_aside, stuck = shop.new_id("order"), shop.new_id("order")
     looker = await seated(place, admin, "onlooker", "viewer")
-    # The database refuses both orders, one for good and one for now. Its error, which letter and service tell, says whom of.
+    # The database refuses both orders, one for good and one for now. Its error, which the service tells, says whom of.
     said = f"'refused: {customer}, {WRITTEN}'"
     refuse = f"""
         CREATE FUNCTION refuse_{shop.run}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -289,9 +289,9 @@ async def test_a_viewer_never_reads_a_customers_id_an_address_or_what_a_letter_s
     inventory = await asyncpg.connect(place.env["INVENTORY_DATABASE_URL"], timeout=30)
     try:
         await inventory.execute(refuse)
-        for order_id in (set_aside, stuck):
+        for order_id, told in ((set_aside, "inventory could not handle"), (stuck, WRITTEN)):
             await shop.start({sku: 1}, order_id=order_id, customer_id=customer)
-            await until(admin, f"/why/{quote(order_id)}", WRITTEN, shop)
+            await until(admin, f"/why/{quote(order_id)}", told, shop)
         mine = (cancelled, set_aside, stuck)
         paths = [f"/{page}/{quote(one)}" for one in mine for page in ("orders", "why")]
         await until(admin, "/letters", key, shop)
