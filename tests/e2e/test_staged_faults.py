@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +14,21 @@ import psutil
 import pytest
 from waiting import until
 
+from chaos.faults import Saboteur
+from chaos.plan import Fault, Kind
+from chaos.room import Room
+from contracts.metrics import LABELS
+from contracts.ports import HTTP_PORTS
 from e2e.prometheus import BINARY, WITHOUT, Prometheus, beside
 from e2e.shop import Shop
-from e2e.stack import Stack
+from e2e.stack import Place, Stack, place_of
 
 #: Each alert's `for` here, longer than a restart takes. The conditions are the real ones.
 FOR_S: Final = 45
 #: Some conditions look back for a minute before they are true.
 FIRES_WITHIN_S: Final = 240.0
+#: How long the broker is away: longer than any client waits for an answer.
+FROZEN_S: Final = 150.0
 Alerts = set[tuple[str, str]]
 
 pytestmark = [
@@ -94,6 +101,17 @@ async def watched(folder: Path, for_s: int = FOR_S, rate: str = "0") -> AsyncIte
         stack.down(wipe=True)
 
 
+async def test_a_process_that_does_not_answer_is_told_of_by_its_alert_alone(tmp_path: Path) -> None:
+    """The short form of what follows, in every run of the tests."""
+    async with watched(tmp_path, for_s=5) as found:
+        await found.shop.buy({await found.shop.shelf(100): 1})
+        began = time.time()
+        with found.freezer("payment")():
+            await found.told({("ProcessDown", "payment")})
+        await found.quiet()
+        assert await found.prometheus.fired_since(began) == {("ProcessDown", "payment")}
+
+
 @pytest.mark.proof
 async def test_what_is_killed_wakes_nobody_and_a_frozen_service_is_told_of_by_its_two_alerts_alone(
     tmp_path: Path,
@@ -122,3 +140,111 @@ async def test_what_is_killed_wakes_nobody_and_a_frozen_service_is_told_of_by_it
         await shop.ended(waiting)
         await found.quiet()
         assert await found.prometheus.fired_since(began) == expected
+
+
+@pytest.mark.proof
+async def test_a_broker_that_is_frozen_for_minutes_is_told_of_with_all_that_cannot_go_on(tmp_path: Path) -> None:
+    expected = {
+        ("CannotLook", "kafka"),
+        # What the gateway said is on record, and cannot be told.
+        ("OutboxAgeing", "payment"),
+        # A timer waits for what was appended before its deadline, and nobody can tell what was.
+        ("TimersOverdue", "orders"),
+        ("OrderOverdue", ""),
+    }
+    async with watched(tmp_path) as found:
+        shop = found.shop
+        # Its charge takes a second.
+        paying = await shop.held({await shop.shelf(100): 1}, payment_method="pm_refund_fails")
+        freezer = found.freezer("kafka")
+        await shop.send("orders.approve-payment.v1", paying, {"approved_by": "e2e"})
+
+        async def is_asked_for() -> bool:
+            return bool(await shop.charges(paying))
+
+        await until(is_asked_for, f"{paying} is charged", every_s=0.02)
+        began = time.time()
+        with freezer():
+            await found.told(expected)
+            await passed(began + FROZEN_S - time.time())
+        assert (await shop.ended(paying)).short == "order-completed"
+        await found.quiet()
+        assert await found.prometheus.fired_since(began) == expected
+
+
+@pytest.mark.proof
+async def test_a_database_that_is_frozen_is_told_of_as_what_cannot_be_seen(tmp_path: Path) -> None:
+    async with watched(tmp_path) as found:
+        shop = found.shop
+        waiting = await shop.held({await shop.shelf(100): 1})
+        expected = {("CannotLook", source) for source in (LABELS["source"] or ()) if source != "kafka"}
+        began = time.time()
+        with found.freezer("postgres")():
+            await shop.send("orders.approve-payment.v1", waiting, {"approved_by": "e2e"})
+            await found.told(expected)
+        assert (await shop.ended(waiting)).short == "order-completed"
+        await found.quiet()
+        assert await found.prometheus.fired_since(began) == expected
+
+
+@pytest.mark.proof
+async def test_a_gateway_that_fails_every_call_is_told_of_alone(tmp_path: Path) -> None:
+    async with watched(tmp_path, rate="1") as found:
+        shop = found.shop
+        began = time.time()
+        ended = await shop.buy({await shop.shelf(100): 1})
+        assert (ended.short, ended.data["reason"]) == ("order-failed", "payment-failed")
+        await found.told({("GatewayFailing", "charge")})
+        await found.pending_is_over()
+        assert await found.prometheus.fired_since(began) == {("GatewayFailing", "charge")}
+
+
+@pytest.mark.proof
+async def test_a_record_that_nobody_can_read_is_told_of_as_a_dead_letter_and_as_nothing_else(tmp_path: Path) -> None:
+    async with watched(tmp_path) as found:
+        shop = found.shop
+        began = time.time()
+        await shop.put("orders.commands.v1", b"garbage", b"\xff\xfe is no JSON")
+        await found.told({("DeadLetters", "orders")})
+        await shop.buy({await shop.shelf(100): 1})
+        await found.pending_is_over()
+        assert await found.prometheus.fired_since(began) == {("DeadLetters", "orders")}
+
+
+#: One of each kind, on ways that an order needs.
+FAULTS: Final = (
+    Fault(0, Kind.CUT, "orders>kafka"),
+    Fault(0, Kind.CUT, "payment>payment"),
+    Fault(0, Kind.DELAY, "inventory>kafka", 4.0),
+    Fault(0, Kind.STALL, "orders>orders", 5.0),
+    Fault(0, Kind.HALF_OPEN, "payment>kafka"),
+    Fault(0, Kind.HALF_OPEN, "inventory>inventory"),
+)
+
+
+@pytest.mark.proof
+async def test_a_network_that_cuts_delays_and_loses_for_a_moment_wakes_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The room changes the environment; this puts it back.
+    monkeypatch.setenv("DEVSTACK_HEALTHY_S", "0")
+    async with Room(tmp_path / "room", {}, (), lambda _: None) as room:
+        place = of_room(room)
+        async with beside(place, tmp_path, FOR_S) as prometheus, Shop(place) as shop:
+            sku = await shop.shelf(100)
+            await shop.buy({sku: 1})
+            began = time.time()
+            for fault in FAULTS:
+                done = await Saboteur(room).perform(fault)
+                assert done.evidence
+                await shop.buy({sku: 1})
+            await passed(FOR_S)
+            assert await prometheus.fired_since(began) == set()
+
+
+def of_room(room: Room) -> Place:
+    """Where its processes are; it has no console."""
+    env: Mapping[str, str] = room.environment
+    place = place_of(env)
+    urls = {name: room.stack.settings.http_url(name) for name in HTTP_PORTS if name != "console"}
+    return Place(place.bootstrap, place.partitions, urls, place.mails, place.env)
