@@ -50,10 +50,14 @@ class Watched:
     async def told(self, expected: Alerts) -> None:
         """Wait until these alerts fire."""
 
-        async def all_fire() -> bool:
-            return await self.prometheus.firing() >= expected
+        firing: Alerts = set()
 
-        await until(all_fire, f"{sorted(expected)} fire", FIRES_WITHIN_S, every_s=1)
+        async def all_fire() -> bool:
+            nonlocal firing
+            firing = await self.prometheus.firing()
+            return firing >= expected
+
+        await until(all_fire, lambda: f"{sorted(expected)} fire, but {sorted(firing)}", FIRES_WITHIN_S, every_s=1)
 
     async def quiet(self) -> None:
         """Wait until none does."""
