@@ -27,8 +27,6 @@ from e2e.stack import Place, Stack, place_of
 FOR_S: Final = 45
 #: Some conditions look back for a minute before they are true.
 FIRES_WITHIN_S: Final = 240.0
-#: How long the broker is away: longer than any client waits for an answer.
-FROZEN_S: Final = 150.0
 RECOVERS_WITHIN_S: Final = 240.0
 Alerts = set[tuple[str, str]]
 
@@ -143,36 +141,6 @@ async def test_what_is_killed_wakes_nobody_and_a_frozen_service_is_told_of_by_it
             await shop.approve(waiting)
             await found.told(expected)
         await shop.ended(waiting, RECOVERS_WITHIN_S)
-        await found.quiet()
-        assert await found.prometheus.fired_since(began) == expected
-
-
-@pytest.mark.proof
-async def test_a_broker_that_is_frozen_for_minutes_is_told_of_with_all_that_cannot_go_on(tmp_path: Path) -> None:
-    expected = {
-        ("CannotLook", "kafka"),
-        # What the gateway said is on record, and cannot be told.
-        ("OutboxAgeing", "payment"),
-        # A timer waits for what was appended before its deadline, and nobody can tell what was.
-        ("TimersOverdue", "orders"),
-        ("OrderOverdue", ""),
-    }
-    async with watched(tmp_path) as found:
-        shop = found.shop
-        # Its charge takes a second.
-        paying = await shop.held({await shop.shelf(100): 1}, payment_method="pm_refund_fails")
-        freezer = found.freezer("kafka")
-        await shop.send("orders.approve-payment.v1", paying, {"approved_by": "e2e"})
-
-        async def is_asked_for() -> bool:
-            return bool(await shop.charges(paying))
-
-        await until(is_asked_for, f"{paying} is charged", every_s=0.02)
-        began = time.time()
-        with freezer():
-            await found.told(expected)
-            await passed(began + FROZEN_S - time.time())
-        assert (await shop.ended(paying, RECOVERS_WITHIN_S)).short == "order-completed"
         await found.quiet()
         assert await found.prometheus.fired_since(began) == expected
 

@@ -50,6 +50,9 @@ class Release:
             self._run(spec)
 
         async def all_ready() -> bool:
+            # Else it is somebody else who answers.
+            ended = [name for name, process in self._processes.items() if process.poll() is not None]
+            assert not ended, f"{', '.join(ended)} of {self._tree} ended; see {self._logs}"
             return all(await asyncio.gather(*(is_ready(spec) for spec in specs)))
 
         await until(all_ready, f"{', '.join(spec.name for spec in specs)} of {self._tree}", READY_S, every_s=0.2)
