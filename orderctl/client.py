@@ -7,6 +7,7 @@ group and leaves nothing behind at the broker.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -71,11 +72,14 @@ class Client:
         self._subscriptions: list[Subscription] = []
         self._verdicts: dict[tuple[str, str], _Kept] = {}
         self._failure: Exception | None = None
+        #: When it last looked whether something came (monotonic): seconds ago, whether or not there is a broker.
+        self.looked_at = time.monotonic()
 
     async def pump(self) -> None:
         """Hand out events until cancelled. An error reaches everybody who waits."""
         try:
             while True:
+                self.looked_at = time.monotonic()
                 for raw in await self._transport.read(_POLL_S):
                     event = read_event(raw)
                     if event is not None:

@@ -48,7 +48,7 @@ from services.console.letters import Letters
 from services.console.live import Hub
 from services.console.pages import tell
 from services.console.settings import Settings, load_settings
-from services.console.store import ConsoleStore
+from services.console.store import AWAY, ConsoleStore
 from services.console.watch import Watch
 from services.console.wiring import Console, console_of
 
@@ -183,12 +183,18 @@ def _health(app: FastAPI, settings: Settings) -> None:
     about = {"service": "console", "identity": settings.identity, "version": code_version("console")}
 
     @app.get("/healthz")
-    async def healthz() -> Response:
-        return JSONResponse({**about, "alive": True})
+    async def healthz(request: Request) -> Response:
+        # Who is away (Kafka, the watcher, the console's own database) is looked for until it is back: a restart would not help.
+        # It would where nobody looks any more.
+        console = console_of(request)
+        fine = console.hub.alive and console.watch.alive
+        return JSONResponse({**about, "alive": fine}, 200 if fine else 503)
 
     @app.get("/readyz")
     async def readyz(request: Request) -> Response:
-        fine = console_of(request).hub.connected
+        # Without its database nobody can log in, without Kafka nothing can be sent or is new.
+        console = console_of(request)
+        fine = await console.store.answers() and console.hub.connected
         return JSONResponse({**about, "ready": fine}, 200 if fine else 503)
 
     @app.get("/metrics")
@@ -223,7 +229,7 @@ def _errors(app: FastAPI) -> None:
         log.warning("database-away", error=error)
         return tell(request, None, 503, "The console's database does not answer", DATABASE_AWAY)
 
-    for away in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+    for away in AWAY:
         app.add_exception_handler(away, database_away)
 
     @app.exception_handler(Exception)

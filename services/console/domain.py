@@ -162,10 +162,16 @@ def undone_of(types: Sequence[str]) -> dict[str, str]:
     return {_UNDONE[kind][0]: _UNDONE[kind][1] for kind in types if kind in _UNDONE}
 
 
+#: Stands where a viewer may not read what somebody wrote.
+HIDDEN: Final = "(not shown to viewers)"
+
+
 def masked(customer_id: str | None, role: Role) -> str:
-    """A customer's id as the role may see it: who only looks on sees its first letters."""
+    """A customer's id as the role may see it: who only looks on sees its first letters, of a short one none."""
     text = customer_id or ""
-    return text if role != "viewer" or len(text) <= 2 else f"{text[:2]}…"
+    if role != "viewer" or not text:
+        return text
+    return f"{text[:2]}…" if len(text) > 4 else "…"
 
 
 _AGE: Final = re.compile(r"^(?:older than )?([0-9]{1,6}) ?(s|m|h|d|w|seconds?|minutes?|hours?|days?|weeks?)$")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import RedirectResponse
@@ -42,10 +42,14 @@ def page(request: Request, person: Person | None, template: str, status: int = 2
     return console.templates.TemplateResponse(request, template, facts, status_code=status)
 
 
-def link(place: str, order_id: str) -> str:
-    """The address of an order's page. A browser takes `.` and `..` in a path for something else: these ids stand behind it."""
-    name = quote(order_id, safe="")
-    return f"/{place}/?id={name}" if order_id in {".", ".."} else f"/{place}/{name}"
+def link(place: str, order_id: str, **query: str) -> str:
+    """The address of an order's page, with what of `query` is not empty. A browser takes `.` and `..` in a path for something else:
+    these ids stand behind it."""
+    apart = order_id in {".", ".."}
+    asked = urlencode(
+        {**({"id": order_id} if apart else {}), **{name: value for name, value in query.items() if value}}
+    )
+    return f"/{place}/{'' if apart else quote(order_id, safe='')}{'?' if asked else ''}{asked}"
 
 
 def _order_id(request: Request, order_id: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
+from services.console import story
 from services.console.access import Who, require
 from services.console.act_store import LISTED
 from services.console.domain import NEEDS
@@ -26,7 +27,7 @@ async def acts(request: Request, person: Who, before: str = "") -> Response:
     """The newest acts; those before one that was seen already."""
     found = await console_of(request).acts.newest(_number(before))
     older = found[-1]["id"] if len(found) == LISTED else None
-    return page(request, person, "acts.html", acts=found, before=before, older=older)
+    return page(request, person, "acts.html", acts=story.acts(found, person.role), before=before, older=older)
 
 
 @router.get("/acts/{act_id}")

@@ -44,19 +44,41 @@ async def letters(request: Request, person: Who) -> Response:
         return page(request, person, "letters.html", 502, error=str(error), groups=[], asked=asked)
     lanes, silent = await ask_lanes(console.settings.client.processes)
     groups = grouped(found, {name: int(lane["waiting"]) for name, lane in lanes.items()})
-    states = tuple(State) if asked.get("state") == "all" else OPEN
-    chosen = [one for one in found if one.state in states and _wanted(asked).matches(one)]
+    rows, older = part_of(found, asked)
     return page(
         request,
         person,
         "letters.html",
         groups=[(group, urlencode(_names_of(group))) for group in groups],
         asked=asked,
-        chosen_by=urlencode({name: asked[name] for name in ("service", "topic", "reason") if asked.get(name)}),
-        rows=[_row(one, lanes, person) for one in reversed(chosen[-LISTED:])],
-        more=max(0, len(chosen) - LISTED),
+        **_links(asked, rows, older),
+        rows=[_row(one, lanes, person) for one in rows],
+        older=older,
         silent=silent,
     )
+
+
+def part_of(found: Sequence[DeadLetter], asked: Mapping[str, str]) -> tuple[list[DeadLetter], int]:
+    """A page of the letters that are asked for, newest first, and how many older ones there are. `before`: the name of the last one
+    of the page before; what is set aside or settled meanwhile moves nothing. `found`: all of them, oldest first."""
+    states = tuple(State) if asked.get("state") == "all" else OPEN
+    wanted, before = _wanted(asked), asked.get("before")
+    end = next((n for n, one in enumerate(found) if str(one.letter) == before), len(found))
+    chosen = [one for one in found[:end] if one.state in states and wanted.matches(one)]
+    return chosen[::-1][:LISTED], max(0, len(chosen) - LISTED)
+
+
+def _links(asked: Mapping[str, str], rows: Sequence[DeadLetter], older: int) -> dict[str, Any]:
+    """To the same letters by state, and to older and newer ones. Every link keeps the filter."""
+    group = {name: asked[name] for name in ("service", "topic", "reason_is") if asked.get(name)}
+    settled = {**group, "state": "all"}
+    here = settled if asked.get("state") == "all" else group
+    return {
+        "only_open": f"/letters?{urlencode(group)}",
+        "also_settled": f"/letters?{urlencode(settled)}",
+        "newest": f"/letters?{urlencode(here)}" if asked.get("before") else None,
+        "following": f"/letters?{urlencode({**here, 'before': str(rows[-1].letter)})}" if older else None,
+    }
 
 
 @router.get("/letters/one")

@@ -25,6 +25,10 @@ Author = tuple[str, str]
 #: Who works on the console's own machine has no account of the console's.
 AT_THE_HOST: Final[Author] = ("(at the host)", "operator")
 
+#: What is raised where the database is away.
+AWAY: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+ANSWERS_WITHIN_S: Final = 2.0
+
 ANY_ACCOUNT: Final = "SELECT EXISTS (SELECT FROM account)"
 FIND_ACCOUNT: Final = "SELECT name, role, password_hash, one_time FROM account WHERE name = $1"
 ADD_FIRST: Final = """
@@ -75,6 +79,15 @@ class ConsoleStore:
 
     async def _in_thread(self, work: Callable[..., T], *arguments: str) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def answers(self) -> bool:
+        """Whether the database does."""
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                await self._pool.execute("SELECT 1")
+        except AWAY:  # a timeout is an OSError
+            return False
+        return True
 
     async def _hashed(self, password: str) -> str:
         return await self._in_thread(self._hasher.hash, password)
