@@ -141,7 +141,8 @@ async def check_topics(settings: Settings, topics: Sequence[str]) -> None:
             told = "does not exist" if found == 0 else f"has {found} partitions"
             raise TopicMismatchError(
                 f"Topic {topic} {told}, but TOPIC_PARTITIONS is {settings.partitions}: create the topics first (`make up` "
-                f"does; never let the broker create them), or set TOPIC_PARTITIONS."
+                f"does; never let the broker create them). With orders there, TOPIC_PARTITIONS must stay what it was: see "
+                f'"More partitions" in docs/operations.md.'
             )
 
 
@@ -184,6 +185,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         self._resting: set[TopicPartition] = set()
         self._rested_at = 0.0
         self._held: set[int] = set()
+        self._trouble: TopicMismatchError | None = None
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
         self._consumer = make_group_consumer(
@@ -220,11 +222,21 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         if assigned:
             self._consumer.pause(*assigned)
         partitions = {tp.partition for tp in assigned}
-        for partition in partitions:
+        self._trouble = self._mismatch(partitions, assigned)
+        if self._trouble is None:
+            await self._on_assigned(partitions)
+
+    def _mismatch(self, partitions: set[int], assigned: Any) -> TopicMismatchError | None:
+        """Why these partitions must not be worked on. It is raised by `pump`: who called us would swallow it."""
+        for partition in sorted(partitions):
+            if partition >= self._settings.partitions:
+                return TopicMismatchError(
+                    f"there is a partition {partition}, but TOPIC_PARTITIONS is {self._settings.partitions}"
+                )
             missing = [t for t in self._topics if TopicPartition(t, partition) not in assigned]
             if missing:
-                raise TopicMismatchError(f"partition {partition} of {missing} is assigned to somebody else")
-        await self._on_assigned(partitions)
+                return TopicMismatchError(f"partition {partition} of {missing} is assigned to somebody else")
+        return None
 
     def _tps(self, partition: int) -> list[TopicPartition]:
         return [TopicPartition(topic, partition) for topic in self._topics]
@@ -247,7 +259,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.resume(*self._tps(partition))
 
     async def pump(self, deliver: Deliver) -> None:
-        """Hand records over as they come, until cancelled.
+        """Hand records over as they come, until cancelled. Raises `TopicMismatchError`, see `_mismatch`.
 
         One task drains all partitions at once: the client fetches nothing from a broker while anything that came from it is
         not taken, so a partition that is busy would hold up all others (measured: 250 instead of 40 ms at 50 orders/s). What
@@ -257,7 +269,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
         the broker, by each; resting makes that a few fetches a second, and of many small batches one.
         """
         clock = asyncio.get_running_loop().time
-        while True:
+        while self._trouble is None:
             rest_s = self._rested_at - clock() if self._resting else 1.0
             found = await self._consumer.getmany(timeout_ms=max(0, int(rest_s * 1000)))
             for tp, raws in found.items():
@@ -265,6 +277,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
             if self._resting and clock() >= self._rested_at:
                 self.hurry()
             self._rest({tp for tp in found if tp.topic in self._patient}, clock())
+        raise self._trouble
 
     def _rest(self, found: set[TopicPartition], now: float) -> None:
         tired = found & self._consumer.assignment()

@@ -30,6 +30,9 @@ from messaging.tracing import Tracer
 log = get_logger(__name__)
 
 MAX_BATCH: Final = 500
+#: A partition that ends before what was read of it is read again from so many records before its end: far more than come while a
+#: broker starts again and its clients connect, and a few seconds' work.
+REREAD: Final = 10_000
 #: How often published rows that are old enough are looked for, to be forgotten.
 FORGET_EVERY: Final = timedelta(seconds=10)
 
@@ -117,16 +120,17 @@ class PartitionWorker:
             after = rows[-1].seq
 
     async def reconcile(self, begins: dict[str, int], ends: dict[str, int], output_ends: dict[str, int]) -> bool:
-        """Compare what is stored with what the broker has. Where the broker lost its tail, reading goes on from what there is
-        and everything that the outbox kept is published again. Returns whether anything was lost."""
+        """Compare what is stored with what the broker has. Where the broker lost its tail, what stands there now may have come
+        since: reading goes on `REREAD` records before the end, and what was handled before is told apart as any message that
+        comes twice; everything that the outbox kept is published again. Returns whether anything was lost."""
         moved: dict[str, int] = {}
         for topic, offset in self.offsets.items():
             if offset > ends[topic]:
-                log.warning("broker-lost-its-tail", topic=topic, offset=offset, moved_to=ends[topic])
-                moved[topic] = ends[topic]
+                moved[topic] = max(begins[topic], ends[topic] - REREAD)
+                log.warning("broker-lost-its-tail", topic=topic, offset=offset, moved_to=moved[topic])
             elif offset < begins[topic]:
                 moved[topic] = begins[topic]
-        lost = any(moved.get(topic, 0) == ends[topic] and self.offsets[topic] > ends[topic] for topic in moved)
+        lost = any(offset > ends[topic] for topic, offset in self.offsets.items())
         lost = lost or any(offset >= output_ends.get(topic, offset + 1) for topic, offset in self.acked.items())
         if moved:
             await self._store.set_offsets(self.partition, self._ownership.epoch, moved)

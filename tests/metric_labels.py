@@ -47,3 +47,32 @@ def strangers(text: str) -> Iterator[str]:
             fine = name is not None and set(labels) == set(known[name].labels)
             if not fine or not all(is_listed(*pair) for pair in labels.items()):
                 yield f"{sample.name} {labels}"
+
+
+def listed(label: str) -> frozenset[str]:
+    """The values of a label that has a list of them."""
+    return LABELS[label] or LISTED[label]
+
+
+def strange_selectors(query: str) -> list[str]:
+    """What a PromQL query selects by, and no series can have: a label that its metric does not have, or a value outside the list.
+    Each alternative of a pattern has to match something."""
+    known = vocabulary()
+    found: list[str] = []
+    for series, body in re.findall(r"(\w+)\{([^}]*)\}", query):
+        name = series if series in known else re.sub(r"_(bucket|sum|count)$", "", series)
+        for label, operator, value in re.findall(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"', body):
+            patterns = _alternatives(value) if "~" in operator else [re.escape(value)]
+            fine = label in known[name].labels and all(
+                any(re.fullmatch(pattern, one) for one in listed(label)) for pattern in patterns
+            )
+            if not fine:
+                found.append(f'{series}{{{label}{operator}"{value}"}}')
+    return found
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """A pattern with one group or none, as one pattern for each of its alternatives."""
+    before, opened, rest = pattern.partition("(")
+    inside, _, after = rest.partition(")")
+    return [f"{before}{one}{after}" for one in inside.split("|")] if opened else before.split("|")

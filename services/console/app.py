@@ -25,6 +25,7 @@ from messaging.errors import SettingsError
 from messaging.logs import DROPPED, configure, get_logger, load_log_settings
 from messaging.meters import make_gauge
 from messaging.migrate import migrate
+from messaging.version import code_version
 from orderctl.errors import OrderctlError
 from orderctl.http import Apis
 from services.console import (
@@ -177,7 +178,7 @@ def _health(app: FastAPI, settings: Settings) -> None:
     registry.register(DROPPED)
     viewers = make_gauge(CONSOLE_VIEWERS, registry)
     connected = make_gauge(CONSOLE_CONNECTED, registry)
-    about = {"service": "console", "identity": settings.identity}
+    about = {"service": "console", "identity": settings.identity, "version": code_version("console")}
 
     @app.get("/healthz")
     async def healthz() -> Response:

@@ -1,10 +1,10 @@
-"""The profile `observability` on a stack that has worked: Prometheus finds every process, and every panel has something to show."""
+"""Prometheus beside a stack that has worked: it finds every process, and every panel has something to show."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import pytest
@@ -15,57 +15,40 @@ from waiting import until
 
 from contracts.metrics import LABELS
 from e2e.compose import ComposeStack
+from e2e.prometheus import BINARY, RULES, WITHOUT, Prometheus, beside, expected_targets
 from e2e.shop import Shop
 from e2e.stack import CLONE, Place, Stack
 
 #: Two rounds of scraping and two looks of the watcher, on a slow machine.
 DATA_WITHIN_S: Final = 300.0
-DEPLOY: Final = CLONE / "deploy"
-
-
-class Prometheus:
-    """Its HTTP API."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
-        self._url = url
-
-    async def ask(self, path: str, **arguments: str) -> Any:
-        """What stands under `data`."""
-        async with self._session.get(f"{self._url}/api/v1/{path}", params=arguments) as answer:
-            told = await answer.json()
-        assert told["status"] == "success", told
-        return told["data"]
-
-    async def series(self, query: str) -> list[Any]:
-        """The series that a query finds now."""
-        found: list[Any] = (await self.ask("query", query=query))["result"]
-        return found
+BOARDS: Final = CLONE / "deploy" / "grafana" / "dashboards"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def prometheus(stack: Stack | ComposeStack | None, place: Place) -> AsyncIterator[Prometheus]:
-    """Started beside the stack, as the profile does."""
-    if not isinstance(stack, ComposeStack):
-        pytest.skip("Prometheus comes with the containers (E2E_STACK=compose)")
-    url = await stack.start_prometheus()
-    async with aiohttp.ClientSession() as session:
-        yield Prometheus(session, url)
+async def prometheus(
+    stack: Stack | ComposeStack | None, place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Prometheus]:
+    """Started beside the stack: the profile's in containers, else this machine's own."""
+    if stack is None:
+        pytest.skip("the running stack's watcher is not ours to start (E2E_STACK=running)")
+    if isinstance(stack, ComposeStack):
+        url = await stack.start_prometheus()
+        async with aiohttp.ClientSession() as session:
+            yield Prometheus(session, url)
+    elif BINARY is None:
+        pytest.skip(f"neither does Docker answer here, nor is there a local Prometheus: {WITHOUT}")
+    else:
+        async with beside(place, tmp_path_factory.mktemp("prometheus")) as found:
+            yield found
 
 
 @pytest.mark.slow
 async def test_prometheus_reaches_every_process_and_has_loaded_every_alert(prometheus: Prometheus) -> None:
-    async def all_up() -> bool:
-        targets = (await prometheus.ask("targets"))["activeTargets"]
-        return bool(targets) and all(target["health"] == "up" for target in targets)
-
-    await until(all_up, "every target is up", DATA_WITHIN_S, every_s=1)
-    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
-    expected = {t for job in config["scrape_configs"] for group in job["static_configs"] for t in group["targets"]}
+    await until(prometheus.all_up, "every target is up", DATA_WITHIN_S, every_s=1)
     targets = (await prometheus.ask("targets"))["activeTargets"]
-    assert {target["labels"]["instance"] for target in targets} == expected
+    assert sorted(target["labels"]["instance"] for target in targets) == sorted(expected_targets())
     rules = [rule for group in (await prometheus.ask("rules"))["groups"] for rule in group["rules"]]
-    groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
+    groups = yaml.safe_load(RULES.read_text())["groups"]
     # Prometheus tells the groups in an order of its own.
     assert sorted(rule["name"] for rule in rules) == sorted(
         rule["alert"] for group in groups for rule in group["rules"]
@@ -74,10 +57,13 @@ async def test_prometheus_reaches_every_process_and_has_loaded_every_alert(prome
 
 @pytest.mark.slow
 async def test_every_panel_of_the_boards_has_data_and_the_invariants_read_0(prometheus: Prometheus, shop: Shop) -> None:
-    await shop.buy({await shop.shelf(5): 1})
+    sku = await shop.shelf(5)
+    await shop.buy({sku: 1})
+    # What orders wait for is told of those that do.
+    waiting = await shop.held({sku: 1})
     silent = {
         (path.stem, panel["title"], target["expr"])
-        for path in sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+        for path in sorted(BOARDS.glob("*.json"))
         for panel in json.loads(path.read_text())["panels"]
         for target in panel["targets"]
     }
@@ -92,6 +78,8 @@ async def test_every_panel_of_the_boards_has_data_and_the_invariants_read_0(prom
     await until(all_told, lambda: f"data for {silent}", DATA_WITHIN_S, every_s=1)
     for name in ("invariant_money_imbalance_minor", "invariant_stock_imbalance_units"):
         assert {float(found["value"][1]) for found in await prometheus.series(name)} == {0.0}, name
+    await shop.cancel(waiting)
+    await shop.ended(waiting)
 
 
 @pytest.mark.slow

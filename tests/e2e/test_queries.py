@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -176,8 +177,8 @@ async def test_a_query_made_after_reading_an_event_reflects_it(shop: Shop) -> No
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_every_process_serves_metrics_and_says_that_it_is_alive_and_ready(shop: Shop, service: str) -> None:
-    for path in ("/healthz", "/readyz"):
-        assert (await shop.get(service, path))[0] == 200
+    versions = {(await shop.read(service, path))["version"] for path in ("/healthz", "/readyz")}
+    assert re.fullmatch(r"[0-9a-f]{7}", "/".join(versions)), "both tell the same code"
     status, content_type, body = await shop.get(service, "/metrics")
     assert (status, content_type) == (200, "text/plain")
     assert b"# HELP" in body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ import asyncpg
 import pytest
 from console_bench import NOWHERE, Seat, console_room
 
+from messaging.version import code_version
 from services.console.store import ConsoleStore
 
 
@@ -41,6 +43,12 @@ async def test_the_system_page_is_there_while_nobody_answers_and_counts_who_tell
     assert {"orders", "inventory", "payment", "orders-api", "recommendation-learner"} <= set(ill)
     for name in ("orders-api", "recommendation-learner"):
         assert "connection refused" in text.partition(f'id="s-{name}"')[2].partition("</section>")[0]
+
+
+async def test_the_console_tells_its_code_also_while_it_is_not_ready(seat: Seat) -> None:
+    for path, expected in (("/healthz", 200), ("/readyz", 503)):
+        status, text = await seat.get(path)
+        assert (status, json.loads(text)["version"]) == (expected, code_version("console"))
 
 
 async def test_where_kafka_is_away_no_page_waits_for_it(seat: Seat) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from test_alerts import names_in
+from metric_labels import strange_selectors
+from test_alerts import names_in, rules
 
 from contracts.metrics import LABELS, vocabulary
 
@@ -33,18 +34,46 @@ def test_the_committed_json_is_current(boards: ModuleType) -> None:
     assert made == committed, "python deploy/grafana/boards.py"
 
 
-def test_every_query_asks_for_known_metrics_and_labels() -> None:
-    queries = [
+def queries() -> list[str]:
+    return [
         target["expr"]
         for path in sorted((FOLDER / "dashboards").glob("*.json"))
         for panel in json.loads(path.read_text())["panels"]
         for target in panel["targets"]
     ]
-    assert queries
-    for query in queries:
+
+
+def test_every_query_asks_for_known_metrics_and_labels() -> None:
+    assert queries()
+    for query in queries():
         assert names_in(query) <= vocabulary().keys(), query
         by = {label.strip() for found in re.findall(r"\bby \(([^)]*)\)", query) for label in found.split(",")}
         assert by <= LABELS.keys() | {"le", "instance"}, query
+
+
+def test_every_query_and_alert_selects_by_labels_and_values_that_there_are() -> None:
+    asked = [*queries(), *(rule["expr"] for rule in rules())]
+    assert sum(query.count('"') for query in asked) > 10, "some of them do select"
+    assert [strange for query in asked for strange in strange_selectors(query)] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "strange"),
+    [
+        ('messaging_published_total{service="order"}', ['messaging_published_total{service="order"}']),
+        ('rate(messaging_events_total{event="fence_lost"}[5m])', ['messaging_events_total{event="fence_lost"}']),
+        ('messaging_published_total{type=~"orders.order-.*"}', []),
+        (
+            'messaging_published_total{type=~"orders.(order-started|order-finished).v1"}',
+            ['messaging_published_total{type=~"orders.(order-started|order-finished).v1"}'],
+        ),
+        ('orders_end_to_end_seconds_bucket{status="COMPLETED"}', []),
+        ('payment_gateway_calls_total{outcome=~"failed|timeout"}', ['payment_gateway_calls_total{outcome=~"failed|timeout"}']),
+        ('orders_overdue{status="PAYING"}', ['orders_overdue{status="PAYING"}']),
+    ],
+)  # fmt: skip
+def test_a_selector_that_no_series_can_match_is_found(query: str, strange: list[str]) -> None:
+    assert strange_selectors(query) == strange
 
 
 def test_the_boards_show_the_invariants_and_the_processes_that_answer() -> None:
