@@ -18,6 +18,7 @@ from audit.postgres import DATABASES
 from audit.record import SenderRecord, read_record
 from audit.rules import Breach, Tally, Terms, check_common, check_order
 from audit.settle import Cut, settled
+from messaging.secure import load_kafka_security
 from messaging.settings import BOOTSTRAP_SERVERS
 from messaging.spread import DatabaseUrls
 
@@ -31,7 +32,8 @@ class Settings:
 
 
 def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
-    """From `KAFKA_BOOTSTRAP_SERVERS` and `<SERVICE>_DATABASE_URL`, with the services' own defaults."""
+    """From `KAFKA_BOOTSTRAP_SERVERS` and `<SERVICE>_DATABASE_URL`, with the services' own defaults. Raises `SettingsError`."""
+    load_kafka_security(env)
     databases = {name: DatabaseUrls(name).read(env) for name in DATABASES}
     return Settings(BOOTSTRAP_SERVERS.read(env), databases)
 

@@ -238,17 +238,27 @@ async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitab
     version = code_version(settings.service)  # at the start: the files may change while it runs
     meters = Meters(settings.service)
     service = await build(settings)
+    migrated = False
+
+    async def ready() -> bool:
+        return migrated and await service.ready()
+
+    def alive() -> bool:
+        # It does nothing of its own that could stand still: who gets this answer has seen that it answers. A database that is away
+        # is a matter of readiness; a restart would not bring it back.
+        return True
+
+    about = {"service": settings.service, "identity": settings.identity, "version": version}
+    http = await serve(
+        make_app(service.routes, meters.registry, ready, alive, about), settings.http_host, settings.http_port
+    )
     try:
-        if not await _migrated(settings, service.migrations, stopped):
-            return 0
-        about = {"service": settings.service, "identity": settings.identity, "version": version}
-        app = make_app(service.routes, meters.registry, service.ready, lambda: True, about)
-        http = await serve(app, settings.http_host, settings.http_port)
+        migrated = await _migrated(settings, service.migrations, stopped)
         _spare_garbage_collection()
         await stopped.wait()
-        await http.cleanup()
         return 0
     finally:
+        await http.cleanup()
         await service.close()
 
 

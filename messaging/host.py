@@ -31,6 +31,8 @@ DRAIN_S: Final = 3.0
 #: Ends that were asked for within this time are told again; who asks for `/progress` every 10 ms asks no broker.
 ENDS_FRESH_S: Final = 1.0
 ENDS_TIMEOUT_S: Final = 1.0
+#: A partition that stands still after so many new readers needs a new process.
+STALLS_MOST: Final = 3
 REJOIN_FIRST_S: Final = 0.2
 REJOIN_MOST_S: Final = 5.0
 
@@ -89,8 +91,9 @@ class Host:
 
     @property
     def alive(self) -> bool:
-        """Whether messages move: false once rebuilding the reader again and again has not helped."""
-        return all(self._stalls.get(partition, 0) < 3 for partition in self._runners)
+        """Whether messages move: false once rebuilding the reader again and again has not helped, also between two sessions, until
+        the partition moves or somebody else has it. A broker or a database that is away is no reason: a restart would not help."""
+        return all(rebuilt < STALLS_MOST for rebuilt in self._stalls.values())
 
     @property
     def partitions(self) -> list[int]:
@@ -191,6 +194,7 @@ class Host:
             return
         log.info("owns-partitions", partitions=sorted(partitions))
         await self._release(set(self._runners))
+        self._stalls = {partition: n for partition, n in self._stalls.items() if partition in partitions}
         for partition in sorted(partitions):
             store = self._make_store(partition)
             worker = PartitionWorker(

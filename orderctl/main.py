@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
+from messaging.errors import SettingsError
 from orderctl import cli, render, settings
 from orderctl.commands import (
     audit,
@@ -31,6 +33,12 @@ from orderctl.commands.verbs import order_verb
 from orderctl.errors import OrderctlError
 from orderctl.exits import IN_WORDS, Exit
 
+
+def _address(name: str, default: str, meaning: str) -> Any:
+    # The environment is read, and refused, in one place: `orderctl.settings`. Here it is only named.
+    return typer.Option(help=f"{meaning} Else {name} says so.", show_default=default)
+
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -38,11 +46,17 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 def root(
     context: typer.Context,
     bootstrap_servers: Annotated[
-        str, typer.Option(envvar="KAFKA_BOOTSTRAP_SERVERS", help="Where the broker is.")
-    ] = settings.DEFAULT_BOOTSTRAP,
-    orders_api_url: Annotated[str, typer.Option(envvar="ORDERS_API_URL")] = settings.DEFAULT_ORDERS_API,
-    inventory_api_url: Annotated[str, typer.Option(envvar="INVENTORY_API_URL")] = settings.DEFAULT_INVENTORY_API,
-    payment_api_url: Annotated[str, typer.Option(envvar="PAYMENT_API_URL")] = settings.DEFAULT_PAYMENT_API,
+        str | None, _address("KAFKA_BOOTSTRAP_SERVERS", settings.DEFAULT_BOOTSTRAP, "Where the broker is.")
+    ] = None,
+    orders_api_url: Annotated[
+        str | None, _address("ORDERS_API_URL", settings.DEFAULT_ORDERS_API, "Where orders are asked for.")
+    ] = None,
+    inventory_api_url: Annotated[
+        str | None, _address("INVENTORY_API_URL", settings.DEFAULT_INVENTORY_API, "Where stock is asked for.")
+    ] = None,
+    payment_api_url: Annotated[
+        str | None, _address("PAYMENT_API_URL", settings.DEFAULT_PAYMENT_API, "Where charges are asked for.")
+    ] = None,
     connect_timeout: Annotated[
         float, typer.Option(min=0.1, envvar="ORDERCTL_CONNECT_TIMEOUT_S", help="Seconds to wait for the broker.")
     ] = 10.0,
@@ -50,15 +64,19 @@ def root(
 ) -> None:
     """Start, steer, watch and load-test orders."""
     cli.quiet_libraries(verbose)
-    context.obj = settings.Settings(
-        bootstrap_servers,
-        orders_api_url,
-        inventory_api_url,
-        payment_api_url,
-        connect_timeout,
-        os.environ.get("ORDER_TASK_QUEUE") or settings.DEFAULT_TASK_QUEUE,
-        settings.process_urls(os.environ),
-    )
+    flags = {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "ORDERS_API_URL": orders_api_url,
+        "INVENTORY_API_URL": inventory_api_url,
+        "PAYMENT_API_URL": payment_api_url,
+    }
+    context.obj = settings.load_settings(_with_flags(os.environ, flags), connect_timeout)
+
+
+def _with_flags(env: Mapping[str, str], flags: Mapping[str, str | None]) -> dict[str, str]:
+    """The environment as if it said what the flags say; a file that it names for the same is not looked at."""
+    told = {name: value for name, value in flags.items() if value is not None}
+    return {name: value for name, value in env.items() if name.removesuffix("_FILE") not in told} | told
 
 
 app.command("start")(start.start)
@@ -99,12 +117,19 @@ def main() -> None:
     try:
         app()
     except OrderctlError as error:
-        render.err().print(f"[red]orderctl:[/] {render.escape(str(error))}", soft_wrap=True)
+        _tell(error)
         sys.exit(error.exit_code)
+    except SettingsError as error:
+        _tell(error)
+        sys.exit(Exit.USAGE)
     except BrokenPipeError:
         # Whoever read our output has seen enough; the interpreter must not complain about it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.OK)
+
+
+def _tell(error: Exception) -> None:
+    render.err().print(f"[red]orderctl:[/] {render.escape(str(error))}", soft_wrap=True)
 
 
 if __name__ == "__main__":

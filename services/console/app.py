@@ -30,6 +30,7 @@ from orderctl.errors import OrderctlError
 from orderctl.http import Apis
 from services.console import (
     pages_actions,
+    pages_acts,
     pages_bulk,
     pages_dashboard,
     pages_letters,
@@ -39,6 +40,7 @@ from services.console import (
     pages_system,
 )
 from services.console.access import Attempts, LoginRequiredError, guard, with_policy
+from services.console.act_store import ActStore
 from services.console.bulk import Bulks
 from services.console.bulk_store import BulkStore
 from services.console.domain import ROLES, Role
@@ -46,7 +48,7 @@ from services.console.letters import Letters
 from services.console.live import Hub
 from services.console.pages import tell
 from services.console.settings import Settings, load_settings
-from services.console.store import ConsoleStore
+from services.console.store import AWAY, ConsoleStore
 from services.console.watch import Watch
 from services.console.wiring import Console, console_of
 
@@ -103,12 +105,12 @@ def make_app(settings: Settings) -> FastAPI:
         await _migrated(settings)
         pool = asyncpg.create_pool(settings.database_url, min_size=0, max_size=4, command_timeout=10, timeout=5)
         hub, apis = Hub(settings.client, settings.identity), Apis(settings.client)
-        store = ConsoleStore(pool)
+        store, acts = ConsoleStore(pool), ActStore(pool)
         letters = Letters(settings.client, settings.identity, hub.reached)
         bulks, watch = Bulks(BulkStore(pool), apis, hub), Watch(settings.watcher_url, pool)
         async with pool, apis, hub, bulks, watch:
             templates = Jinja2Templates(HERE / "templates")
-            app.state.console = Console(settings, apis, hub, letters, bulks, watch, store, templates)
+            app.state.console = Console(settings, apis, hub, letters, bulks, watch, store, acts, templates)
             _tell_first_password(await store.first_password())
             yield
 
@@ -117,8 +119,8 @@ def make_app(settings: Settings) -> FastAPI:
     app.middleware("http")(guard)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     # Every one of its routes ends with an id, which may hold anything: the list comes before the order.
-    parts = (pages_people, pages_system, pages_dashboard, pages_letters, pages_bulk, pages_actions, pages_orders)
-    for part in (*parts, pages_order):
+    parts = (pages_people, pages_acts, pages_system, pages_dashboard, pages_letters, pages_bulk, pages_actions)
+    for part in (*parts, pages_orders, pages_order):
         app.include_router(part.router)
     _health(app, settings)
     _errors(app)
@@ -159,7 +161,7 @@ def new_password(name: str, role: str) -> int:
 async def _put(settings: Settings, name: str, role: Role) -> str:
     await _migrated(settings)
     async with asyncpg.create_pool(settings.database_url, min_size=0, max_size=1, command_timeout=10) as pool:
-        return await ConsoleStore(pool).put_account(name, role)
+        return await ConsoleStore(pool).put_account(name, role, reason="python -m services.console password")
 
 
 async def _migrated(settings: Settings) -> None:
@@ -181,12 +183,18 @@ def _health(app: FastAPI, settings: Settings) -> None:
     about = {"service": "console", "identity": settings.identity, "version": code_version("console")}
 
     @app.get("/healthz")
-    async def healthz() -> Response:
-        return JSONResponse({**about, "alive": True})
+    async def healthz(request: Request) -> Response:
+        # Who is away (Kafka, the watcher, the console's own database) is looked for until it is back: a restart would not help.
+        # It would where nobody looks any more.
+        console = console_of(request)
+        fine = console.hub.alive and console.watch.alive
+        return JSONResponse({**about, "alive": fine}, 200 if fine else 503)
 
     @app.get("/readyz")
     async def readyz(request: Request) -> Response:
-        fine = console_of(request).hub.connected
+        # Without its database nobody can log in, without Kafka nothing can be sent or is new.
+        console = console_of(request)
+        fine = await console.store.answers() and console.hub.connected
         return JSONResponse({**about, "ready": fine}, 200 if fine else 503)
 
     @app.get("/metrics")
@@ -221,7 +229,7 @@ def _errors(app: FastAPI) -> None:
         log.warning("database-away", error=error)
         return tell(request, None, 503, "The console's database does not answer", DATABASE_AWAY)
 
-    for away in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+    for away in AWAY:
         app.add_exception_handler(away, database_away)
 
     @app.exception_handler(Exception)

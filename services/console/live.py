@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,6 +32,8 @@ KEPT: Final = 2_000
 RETRY_S: Final = 1.0
 VERDICT_WITHIN_S: Final = 15.0
 CONNECTED_WITHIN_S: Final = 0.8
+#: To connect, to look and to let go have deadlines of seconds each: who is at one of them for so long will not come back.
+HANGS_AFTER_S: Final = 60.0
 
 
 class NotConnectedError(OrderctlError):
@@ -93,6 +96,15 @@ class Hub:
         #: Another one with each connection: what happened before it is not known.
         self._times = secrets.token_hex(4)
         self._running: asyncio.Task[None] | None = None
+        self._tried_at = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works on hearing events: it looks for them, or tries to connect, again and again."""
+        if self._running is None or self._running.done():
+            return False
+        looked_at = self._tried_at if self._client is None else self._client.looked_at
+        return time.monotonic() - looked_at < HANGS_AFTER_S
 
     @property
     def connected(self) -> bool:
@@ -120,6 +132,7 @@ class Hub:
 
     async def _run(self) -> None:
         while True:
+            self._tried_at = time.monotonic()
             transport = KafkaTransport(
                 self._settings.bootstrap_servers, self._identity, self._settings.connect_timeout_s
             )
@@ -135,7 +148,7 @@ class Hub:
             except (OrderctlError, OSError, TimeoutError) as error:
                 log.warning("stream-lost", error=error, retry_in_s=RETRY_S)
             finally:
-                self._client = None
+                self._client, self._tried_at = None, time.monotonic()
                 self._there.clear()
                 self._wake(missed=False)
             await asyncio.sleep(RETRY_S)

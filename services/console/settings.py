@@ -9,12 +9,11 @@ from typing import Final
 
 from contracts.ports import HTTP_PORTS, WATCHER_PORT
 from contracts.topics import RECOMMENDATION_LEARNER
-from messaging.secure import SETTINGS as SECURITY
-from messaging.secure import load_kafka_security
-from messaging.setting import Integer, OptionalUrls, Pattern, Setting, database_url, web_url
-from messaging.settings import BOOTSTRAP_SERVERS, HTTP_HOST, LOGGING, TASK_QUEUE, http_port, identity
-from orderctl.settings import SERVICES, process_urls
+from messaging.setting import Integer, Pattern, Setting, database_url, web_url
+from messaging.settings import HTTP_HOST, LOGGING, http_port, identity
+from orderctl.settings import SETTINGS as CLIENT
 from orderctl.settings import Settings as ClientSettings
+from orderctl.settings import load_settings as load_client_settings
 
 DATABASE_URL: Final = database_url("console")
 ORIGIN: Final = Pattern(
@@ -29,21 +28,9 @@ WATCHER_URL: Final = web_url("WATCHER_URL", WATCHER_PORT, "where the watcher tel
 LEARNER_URL: Final = web_url(
     "RECOMMENDATION_LEARNER_URL", HTTP_PORTS[RECOMMENDATION_LEARNER], "where the learner tells whether it is ready"
 )
-API_URLS: Final = {
-    name: web_url(f"{name.upper()}_API_URL", HTTP_PORTS[process], f"where {name} is asked")
-    for name, process in (("orders", "orders-api"), ("inventory", "inventory"), ("payment", "payment"))
-}
-PROCESS_URLS: Final = {
-    name: OptionalUrls(
-        f"{name.upper()}_PROCESS_URLS", f"where {name}'s processes answer, if not on their own port here"
-    )
-    for name in SERVICES
-}
 SETTINGS: Final[tuple[Setting, ...]] = (
-    BOOTSTRAP_SERVERS,
-    *SECURITY,
+    *CLIENT,
     DATABASE_URL,
-    TASK_QUEUE,
     HTTP_HOST,
     http_port("console"),
     identity("console"),
@@ -51,8 +38,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     SESSION_HOURS,
     WATCHER_URL,
     LEARNER_URL,
-    *API_URLS.values(),
-    *PROCESS_URLS.values(),
     *LOGGING,
 )
 
@@ -80,17 +65,6 @@ class Settings:
 
 def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
     """Raises `SettingsError`. It listens on loopback unless told otherwise."""
-    load_kafka_security(env)
-    for urls in PROCESS_URLS.values():
-        urls.read(env)
-    client = ClientSettings(
-        bootstrap_servers=BOOTSTRAP_SERVERS.read(env),
-        orders_api_url=API_URLS["orders"].read(env),
-        inventory_api_url=API_URLS["inventory"].read(env),
-        payment_api_url=API_URLS["payment"].read(env),
-        task_queue=TASK_QUEUE.read(env),
-        processes=process_urls(env),
-    )
     return Settings(
         identity=identity("console").read(env),
         http_host=HTTP_HOST.read(env),
@@ -100,5 +74,5 @@ def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
         session_hours=SESSION_HOURS.read(env),
         watcher_url=WATCHER_URL.read(env).rstrip("/"),
         learner_url=LEARNER_URL.read(env).rstrip("/"),
-        client=client,
+        client=load_client_settings(env),
     )

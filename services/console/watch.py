@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from contracts import metrics
 from contracts.metrics import Metric
 from messaging.logs import get_logger
+from services.console.store import AWAY
 
 log = get_logger(__name__)
 
@@ -147,6 +148,11 @@ class Watch:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it goes on looking."""
+        return self._running is not None and not self._running.done()
+
     def last(self, now: datetime) -> Look | None:
         """The newest look, as long as it is news."""
         return self.looks[-1] if self.looks and now - self.looks[-1].at <= STALE_AFTER else None
@@ -169,7 +175,7 @@ class Watch:
         self.trouble = ""
         if not self.looks or look.at > self.looks[-1].at:
             self.looks.append(look)
-        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with contextlib.suppress(*AWAY):
             await self._remember(look)
 
     async def _remember(self, look: Look) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from access_bench import broker, databases  # noqa: F401 - fixtures
+from access_fleet import fleet  # noqa: F401 - a fixture
 from backends import Backends
 from tally import MIGRATIONS
 from tally_real import real_world

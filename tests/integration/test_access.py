@@ -2,82 +2,60 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import socket
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
-import aiohttp
-import asyncpg
 import pytest
 import trustme
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from access_bench import (
+    POLICY,
+    PROVISION,
+    QUEUE,
+    connected,
+)
+from access_fleet import (
+    PROCESSES,
+    Fleet,
+    customer,
+    first_of,
+    put,
+    put_bytes,
+    secret,
+    status,
+)
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.protocol.admin import (
+    AlterConfigsRequest,
+    CreateAclsRequest,
+    CreatePartitionsRequest,
+    CreateTopicsRequest,
+    DeleteAclsRequest,
+    DeleteTopicsRequest,
+)
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from manifests import script
-from secure_broker import ADMIN, SecureBroker, change_password, exchange_certificate, secure_broker
+from prometheus_client.parser import text_string_to_metric_families
+from secure_broker import ADMIN, NODE, SecureBroker, change_password, exchange_certificate
 from waiting import until
-from workbench import server_dsn  # noqa: F401 - a fixture
 
+from contracts import metrics
 from contracts.customer import RegisterCustomer
-from contracts.envelope import encode, headers_for
 from contracts.inventory import ReceiveStock
 from contracts.orders import ApprovePayment, StartOrder
-from contracts.registry import TYPE_OF
 from contracts.topics import ORDERS_COMMANDS, all_topics, dead_letter_topic
-from contracts.values import CommandData, Item
+from contracts.values import Item
 from messaging.secure import load_kafka_security
-from provision.access import acls, grants, load_policy
-from provision.acls import ensure_acls
-from provision.databases import ensure_schemas
 from provision.errors import ProvisionError
 from provision.topic_settings import TopicSettings
 from provision.topics import ensure_topics
 
-POLICY = load_policy()
-QUEUE = "order-task-queue"
 TOPICS = sorted(spec.name for spec in all_topics())
 NO_PARTITION = 7
-DATABASES = sorted(name for one in POLICY.values() for name in one.owns)
 GROUPS = {one.group for one in POLICY.values() if one.group is not None}
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
-    """With all topics and the policy's ACLs."""
-    with (
-        secure_broker(tmp_path_factory.mktemp("secure"), [*POLICY, "provision"]) as found,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in found.settings(ADMIN).items():
-            patch.setenv(name, value)
-
-        async def prepare() -> None:
-            await ensure_topics(found.bootstrap, 1)
-            await ensure_acls(found.bootstrap, [*acls(POLICY, QUEUE), *script("generate").PROVISION])
-
-        asyncio.run(prepare())
-        yield found
-
-
-async def connected(broker: SecureBroker, name: str, password: str | None = None) -> AIOKafkaClient:
-    options = load_kafka_security(broker.settings(name, password)).options()
-    client = AIOKafkaClient(bootstrap_servers=broker.bootstrap, **options)
-    await client.bootstrap()
-    return client
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +101,59 @@ def one_record() -> bytes:
     return bytes(builder.build())
 
 
+#: The broker's word that one may not (TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED).
+DENIED = {29, 31}
+#: Kafka's numbers: a topic and a broker, whose configs are asked for; all on it, allowed, to everybody who has that name.
+TOPIC, BROKER, ALL, ALLOW, LITERAL = 2, 4, 2, 3, 3
+
+
+async def administers(client: AIOKafkaClient, topics: list[str]) -> set[str]:
+    """What of the administration of these topics and of the cluster the broker does not deny; tried without being done, where
+    that can be."""
+    acl = (TOPIC, topics[0], LITERAL, "User:nobody", "*", ALL, ALLOW)
+    found = set()
+    made = await client.send(1, CreateTopicsRequest([("new.events.v1", 1, 1, [], [])], 5_000, validate_only=True))
+    found |= {f"create {topic}" for topic, code, *_ in made.topic_errors if code not in DENIED}
+    grown = await client.send(1, CreatePartitionsRequest([(topic, (9, None)) for topic in topics], 5_000, True))
+    found |= {f"add partitions to {topic}" for topic, code, *_ in grown.topic_errors if code not in DENIED}
+    wanted = [(TOPIC, topic, [("retention.ms", "1000")]) for topic in topics]
+    changed = await client.send(1, AlterConfigsRequest([*wanted, (BROKER, NODE, [("log.retention.ms", "1")])], True))
+    found |= {f"change {name}" for code, _, _, name in changed.resources if code not in DENIED}
+    allowed_ = await client.send(1, CreateAclsRequest(*acl))
+    found |= {"allow" for code, *_ in allowed_.creation_responses if code not in DENIED}
+    denied = await client.send(1, DeleteAclsRequest(*acl))
+    found |= {"deny" for code, *_ in denied.filter_responses if code not in DENIED}
+    deleted = await client.send(1, DeleteTopicsRequest(topics, 5_000))
+    found |= {f"delete {topic}" for topic, code in deleted.topic_error_codes if code not in DENIED}
+    return found
+
+
+@pytest.mark.parametrize("name", [*POLICY, PROVISION])
+async def test_nobody_makes_changes_or_deletes_topics_or_says_who_may(broker: SecureBroker, name: str) -> None:
+    client = await connected(broker, name)
+    try:
+        assert await administers(client, TOPICS) == set()
+    finally:
+        await client.close()
+
+
+async def test_whoever_provisions_the_broker_may_do_all_of_that(broker: SecureBroker) -> None:
+    client, victim = await connected(broker, ADMIN), "victim.events.v1"
+    try:
+        await client.send(1, CreateTopicsRequest([(victim, 1, 1, [], [])], 5_000, validate_only=False))
+        told = {
+            f"add partitions to {victim}",
+            f"change {victim}",
+            f"change {NODE}",
+            "allow",
+            "deny",
+            f"delete {victim}",
+        }
+        assert await administers(client, [victim]) == {"create new.events.v1", *told}
+    finally:
+        await client.close()
+
+
 @pytest.mark.parametrize("name", POLICY)
 async def test_on_the_broker_everybody_may_do_what_the_policy_says_and_nothing_else(
     broker: SecureBroker, name: str
@@ -149,12 +180,12 @@ async def test_who_has_no_name_or_a_wrong_password_does_not_get_in(broker: Secur
 async def test_the_job_may_look_at_all_topics_as_strimzi_lets_it_and_change_none(
     broker: SecureBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in broker.settings("provision").items():
+    for name, value in broker.settings(PROVISION).items():
         monkeypatch.setenv(name, value)
     await ensure_topics(broker.bootstrap, 1, TopicSettings(replicas=1))
     with pytest.raises(ProvisionError, match=r"min\.insync\.replicas is 1, not 2"):
         await ensure_topics(broker.bootstrap, 1, TopicSettings(min_insync=2))
-    client = await connected(broker, "provision")
+    client = await connected(broker, PROVISION)
     try:
         assert await allowed(client) == Allowed(set(), set(), set(), set())
     finally:
@@ -170,157 +201,12 @@ async def test_a_broker_whose_certificate_somebody_else_signed_is_not_spoken_to(
         await AIOKafkaClient(bootstrap_servers=broker.bootstrap, **options.options()).bootstrap()
 
 
-# --- the databases ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def databases(server_dsn: str) -> Iterator[dict[str, str]]:  # noqa: F811
-    """Each with its schema, made by its owner, and the policy's grants: once before and once after."""
-
-    async def prepare() -> dict[str, str]:
-        urls = {name: server_dsn.replace("/postgres?", f"/{name}?") for name in DATABASES}
-        for name, url in urls.items():
-            await run(server_dsn, [f'CREATE DATABASE "{name}"'])
-            await run(url, grants(POLICY, name))
-        owners = {name: one.role for one in POLICY.values() for name in one.owns}
-        await ensure_schemas({name: (as_role(url, owners[name]),) for name, url in urls.items()})
-        for name, url in urls.items():
-            await run(url, grants(POLICY, name))
-        await run(server_dsn, [_MAKE_ROLE.format(role=one.role) for one in POLICY.values()])
-        return urls
-
-    async def forget() -> None:
-        await run(server_dsn, [f'DROP DATABASE "{name}" WITH (FORCE)' for name in DATABASES])
-
-    yield asyncio.run(prepare())
-    asyncio.run(forget())
-
-
-_MAKE_ROLE = "DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-TABLES = """
-SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-"""
-
-
-def as_role(url: str, role: str) -> str:
-    return url.replace("postgres:@", f"{role}:@", 1)
-
-
-async def run(url: str, statements: list[str]) -> None:
-    connection = await asyncpg.connect(url)
-    for statement in statements:
-        await connection.execute(statement)
-    await connection.close()
-
-
-@pytest.mark.parametrize("name", POLICY)
-async def test_in_the_databases_everybody_may_do_what_the_policy_says_and_nothing_else(
-    databases: dict[str, str], name: str
-) -> None:
-    one = POLICY[name]
-    for database, url in databases.items():
-        admin = await asyncpg.connect(url)
-        tables = [row[0] for row in await admin.fetch(TABLES)]
-        await admin.close()
-        assert tables, database
-        may_enter = database in one.owns or database in one.looks
-        try:
-            connection = await asyncpg.connect(as_role(url, one.role))
-        except asyncpg.InsufficientPrivilegeError:
-            assert not may_enter, database
-            continue
-        assert may_enter, database
-        owns = database in one.owns
-        for table in tables:
-            assert await lets(connection, f"SELECT * FROM {table} LIMIT 1"), table
-            assert await lets(connection, f"DELETE FROM {table} WHERE false") == owns, table
-            assert await lets(connection, f"TRUNCATE {table} CASCADE") == owns, table
-        assert await lets(connection, "CREATE TABLE public.mine (a int)") == owns, database
-        await connection.close()
-
-
-async def lets(connection: asyncpg.Connection[asyncpg.Record], statement: str) -> bool:
-    """Whether the database would do it; nothing is left of it."""
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        await connection.execute(statement)
-    except asyncpg.InsufficientPrivilegeError:
-        return False
-    finally:
-        await transaction.rollback()
-    return True
-
-
 # --- the services, as what they are ------------------------------------------------------------------------------------
-
-#: Each process, and whose name it has.
-PROCESSES = {
-    "services.orders": "orders",
-    "services.orders.api": "orders-api",
-    "services.inventory": "inventory",
-    "services.payment": "payment",
-    "services.customer": "customer",
-    "services.recommendation": "recommendation",
-    "services.recommendation.learner": "recommendation-learner",
-    "services.notification": "notification",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The services, each under its own name and with what that allows."""
-
-    ports: dict[str, int]
-    folder: Path
-
-    async def get(self, module: str, path: str) -> tuple[int, Any]:
-        url = f"http://127.0.0.1:{self.ports[module]}{path}"
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
-            body = await answer.text()
-            return answer.status, json.loads(body) if answer.status == 200 and body.startswith("{") else body
-
-
-@pytest.fixture
-async def fleet(broker: SecureBroker, databases: dict[str, str], tmp_path: Path) -> AsyncIterator[Fleet]:
-    urls = {
-        f"{name.upper()}_DATABASE_URL": as_role(url, one.role)
-        for one in POLICY.values()
-        for name in one.owns
-        if (url := databases[name])
-    }
-    running, ports = [], {}
-    for module, name in PROCESSES.items():
-        password = tmp_path / f"{name}.password"
-        password.write_text(f"{name * 2}\n")
-        told = {**os.environ, **broker.settings(name), **urls, "KAFKA_SASL_PASSWORD_FILE": str(password)}
-        del told["KAFKA_SASL_PASSWORD"]
-        if name == "orders-api":
-            told["ORDERS_DATABASE_URL"] = as_role(databases["orders"], "orders_api")
-        ports[module] = free_port()
-        told |= {"TOPIC_PARTITIONS": "1", "HTTP_PORT": str(ports[module]), "LOG_LEVEL": "DEBUG"}
-        with (tmp_path / f"{name}.log").open("wb") as log:
-            running.append(
-                await asyncio.create_subprocess_exec(sys.executable, "-m", module, env=told, stdout=log, stderr=log)
-            )
-    try:
-        yield Fleet(ports, tmp_path)
-    finally:
-        for process in running:
-            process.kill()
-        await asyncio.gather(*(process.wait() for process in running))
 
 
 async def test_an_order_goes_through_all_services_and_no_password_is_told(broker: SecureBroker, fleet: Fleet) -> None:
-    async def ready(module: str) -> bool:
-        try:
-            return (await fleet.get(module, "/readyz"))[0] == 200
-        except aiohttp.ClientError:
-            return False
-
     for module in PROCESSES:
-        await until(lambda module=module: ready(module), f"{module} is ready", deadline_s=180)
+        await until(lambda module=module: fleet.ready(module), f"{module} is ready", deadline_s=180)
     await put(broker, ADMIN, "sku-1", ReceiveStock(sku="sku-1", quantity=5, unit_price_minor=100))
     await put(broker, "operator", "ann", RegisterCustomer(customer_id="ann", name="Ann", email="ann@example.com"))
     item = Item(sku="sku-1", quantity=1)
@@ -334,6 +220,8 @@ async def test_an_order_goes_through_all_services_and_no_password_is_told(broker
         return status == 200 and found["status"] == "COMPLETED"
 
     await until(completed, "the order is completed", deadline_s=120)
+    await the_watcher_sees_everybody(fleet)
+    await the_operators_tools_work(fleet)
     # One whose sender cannot be told: a dead letter.
     await put_bytes(broker, ORDERS_COMMANDS, b"garbage")
     letter = await first_of(broker, dead_letter_topic(ORDERS_COMMANDS, "orders"))
@@ -349,78 +237,29 @@ async def test_an_order_goes_through_all_services_and_no_password_is_told(broker
         assert name * 2 not in log, f"{name} told its password"
 
 
-async def put(broker: SecureBroker, name: str, key: str, data: CommandData) -> None:
-    """A command by this principal."""
-    topic, type_ = TYPE_OF[type(data)]
-    value = encode(
-        id=uuid4().hex, source=name, type=type_, subject=key, data=data, time=datetime.now(UTC), correlationid=key
-    )
-    options = load_kafka_security(broker.settings(name)).options()
-    where = broker.bootstrap
-    async with AIOKafkaProducer(bootstrap_servers=where, acks="all", enable_idempotence=True, **options) as producer:
-        await producer.send_and_wait(topic, value, key.encode(), headers=list(headers_for(type_)))
+async def the_watcher_sees_everybody(fleet: Fleet) -> None:
+    _, text = await fleet.get("audit.watcher", "/metrics")
+    families = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    seen = {sample.labels["source"]: sample.value for sample in families[metrics.WATCH_UP.name]}
+    assert {"kafka", *POLICY["watcher"].looks} <= seen.keys()
+    assert set(seen.values()) == {1}, seen
 
 
-def secret(name: str) -> bytes:
-    """The principal's password, as `SecureBroker` has it."""
-    return (name * 2).encode()
+async def the_operators_tools_work(fleet: Fleet) -> None:
+    """Over the same wires, under the operator's name, whose role only looks."""
+    code, verdict, told = await fleet.orderctl("receive-stock", "sku-2", "3", "--price-minor", "100")
+    assert (code, verdict.get("accepted")) == (0, True), told
+    assert (await fleet.orderctl("status", "o-1"))[1]["status"] == "COMPLETED"
 
+    async def all_are_well() -> bool:
+        code, found, told = await fleet.orderctl("services")
+        assert len(found["items"]) == 6, told
+        return code == 0
 
-async def put_bytes(broker: SecureBroker, topic: str, value: bytes) -> None:
-    options = load_kafka_security(broker.settings(ADMIN)).options()
-    async with AIOKafkaProducer(
-        bootstrap_servers=broker.bootstrap, acks="all", enable_idempotence=True, **options
-    ) as producer:
-        await producer.send_and_wait(topic, value, b"o-1")
-
-
-async def first_of(broker: SecureBroker, topic: str) -> ConsumerRecord[bytes, bytes]:
-    """The first record on a topic."""
-    options = load_kafka_security(broker.settings(ADMIN)).options()
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False, **options
-    )
-    await consumer.start()
-    try:
-        consumer.assign([TopicPartition(topic, 0)])
-        await consumer.seek_to_beginning()
-        async with asyncio.timeout(30):
-            return await consumer.getone()
-    finally:
-        await consumer.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@asynccontextmanager
-async def customer(broker: SecureBroker, databases: dict[str, str], password: Path) -> AsyncIterator[int]:
-    """The customer service as a process, ready; its port."""
-    port, (folder, name) = free_port(), (password.parent, f"{password.name}.log")
-    told = {
-        **os.environ,
-        **broker.settings("customer"),
-        "CUSTOMER_DATABASE_URL": as_role(databases["customer"], "customer"),
-    }
-    del told["KAFKA_SASL_PASSWORD"]
-    told |= {"KAFKA_SASL_PASSWORD_FILE": str(password), "TOPIC_PARTITIONS": "1", "HTTP_PORT": str(port)}
-    with (folder / name).open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.customer", env=told, stdout=log, stderr=log
-        )
-
-    async def ready() -> bool:
-        return await status(port, "/readyz") == 200
-
-    try:
-        await until(ready, (folder / name).read_text, deadline_s=180)
-        yield port
-    finally:
-        process.terminate()
-        await process.wait()
+    await until(all_are_well, "orderctl finds every service well")
+    code, report, told = await fleet.orderctl("audit", "--grace", "60", "--settle-timeout", "60")
+    assert (code, report["breaches"]) == (0, []), (report, told)
+    assert report["orders"] == 1
 
 
 async def registered(broker: SecureBroker, port: int, name: str) -> None:
@@ -431,14 +270,6 @@ async def registered(broker: SecureBroker, port: int, name: str) -> None:
         return await status(port, f"/customers/{name}") == 200
 
     await until(known, f"{name} is registered")
-
-
-async def status(port: int, path: str) -> int:
-    try:
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
-            return answer.status
-    except aiohttp.ClientError:
-        return 0
 
 
 async def test_a_password_on_the_broker_is_changed_under_a_running_service_and_the_next_process_takes_the_new_one(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from console_bench import NOWHERE, Seat, console_room
+from console_bench import NOWHERE, Room, Seat, console_room
+from waiting import until
+from workbench import database_away
 
 from messaging.version import code_version
+from orderctl.transport import KafkaTransport
 from services.console.store import ConsoleStore
+from services.console.watch import Watch
 
 
 @pytest.fixture
@@ -61,18 +64,11 @@ async def test_where_kafka_is_away_no_page_waits_for_it(seat: Seat) -> None:
 
 async def test_while_its_own_database_is_away_it_says_so_and_goes_on_when_it_is_there_again(seat: Seat) -> None:
     assert (await seat.get("/acts"))[0] == 200
-    name = urlsplit(seat.dsn).path.removeprefix("/")
-    admin = await asyncpg.connect(seat.server_dsn, timeout=10)
-    try:
-        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+    async with database_away(seat.server_dsn, seat.dsn):
         for path in ("/acts", "/orders"):
             status, text = await seat.get(path)
             assert (status, "The console's database does not answer" in text.replace("&#39;", "'")) == (503, True)
             assert 'data-again="5000"' in text, "it tries again by itself"
-    finally:
-        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-        await admin.close()
     assert (await seat.get("/acts"))[0] == 200
 
 
@@ -86,3 +82,44 @@ async def test_what_is_no_page_is_told_on_a_page(seat: Seat) -> None:
 async def test_at_the_second_start_nobody_is_given_a_first_password(seat: Seat) -> None:
     async with asyncpg.create_pool(seat.dsn, min_size=0, max_size=1) as pool:
         assert await ConsoleStore(pool).first_password() is None
+
+
+async def health(seat: Seat) -> tuple[int, int]:
+    """What `/healthz` and `/readyz` answer."""
+    return (await seat.get("/healthz"))[0], (await seat.get("/readyz"))[0]
+
+
+async def becomes(room: Room, *wanted: int) -> None:
+    stranger = room.stranger()
+
+    async def so() -> bool:
+        return await health(stranger) == wanted
+
+    await until(so, f"/healthz and /readyz answer {wanted}")
+
+
+async def test_a_console_around_which_everything_is_away_is_alive_and_not_ready(seat: Seat) -> None:
+    assert await health(seat) == (200, 503)
+
+
+async def test_a_console_is_ready_with_kafka_and_its_database_and_alive_without_them(
+    server_dsn: str, kafka: str
+) -> None:
+    async with console_room(server_dsn, KAFKA_BOOTSTRAP_SERVERS=kafka) as room:
+        await becomes(room, 200, 200)
+        async with database_away(server_dsn, room.dsn):
+            await becomes(room, 200, 503)
+        await becomes(room, 200, 200)
+
+
+@pytest.mark.parametrize("part", ["the stream", "the watch"])
+async def test_a_console_in_which_nobody_looks_any_more_is_not_alive(
+    server_dsn: str, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    async def dies(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    owner, name = (KafkaTransport, "listen") if part == "the stream" else (Watch, "look")
+    monkeypatch.setattr(owner, name, dies)
+    async with console_room(server_dsn) as room:
+        await becomes(room, 503, 503)

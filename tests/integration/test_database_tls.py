@@ -22,11 +22,14 @@ import asyncpg
 import pytest
 import trustme
 from waiting import until
+from workbench import free_port
 
 from provision.databases import ensure_schemas
 from provision.errors import ProvisionError
 
 PASSWORD = "first"
+#: Payment's two databases.
+SPREAD = ("payment_1", "payment_2")
 #: The wheel's server is built without TLS ("SSL is not supported by this build"); Debian's has it.
 PROGRAMS = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
 HBA = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\nhostnossl all all 127.0.0.1/32 reject\n"
@@ -46,6 +49,10 @@ class Server:
     ) -> str:
         trust = f"&sslrootcert={ca or self.ca}" if mode.startswith("verify") else ""
         return f"postgresql://orders:{password}@{host}:{self.port}/orders?sslmode={mode}{trust}"
+
+    def url_of(self, role: str, database: str) -> str:
+        """Another database, for its role."""
+        return self.url().replace("//orders:", f"//{role}:").replace("/orders?", f"/{database}?")
 
     async def show(self, certificate: trustme.LeafCert) -> None:
         """Another certificate, for whoever connects from now on."""
@@ -106,6 +113,10 @@ def server() -> Iterator[Server]:
             return False
 
         await until(answers, (folder / "log").read_text)
+        await found.run(
+            f"CREATE ROLE payment LOGIN PASSWORD '{PASSWORD}'",
+            *(f"CREATE DATABASE {name} OWNER payment" for name in (*SPREAD, "gateway")),
+        )
         await found.run(f"CREATE ROLE orders LOGIN PASSWORD '{PASSWORD}'", "CREATE DATABASE orders OWNER orders")
         await ensure_schemas({"orders": (found.url(),)})
 
@@ -239,3 +250,41 @@ async def test_the_servers_certificate_is_exchanged_for_another_authoritys_under
             await server.show(server.authority.issue_cert("localhost"))
             await until(lambda: lets_in(server.ca), "the server shows a certificate of the first authority again")
     assert connected
+
+
+async def test_a_service_whose_partitions_are_spread_over_two_databases_reaches_both_and_the_gateways_over_tls(
+    server: Server, kafka: str, tmp_path: Path
+) -> None:
+    urls, gateway = [server.url_of("payment", name) for name in SPREAD], server.url_of("payment", "gateway")
+    made = await ensure_schemas({"payment": tuple(urls), "gateway": (gateway,)})
+    assert all(made.values())
+    secret, port, log = tmp_path / "urls", free_port(), tmp_path / "payment.log"
+    secret.write_text(" ".join(urls) + "\n")
+    env = {name: value for name, value in os.environ.items() if name != "PAYMENT_DATABASE_URL"}
+    env |= {"KAFKA_BOOTSTRAP_SERVERS": kafka, "ORDER_TASK_QUEUE": f"tls-{port}", "HTTP_PORT": str(port)}
+    env |= {"PAYMENT_DATABASE_URL_FILE": str(secret), "GATEWAY_DATABASE_URL": gateway, "LOG_LEVEL": "DEBUG"}
+    with log.open("wb") as told:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.payment", env=env, stdout=told, stderr=told
+        )
+    try:
+        await until(Api(port, log).ready, log.read_text)
+        owners = {}
+        for number, name in enumerate(SPREAD):
+            connection = await asyncpg.connect(server.url_of("payment", name))
+            rows = await connection.fetch("SELECT partition FROM partition_ownership WHERE epoch > 0")
+            owners[number] = {row["partition"] for row in rows}
+            await connection.close()
+        assert owners == {0: {0, 2}, 1: {1, 3}}
+        assert await Api(port, log).status("/gateway/entries?order_id=nobody") == 200
+        connection = await asyncpg.connect(host=str(server.folder), port=server.port, user="postgres")
+        rows = await connection.fetch(
+            "SELECT datname, bool_and(ssl) AS safe FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) "
+            "WHERE usename = 'payment' GROUP BY 1"
+        )
+        await connection.close()
+        assert {row["datname"]: row["safe"] for row in rows} == dict.fromkeys((*SPREAD, "gateway"), True)
+    finally:
+        process.terminate()
+        await process.wait()
+    assert f":{PASSWORD}@" not in log.read_text()

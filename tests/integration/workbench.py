@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -40,6 +42,13 @@ class HandClock:
         raise AssertionError("nothing here waits")
 
 
+def free_port() -> int:
+    """A port that nobody has, a moment ago."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 @pytest.fixture(scope="session")
 def server_dsn() -> Iterator[str]:
     """A PostgreSQL of the benches' own: they need no broker, and start faster without one."""
@@ -67,6 +76,20 @@ async def _template(admin: asyncpg.Connection, server_dsn: str, migrations: Path
         await migrate(server_dsn.replace("/postgres?", f"/{name}?"), migrations)
         _templates[server_dsn, migrations] = name
     return name
+
+
+@asynccontextmanager
+async def database_away(server_dsn: str, dsn: str) -> AsyncIterator[None]:
+    """Nobody gets into this database of the server, and whoever was there is thrown out."""
+    name = urlsplit(dsn).path.removeprefix("/")
+    admin = await asyncpg.connect(server_dsn, timeout=10)
+    try:
+        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+        yield
+    finally:
+        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        await admin.close()
 
 
 @asynccontextmanager

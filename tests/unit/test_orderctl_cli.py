@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from orderctl_shop import Shop
 
+from messaging.setting import OptionalText, Secret, Setting, Text
 from orderctl import cli, main, render
 from orderctl.commands import start as start_verb
 from orderctl.exits import Exit
 from orderctl.importer import SAMPLE, make_plan, read_rows
+from orderctl.settings import SETTINGS, Settings
 
 JsonLines = list[dict[str, Any]]
 
@@ -200,6 +202,78 @@ def test_wrong_arguments_exit_2_and_send_nothing(
     assert ctl(*arguments) == Exit.USAGE
     assert advice in capsys.readouterr().err
     assert not shop.commands
+
+
+def refused(capsys: Any) -> str:
+    """What was told, and nothing but that: one line, no traceback and no log."""
+    told = capsys.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    return str(line)
+
+
+@pytest.mark.parametrize("verb", [("approve", "A"), ("status", "A"), ("services",), ("audit",)])
+@pytest.mark.parametrize(
+    "setting",
+    [pytest.param(one, id=one.name) for one in SETTINGS if not isinstance(one, (OptionalText, Secret))],
+)
+def test_a_bad_setting_exits_2_with_its_name_and_what_it_may_be_before_anything_is_sent(
+    shop: Shop, setting: Setting, verb: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv(setting.name, " " if isinstance(setting, Text) else "no-good")
+    assert run(monkeypatch, *verb) == Exit.USAGE
+    told = refused(capsys)
+    assert told.startswith(f"orderctl: {setting.name} ")
+    assert setting.allowed in told
+    assert not shop.commands
+
+
+@pytest.mark.parametrize(
+    ("told", "needed"),
+    [
+        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
+        ({"KAFKA_SASL_PASSWORD_FILE": "/no/such/file"}, "KAFKA_SASL_PASSWORD_FILE names a file that cannot be read"),
+        ({"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CA_FILE": "/no/such/file"}, "KAFKA_SSL_CA_FILE must be a file"),
+        ({"ORDERS_API_URL_FILE": "/no/such/file"}, "ORDERS_API_URL_FILE names a file that cannot be read"),
+    ],
+)
+def test_settings_that_are_bad_together_exit_2(
+    shop: Shop, told: dict[str, str], needed: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert run(monkeypatch, "approve", "A") == Exit.USAGE
+    assert needed in refused(capsys)
+    assert not shop.commands
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [
+        ("--bootstrap-servers", "KAFKA_BOOTSTRAP_SERVERS"),
+        ("--orders-api-url", "ORDERS_API_URL"),
+        ("--inventory-api-url", "INVENTORY_API_URL"),
+        ("--payment-api-url", "PAYMENT_API_URL"),
+    ],
+)
+def test_a_flag_wins_over_the_environment_and_is_held_to_the_same(
+    flag: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    seen: list[Settings] = []
+
+    def look(context: Any) -> Settings:
+        seen.append(context.find_object(Settings))
+        return seen[-1]
+
+    monkeypatch.setattr(cli, "run", lambda _: None)
+    monkeypatch.setattr(cli, "settings_of", look)
+    monkeypatch.setenv(name, "no-good")
+    monkeypatch.setenv(f"{name}_FILE", "/no/such/file")
+    good = "broker:9093" if "SERVERS" in name else "http://elsewhere:1"
+    assert run(monkeypatch, flag, good, "status", "A") == Exit.OK
+    assert good in repr(seen)
+    assert run(monkeypatch, flag, "no-good", "status", "A") == Exit.USAGE
+    assert refused(capsys).startswith(f"orderctl: {name} must be ")
 
 
 def test_stock_can_be_taken_away_with_a_plain_negative_number(ctl: Any, capsys: Any) -> None:
