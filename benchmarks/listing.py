@@ -24,10 +24,10 @@ from services.orders.app import MIGRATIONS
 _FILL: Final = """
 INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, customer_id, currency,
                     total_minor, items, created_at, updated_at, state)
-SELECT 'LIST-' || n, 1, 'order', 2, status, status,
+SELECT 'LIST-' || n, 1, 'order', 2, status, CASE status WHEN 'NEEDS_ATTENTION' THEN 'COMPENSATING' ELSE status END,
        CASE WHEN n = 7 THEN 'unknown-customer' WHEN status = 'FAILED' THEN 'out-of-stock'
             WHEN status = 'CANCELLED' THEN 'approval-timeout' END,
-       CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' END,
+       CASE status WHEN 'AWAITING_APPROVAL' THEN 'approval' WHEN 'PAYING' THEN 'payment' WHEN 'NEEDS_ATTENTION' THEN 'refund' END,
        'C-' || n % 10000, 'GBP', 100 + n * 7919 % 1000000,
        ('[{"sku": "S-' || n % 500 || '", "quantity": 1, "unit_price_minor": 1000}]')::json, at, at,
        json_build_object('about', repeat('x', 700))
@@ -40,6 +40,19 @@ _FILL_SKUS: Final = """
 INSERT INTO order_sku (sku, created_at, order_id) SELECT items -> 0 ->> 'sku', created_at, order_id FROM orders
 UNION ALL SELECT 'S-ALL', created_at, order_id FROM orders
 """
+#: Since when an order waits is read from its history. Those that need a person have been tried again for a day.
+_FILL_HISTORY: Final = """
+INSERT INTO history (order_id, seq, at, type, cause, cause_type, cause_at, worker, data, sent)
+SELECT o.order_id, n, o.created_at + n * interval '1 min', told.type, 'cause', 'orders.start-order.v1', o.created_at, 'worker-1',
+       json_build_object('about', repeat('x', 200)),
+       CASE told.type WHEN 'orders.asked' THEN '[{"sequence": 1, "type": "payment.refund.v1", "id": "r", "data": {}}]'::json END
+FROM orders AS o
+CROSS JOIN LATERAL generate_series(1, CASE o.status WHEN 'NEEDS_ATTENTION' THEN 2900 WHEN 'PAYING' THEN 5 ELSE 4 END) AS n
+CROSS JOIN LATERAL (SELECT CASE n WHEN 1 THEN 'orders.command-accepted.v1' WHEN 2 THEN 'orders.order-started.v1'
+    WHEN 3 THEN 'orders.order-enriched.v1' WHEN 4 THEN 'orders.stock-reserved.v1' WHEN 5 THEN 'orders.payment-approved.v1'
+    ELSE CASE n % 2 WHEN 0 THEN 'orders.asked' ELSE 'orders.retry-scheduled' END END AS type) AS told
+WHERE o.status IN ('AWAITING_APPROVAL', 'PAYING', 'NEEDS_ATTENTION')
+"""
 _QUERIES: Final = (
     "",
     "status=COMPLETED",
@@ -49,6 +62,7 @@ _QUERIES: Final = (
     "status=COMPENSATING",
     "waiting_for=approval",
     "waiting_for=release",
+    "waiting_for=refund",
     "waiting_for=operator",
     "customer=C-77",
     "customer=C-77&status=FAILED",
@@ -130,7 +144,8 @@ async def fill(dsn: str, orders: int, console: Console) -> None:
         began = time.monotonic()
         await connection.execute(_FILL, orders)
         await connection.execute(_FILL_SKUS)
-        await connection.execute("VACUUM ANALYZE orders, order_sku")
+        await connection.execute(_FILL_HISTORY)
+        await connection.execute("VACUUM ANALYZE orders, order_sku, history")
         size = await connection.fetchval("SELECT pg_size_pretty(pg_total_relation_size('orders'))")
         console.print(f"{orders:,} orders in {time.monotonic() - began:.0f} s, {size}")
     finally:

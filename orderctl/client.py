@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -55,6 +55,14 @@ class Subscription:
         return item
 
 
+@dataclass(slots=True)
+class _Kept:
+    """The verdict on a command that was sent, once it is there, and how many wait for it."""
+
+    verdict: asyncio.Future[Verdict]
+    waiting: int = 0
+
+
 class Client:
     """Use it as `async with connect(transport, topics) as client`."""
 
@@ -62,9 +70,7 @@ class Client:
         self._transport = transport
         self._publish_timeout_s = publish_timeout_s
         self._subscriptions: list[Subscription] = []
-        self._verdicts: defaultdict[tuple[str, str], asyncio.Future[Verdict]] = defaultdict(
-            asyncio.get_running_loop().create_future
-        )
+        self._verdicts: dict[tuple[str, str], _Kept] = {}
         self._failure: Exception | None = None
         #: When it last looked whether something came (monotonic): seconds ago, whether or not there is a broker.
         self.looked_at = time.monotonic()
@@ -82,10 +88,10 @@ class Client:
             self._failure = error
             for subscription in self._subscriptions:
                 subscription.put(error)
-            for future in self._verdicts.values():
-                if not future.done():
-                    future.set_exception(error)
-                    future.exception()  # nobody may be waiting, and that is no fault
+            for kept in self._verdicts.values():
+                if not kept.verdict.done():
+                    kept.verdict.set_exception(error)
+                    kept.verdict.exception()  # nobody may be waiting, and that is no fault
             raise
 
     def _hand_out(self, event: Event) -> None:
@@ -94,12 +100,36 @@ class Client:
                 subscription.put(event)
         verdict = read_verdict(event)
         if verdict is not None:
-            future = self._verdicts.get((verdict.key, verdict.command_id))
-            if future is not None and not future.done():
-                future.set_result(verdict)
+            kept = self._verdicts.get((verdict.key, verdict.command_id))
+            if kept is not None and not kept.verdict.done():
+                kept.verdict.set_result(verdict)
+
+    @property
+    def kept(self) -> int:
+        """How many commands it still keeps the verdict of, or the place for it."""
+        return len(self._verdicts)
+
+    def _keep(self, key: str, command_id: str) -> _Kept:
+        known = self._verdicts.get((key, command_id))
+        if known is None:
+            known = self._verdicts[key, command_id] = _Kept(asyncio.get_running_loop().create_future())
+        return known
+
+    @contextmanager
+    def _waiting(self, key: str, command_id: str, *, for_good: bool) -> Iterator[asyncio.Future[Verdict]]:
+        """The verdict while somebody waits for it. Whoever is the last leaves nothing behind once it was told, and otherwise where
+        nobody will come for it any more (`for_good`): a client may live as long as its process."""
+        kept = self._keep(key, command_id)
+        kept.waiting += 1
+        try:
+            yield kept.verdict
+        finally:
+            kept.waiting -= 1
+            if not kept.waiting and (for_good or kept.verdict.done()):
+                self._verdicts.pop((key, command_id), None)
 
     async def send(self, command: Command) -> None:
-        """Put the command on its topic; returns when the broker has it. Its verdict is kept for `verdict`.
+        """Put the command on its topic; returns when the broker has it. Its verdict is kept until `verdict` is asked for it.
         Raises `BrokerUnreachableError`; the outcome is then unknown, and sending it again is harmless."""
         await self.send_all([command])
 
@@ -107,27 +137,28 @@ class Client:
         """Put the commands on their topics, in order for each key. See `send`."""
         wires = []
         for command in commands:
-            _ = self._verdicts[command.key, command.id]
+            self._keep(command.key, command.id)
             wires.append(wire_of(command, await self._transport.partitions_of(command.topic), utc_now()))
         await self._transport.publish(wires, self._publish_timeout_s)
 
     async def verdict(self, key: str, command_id: str, timeout_s: float) -> Verdict:
-        """The verdict on a command that was sent by this client. Raises `NoVerdictError`."""
+        """The verdict on a command that was sent by this client; it is told once. Raises `NoVerdictError`: one may ask again."""
         if self._failure is not None:
             raise self._failure
-        future = self._verdicts[key, command_id]
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), timeout_s)
-        except TimeoutError:
-            raise NoVerdictError(command_id, timeout_s, "answering") from None
+        with self._waiting(key, command_id, for_good=False) as verdict:
+            try:
+                return await asyncio.wait_for(asyncio.shield(verdict), timeout_s)
+            except TimeoutError:
+                raise NoVerdictError(command_id, timeout_s, "answering") from None
 
     async def ask(self, command: Command, timeout_s: float) -> Verdict:
         """Send the command and wait for its verdict. Raises `NoVerdictError`, `BrokerUnreachableError`."""
-        await self.send(command)
-        try:
-            return await self.verdict(command.key, command.id, timeout_s)
-        except NoVerdictError:
-            raise NoVerdictError(command.id, timeout_s, command.topic.partition(".")[0]) from None
+        with self._waiting(command.key, command.id, for_good=True):
+            await self.send(command)
+            try:
+                return await self.verdict(command.key, command.id, timeout_s)
+            except NoVerdictError:
+                raise NoVerdictError(command.id, timeout_s, command.topic.partition(".")[0]) from None
 
     def follow(self, key: str | None = None) -> Subscription:
         """The events of one order (or SKU, or customer), or all of them, from this call on."""

@@ -57,7 +57,7 @@ def verdicts_of(events: Iterable[Event]) -> list[ToldVerdict]:
 
 
 def order_view(order: Order) -> dict[str, Any]:
-    """As `GET /orders/{id}` reads."""
+    """As `GET /orders/{id}` reads, but for `waiting_since`, which the API finds in the history."""
     return {
         "order_id": order.order_id,
         "workflow": order.workflow,

@@ -5,7 +5,7 @@ from typing import Final
 # --- every service's database -------------------------------------------------------------------------------------------
 
 OFFSETS: Final = """
-SELECT c.partition, c.topic, c.next_offset, extract(epoch FROM now() - p.updated_at)::float8 AS still_s
+SELECT c.partition, c.topic, c.next_offset, extract(epoch FROM now() - p.moved_at)::float8 AS still_s
 FROM consumed_offset c JOIN partition_ownership p USING (partition)
 """
 

@@ -16,10 +16,16 @@ FINE: Final = frozenset({"ended", "moving", "waiting"})
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One fact, in words, and what it was seen from."""
+    """One fact, in words, and what it was seen from. `quoted`: what of the fact somebody else wrote: an error, a message, a name.
+    It may hold anything, also what is not for every reader."""
 
     fact: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    quoted: str = ""
+
+    def unquoted(self, instead: str) -> str:
+        """The fact with other words for what somebody else wrote."""
+        return self.fact.replace(self.quoted, instead) if self.quoted else self.fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,11 @@ class Diagnosis:
     def fine(self) -> bool:
         """Whether nobody has to do anything."""
         return self.state in FINE
+
+
+def quoting(words: str, text: str, evidence: Mapping[str, Any] | None = None) -> Link:
+    """A fact that ends with what somebody else wrote."""
+    return Link(f"{words}: {text}", evidence or {}, text)
 
 
 def verb(name: str, order_id: str, rest: str = "") -> str:

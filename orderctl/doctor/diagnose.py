@@ -12,7 +12,7 @@ from typing import Final
 
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.partitioner import partition_of
-from orderctl.doctor.chain import Advice, Diagnosis, Finding, Link, State, since, span, verb
+from orderctl.doctor.chain import Advice, Diagnosis, Finding, Link, State, quoting, since, span, verb
 from orderctl.doctor.facts import OrderFacts, Request, World
 from orderctl.doctor.rules import cause_at
 from orderctl.doctor.spot import Spot, at
@@ -72,7 +72,7 @@ def _base(order: OrderFacts, world: World) -> list[Link]:
     chain = [Link(f"the order is {order.status} and waits for {order.waiting_for}{since(began, world.now)}", told)]
     attention = attention_of(order)
     if attention is not None:
-        chain.append(Link(f"it is on the list of orders that need a person: {attention}"))
+        chain.append(quoting("it is on the list of orders that need a person", attention))
     return chain
 
 
@@ -127,7 +127,11 @@ def _unknown(order: OrderFacts, world: World) -> Diagnosis:
 
 def _paused(order: OrderFacts, world: World, base: list[Link]) -> Diagnosis:
     operator, when = paused_by(order)
-    link = Link(f"{operator} paused it{since(when, world.now)}; nothing new is begun until it is resumed", {"at": when})
+    link = Link(
+        f"{operator} paused it{since(when, world.now)}; nothing new is begun until it is resumed",
+        {"at": when},
+        operator,
+    )
     advice = Advice("Let it go on.", verb("resume", order.order_id, "--reason TEXT"))
     return _made(order, "stuck", "paused", [*base, link], [advice])
 
@@ -205,7 +209,7 @@ def _backing_off(order: OrderFacts, world: World, base: list[Link]) -> Diagnosis
         f"attempt {retry.attempt} of {waits_for} failed; {coming}",
         {"attempt": retry.attempt, "error": retry.error, "next_attempt_at": due},
     )
-    why = Link(f"the answer was: {retry.error or 'no reason was told'}")
+    why = quoting("the answer was", retry.error or "no reason was told")
     now = Advice("Skip the wait, once the cause is mended.", verb("retry-now", order.order_id, "--reason TEXT"))
     if waits_for == "refund":
         settled = Advice(

@@ -23,6 +23,7 @@ ENDED: Final = frozenset({"COMPLETED", "CANCELLED", "FAILED"})
 _ASIDE: Final = (
     "orders.attention-",
     "orders.command-",
+    "orders.line-item-added",
     "orders.order-paused",
     "orders.order-resumed",
     "orders.noted",

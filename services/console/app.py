@@ -30,6 +30,7 @@ from orderctl.errors import OrderctlError
 from orderctl.http import Apis
 from services.console import (
     pages_actions,
+    pages_acts,
     pages_bulk,
     pages_dashboard,
     pages_letters,
@@ -39,6 +40,7 @@ from services.console import (
     pages_system,
 )
 from services.console.access import Attempts, LoginRequiredError, guard, with_policy
+from services.console.act_store import ActStore
 from services.console.bulk import Bulks
 from services.console.bulk_store import BulkStore
 from services.console.domain import ROLES, Role
@@ -103,12 +105,12 @@ def make_app(settings: Settings) -> FastAPI:
         await _migrated(settings)
         pool = asyncpg.create_pool(settings.database_url, min_size=0, max_size=4, command_timeout=10, timeout=5)
         hub, apis = Hub(settings.client, settings.identity), Apis(settings.client)
-        store = ConsoleStore(pool)
+        store, acts = ConsoleStore(pool), ActStore(pool)
         letters = Letters(settings.client, settings.identity, hub.reached)
         bulks, watch = Bulks(BulkStore(pool), apis, hub), Watch(settings.watcher_url, pool)
         async with pool, apis, hub, bulks, watch:
             templates = Jinja2Templates(HERE / "templates")
-            app.state.console = Console(settings, apis, hub, letters, bulks, watch, store, templates)
+            app.state.console = Console(settings, apis, hub, letters, bulks, watch, store, acts, templates)
             _tell_first_password(settings, await store.first_password())
             yield
 
@@ -117,8 +119,8 @@ def make_app(settings: Settings) -> FastAPI:
     app.middleware("http")(guard)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     # Every one of its routes ends with an id, which may hold anything: the list comes before the order.
-    parts = (pages_people, pages_system, pages_dashboard, pages_letters, pages_bulk, pages_actions, pages_orders)
-    for part in (*parts, pages_order):
+    parts = (pages_people, pages_acts, pages_system, pages_dashboard, pages_letters, pages_bulk, pages_actions)
+    for part in (*parts, pages_orders, pages_order):
         app.include_router(part.router)
     _health(app, settings)
     _errors(app)
@@ -167,7 +169,7 @@ def new_password(name: str, role: str) -> int:
 async def _put(settings: Settings, name: str, role: Role) -> str:
     await _migrated(settings)
     async with asyncpg.create_pool(settings.database_url, min_size=0, max_size=1, command_timeout=10) as pool:
-        return await ConsoleStore(pool).put_account(name, role)
+        return await ConsoleStore(pool).put_account(name, role, reason="python -m services.console password")
 
 
 async def _migrated(settings: Settings) -> None:

@@ -15,8 +15,8 @@ HEIGHT: Final = 200
 #: Room for the numbers at the left, and for the times below.
 LEFT: Final = 56
 BELOW: Final = 24
-#: So many lines can be told apart.
-STYLES: Final = 6
+#: So many lines can be told apart: each has a dash of its own in console.css.
+STYLES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)

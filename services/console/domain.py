@@ -23,8 +23,13 @@ NEEDS: Final[Mapping[str, Role]] = {
     "resolve": "operator",
 }
 
-#: What else has a role: to see what a dead letter says, to settle it, to act on many orders at once.
-ALSO_NEEDS: Final[Mapping[str, Role]] = {"see-letters": "support", "letters": "operator", "bulk": "operator"}
+#: What else has a role: to see what a dead letter says, to settle it, to act on many orders at once, to see all of what was done.
+ALSO_NEEDS: Final[Mapping[str, Role]] = {
+    "see-letters": "support",
+    "see-acts": "support",
+    "letters": "operator",
+    "bulk": "operator",
+}
 
 WAITING: Final[Mapping[str, str]] = {
     "enrichment": "for the customer's profile and what is in stock",
@@ -157,10 +162,16 @@ def undone_of(types: Sequence[str]) -> dict[str, str]:
     return {_UNDONE[kind][0]: _UNDONE[kind][1] for kind in types if kind in _UNDONE}
 
 
+#: Stands where a viewer may not read what somebody wrote.
+HIDDEN: Final = "(not shown to viewers)"
+
+
 def masked(customer_id: str | None, role: Role) -> str:
-    """A customer's id as the role may see it: who only looks on sees its first letters."""
+    """A customer's id as the role may see it: who only looks on sees its first letters, of a short one none."""
     text = customer_id or ""
-    return text if role != "viewer" or len(text) <= 2 else f"{text[:2]}…"
+    if role != "viewer" or not text:
+        return text
+    return f"{text[:2]}…" if len(text) > 4 else "…"
 
 
 _AGE: Final = re.compile(r"^(?:older than )?([0-9]{1,6}) ?(s|m|h|d|w|seconds?|minutes?|hours?|days?|weeks?)$")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated, Any, Final
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request, Response
+from fastapi.responses import RedirectResponse
 
+from orderctl.errors import UsageError
 from orderctl.events import short_name
 from orderctl.render import money
 from services.console.domain import may
 from services.console.store import Person
 from services.console.wiring import console_of
+
+#: What no database keeps as text.
+_UNKEPT: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def page(request: Request, person: Person | None, template: str, status: int = 200, **facts: Any) -> Response:
@@ -35,10 +42,14 @@ def page(request: Request, person: Person | None, template: str, status: int = 2
     return console.templates.TemplateResponse(request, template, facts, status_code=status)
 
 
-def link(place: str, order_id: str) -> str:
-    """The address of an order's page. A browser takes `.` and `..` in a path for something else: these ids stand behind it."""
-    name = quote(order_id, safe="")
-    return f"/{place}/?id={name}" if order_id in {".", ".."} else f"/{place}/{name}"
+def link(place: str, order_id: str, **query: str) -> str:
+    """The address of an order's page, with what of `query` is not empty. A browser takes `.` and `..` in a path for something else:
+    these ids stand behind it."""
+    apart = order_id in {".", ".."}
+    asked = urlencode(
+        {**({"id": order_id} if apart else {}), **{name: value for name, value in query.items() if value}}
+    )
+    return f"/{place}/{'' if apart else quote(order_id, safe='')}{'?' if asked else ''}{asked}"
 
 
 def _order_id(request: Request, order_id: str) -> str:
@@ -53,6 +64,18 @@ def tell(request: Request, person: Person | None, status: int, title: str, text:
     """A page that says one thing. Where it is that somebody is away, it tries again by itself."""
     again = status in {502, 503} and request.method == "GET"
     return page(request, person, "message.html", status, title=title, text=text, again=again)
+
+
+def reason_given(filled: Mapping[str, str]) -> None:
+    """Raises `UsageError` where nobody says why."""
+    reason = filled.get("reason", "").strip()
+    if not 1 <= len(reason) <= 1000 or _UNKEPT.search(reason):
+        raise UsageError("Say why, in 1 to 1,000 characters: the reason stands in the record of what was done.")
+
+
+def see_act(act_id: int) -> Response:
+    """On to the act's own page: Back and reload ask nothing again."""
+    return RedirectResponse(f"/acts/{act_id}", 303)
 
 
 def moment(at: str | datetime | None) -> str:

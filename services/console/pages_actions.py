@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, cast
 from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
+from pydantic_core import to_json
 
 from contracts.orders import (
     AddLineItem,
@@ -19,13 +20,15 @@ from contracts.orders import (
     RetryNow,
     StartOrder,
 )
+from contracts.registry import COMMANDS
 from contracts.values import CommandData, Item
 from orderctl.command import Command, new_command
 from orderctl.errors import OrderctlError, UsageError
 from services.console.access import Form, Who, require
+from services.console.act_store import Act
 from services.console.domain import NEEDS
-from services.console.pages import OrderId, link, page, tell
-from services.console.store import Act, Person
+from services.console.pages import OrderId, link, page, reason_given, see_act, tell
+from services.console.store import Person
 from services.console.wiring import Console, console_of
 
 router = APIRouter()
@@ -51,6 +54,10 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "resolve": ("resolution", "evidence"),
     "start": ("order_id", "customer_id", "items", "payment_method"),
 }
+NO_PLAN: Final = (
+    "There is no plan of yours for this. See what it would do first, and send it from there: plans are kept for a day."
+)
+_MODELS: Final = {kind: model for models in COMMANDS.values() for kind, model in models.items()}
 _Make = Callable[[Person, Mapping[str, str]], CommandData]
 
 
@@ -114,7 +121,7 @@ async def _catalogue(console: Console) -> dict[str, Any]:
 
 @router.post("/start")
 async def start(request: Request, person: Who, form: Form) -> Response:
-    """A new order: its plan, or the order itself."""
+    """A new order: make its plan, or send what was planned."""
     return await _go_on(request, person, "start", form.get("order_id", "").strip(), form)
 
 
@@ -129,7 +136,7 @@ async def ask(request: Request, action: str, order_id: OrderId, person: Who) -> 
 
 @router.post("/act/{action}/{order_id:path}")
 async def act(request: Request, action: str, order_id: OrderId, person: Who, form: Form) -> Response:
-    """The plan of an action, or the action itself."""
+    """Make the plan of an action, or send what was planned. The act's own page shows what came of it."""
     if action not in NEEDS or action == "start":
         return tell(request, person, 404, "No such action", f"There is no action {action}.")
     return await _go_on(request, person, action, order_id, form)
@@ -138,51 +145,66 @@ async def act(request: Request, action: str, order_id: OrderId, person: Who, for
 async def _go_on(request: Request, person: Person, action: str, order_id: str, form: Mapping[str, str]) -> Response:
     require(person, action)
     filled = {name: value.strip() for name, value in form.items()}
-    facts = _facts(action, order_id, filled)
+    if filled.get("step") == "send":
+        return await _send(request, person, action, order_id, filled)
+    console = console_of(request)
     try:
         reason_given(filled)
-        # The id is the same from the plan on: sent twice, it is one command.
-        command_id = filled.get("command_id") or uuid4().hex
-        command = new_command(order_id, lambda: MAKE[action](person, filled), command_id, SOURCE)
-        if filled.get("step") == "send":
-            return await _send(request, person, action, command, filled["reason"])
-        plan = await console_of(request).apis.plan(command, known=False)
+        command = new_command(order_id, lambda: MAKE[action](person, filled), None, SOURCE)
+        plan = await console.apis.plan(command, known=False)
     except OrderctlError as error:
-        more = await _catalogue(console_of(request)) if action == "start" else {}
-        status = 400 if isinstance(error, UsageError) else 502
-        return page(request, person, "act.html", status, **facts, **more, error=str(error))
-    return page(request, person, "plan.html", **facts, plan=plan, command_id=command.id)
+        return await _form(
+            request, person, action, order_id, filled, 400 if isinstance(error, UsageError) else 502, error
+        )
+    act = Act(person.name, person.role, action, command.key, filled["reason"], command.id)
+    asked = {"type": command.type, "data": command.data.model_dump(mode="json", exclude_unset=True)}
+    return see_act(await console.acts.plan(act, asked, plan))
 
 
-def reason_given(filled: Mapping[str, str]) -> None:
-    if not filled.get("reason"):
-        raise UsageError("Say why: the reason stands in the record of what was done.")
+async def _form(
+    request: Request, person: Person, action: str, order_id: str, filled: Mapping[str, str], status: int, error: object
+) -> Response:
+    more = await _catalogue(console_of(request)) if action == "start" else {}
+    return page(request, person, "act.html", status, **_facts(action, order_id, filled), **more, error=str(error))
 
 
-async def _send(request: Request, person: Person, action: str, command: Command, reason: str) -> Response:
-    console = console_of(request)
-    told: dict[str, Any] = {"accepted": None, "message": "", "reason": None}
+async def _send(request: Request, person: Person, action: str, order_id: str, filled: Mapping[str, str]) -> Response:
+    acts = console_of(request).acts
+    found = await acts.planned(person.name, person.role, filled.get("command_id", ""))
+    if found is None or (found["action"], found["target"]) != (action, order_id):
+        return await _form(request, person, action, order_id, filled, 409, NO_PLAN)
+    if found["state"] != "told":
+        # On record before it is sent. Sent a second time it is the same command: its id is the plan's.
+        first = await acts.sending(found["id"])
+        await _ask(console_of(request), found, first)
+    return see_act(found["id"])
+
+
+async def _ask(console: Console, act: Mapping[str, Any], first: bool) -> None:
+    """Send what was planned, and keep what is answered. `first`: nobody has tried that before."""
+    data = _MODELS[act["asked"]["type"]].model_validate_json(to_json(act["asked"]["data"]))
     try:
-        verdict = await console.hub.ask(command)
+        verdict = await console.hub.ask(Command(act["command_id"], act["target"], data, SOURCE))
     except OrderctlError as error:
         # It may be on the topic all the same: that is said, and recorded.
-        told["message"] = outcome = str(error)
-    else:
-        told |= {"accepted": verdict.accepted, "message": verdict.message or "", "reason": verdict.reason}
-        outcome = "accepted" if verdict.accepted else f"rejected: {verdict.reason}"
-    await console.store.record(Act(person, action, command.key, reason, command.id, outcome))
-    status = 200 if told["accepted"] is not None else 504
-    facts = {"title": TITLES[action], "order_id": command.key, "verdict": told, "command_id": command.id}
-    return page(request, person, "verdict.html", status, **facts)
+        before = "" if first else " An earlier attempt was not answered either."
+        await console.acts.unanswered(act["id"], f"{error}{before}")
+        return
+    told = {"accepted": verdict.accepted, "reason": verdict.reason, "message": verdict.message or ""}
+    await console.acts.told(act["id"], told, "accepted" if verdict.accepted else f"rejected: {verdict.reason}")
+
+
+def where_of(action: str, order_id: str) -> str:
+    """The address to which an action's forms are sent."""
+    return "/start" if action == "start" else link(f"act/{action}", order_id)
 
 
 def _facts(action: str, order_id: str, filled: Mapping[str, str]) -> dict[str, Any]:
-    where = "/start" if action == "start" else link(f"act/{action}", order_id)
     return {
         "action": action,
         "title": TITLES[action],
         "order_id": order_id,
         "fields": FIELDS.get(action, ()),
         "filled": filled,
-        "where": where,
+        "where": where_of(action, order_id),
     }

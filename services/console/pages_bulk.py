@@ -15,12 +15,13 @@ from orderctl.bulk.selection import select
 from orderctl.command import new_command
 from orderctl.errors import OrderctlError, UsageError
 from services.console.access import Form, Who, require
+from services.console.act_store import Act
 from services.console.bulk import MOST, filters_in_words
 from services.console.bulk_store import Meant
-from services.console.pages import page, tell
-from services.console.pages_actions import MAKE, SOURCE, TITLES, reason_given
+from services.console.pages import page, reason_given, tell
+from services.console.pages_actions import MAKE, SOURCE, TITLES
 from services.console.pages_orders import FILTERS, selection_of, spreadsheet_safe
-from services.console.store import Act, Person
+from services.console.store import Person
 from services.console.wiring import Console, console_of
 
 router = APIRouter()
@@ -126,8 +127,8 @@ async def step(request: Request, run_id: str, person: Who, form: Form) -> Respon
 
 
 async def _record(console: Console, person: Person, run: Mapping[str, Any], outcome: str) -> None:
-    act = Act(person, f"bulk {run['action']}", run["run_id"], run["reason"], None, outcome)
-    await console.store.record(act)
+    act = Act(person.name, person.role, f"bulk {run['action']}", run["run_id"], run["reason"])
+    await console.acts.record(act, outcome)
 
 
 async def _form(

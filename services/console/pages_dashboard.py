@@ -22,7 +22,7 @@ from services.console.wiring import Console, console_of
 
 router = APIRouter()
 
-UNDER_WAY: Final = ("AWAITING_APPROVAL", "PAYING", "COMPENSATING", "NEEDS_ATTENTION")
+UNDER_WAY: Final = ("ENRICHING", "RESERVING", "AWAITING_APPROVAL", "PAYING", "COMPENSATING", "NEEDS_ATTENTION")
 OUTCOMES: Final = ("COMPLETED", "CANCELLED", "FAILED")
 #: The oldest order of each of these is looked at.
 OLDEST_OF: Final = ("NEEDS_ATTENTION", "COMPENSATING", "AWAITING_APPROVAL", "PAYING", "RESERVING", "ENRICHING")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 
@@ -14,11 +16,11 @@ from orderctl.letters.book import DeadLetter, State, Wanted, grouped, type_of
 from orderctl.letters.lanes import Lanes, ask_lanes
 from orderctl.letters.sending import Result, skipped
 from orderctl.letters.showing import hex_lines, waiting_behind
-from services.console import store
+from services.console import act_store
 from services.console.access import Form, Who, require
 from services.console.domain import masked, may
 from services.console.letters import AT_ONCE
-from services.console.pages import page, tell
+from services.console.pages import page, reason_given, see_act, tell
 from services.console.store import Person
 from services.console.wiring import Console, console_of
 
@@ -28,6 +30,7 @@ LISTED: Final = 100
 #: So much of a record is shown as bytes.
 HEX_BYTES: Final = 4096
 OPEN: Final = (State.OPEN, State.ASKED)
+NO_PLAN: Final = "There is no plan of yours for this. See first which letters would be sent, and send them from there."
 ACTS: Final[Mapping[str, str]] = {"replay": "Replay", "discard": "Discard"}
 
 
@@ -41,19 +44,41 @@ async def letters(request: Request, person: Who) -> Response:
         return page(request, person, "letters.html", 502, error=str(error), groups=[], asked=asked)
     lanes, silent = await ask_lanes(console.settings.client.processes)
     groups = grouped(found, {name: int(lane["waiting"]) for name, lane in lanes.items()})
-    states = tuple(State) if asked.get("state") == "all" else OPEN
-    chosen = [one for one in found if one.state in states and _wanted(asked).matches(one)]
+    rows, older = part_of(found, asked)
     return page(
         request,
         person,
         "letters.html",
         groups=[(group, urlencode(_names_of(group))) for group in groups],
         asked=asked,
-        chosen_by=urlencode({name: asked[name] for name in ("service", "topic", "reason") if asked.get(name)}),
-        rows=[_row(one, lanes, person) for one in reversed(chosen[-LISTED:])],
-        more=max(0, len(chosen) - LISTED),
+        **_links(asked, rows, older),
+        rows=[_row(one, lanes, person) for one in rows],
+        older=older,
         silent=silent,
     )
+
+
+def part_of(found: Sequence[DeadLetter], asked: Mapping[str, str]) -> tuple[list[DeadLetter], int]:
+    """A page of the letters that are asked for, newest first, and how many older ones there are. `before`: the name of the last one
+    of the page before; what is set aside or settled meanwhile moves nothing. `found`: all of them, oldest first."""
+    states = tuple(State) if asked.get("state") == "all" else OPEN
+    wanted, before = _wanted(asked), asked.get("before")
+    end = next((n for n, one in enumerate(found) if str(one.letter) == before), len(found))
+    chosen = [one for one in found[:end] if one.state in states and wanted.matches(one)]
+    return chosen[::-1][:LISTED], max(0, len(chosen) - LISTED)
+
+
+def _links(asked: Mapping[str, str], rows: Sequence[DeadLetter], older: int) -> dict[str, Any]:
+    """To the same letters by state, and to older and newer ones. Every link keeps the filter."""
+    group = {name: asked[name] for name in ("service", "topic", "reason_is") if asked.get(name)}
+    settled = {**group, "state": "all"}
+    here = settled if asked.get("state") == "all" else group
+    return {
+        "only_open": f"/letters?{urlencode(group)}",
+        "also_settled": f"/letters?{urlencode(settled)}",
+        "newest": f"/letters?{urlencode(here)}" if asked.get("before") else None,
+        "following": f"/letters?{urlencode({**here, 'before': str(rows[-1].letter)})}" if older else None,
+    }
 
 
 @router.get("/letters/one")
@@ -94,70 +119,102 @@ async def letter(request: Request, person: Who, name: str) -> Response:
 @router.get("/letters/{act}")
 async def ask(request: Request, act: str, person: Who) -> Response:
     """The form: why."""
-    return await _go_on(request, person, act, dict(request.query_params))
+    if act not in ACTS:
+        return _no_such_action(request, person, act)
+    require(person, "letters")
+    filled = {name: value.strip() for name, value in request.query_params.items()}
+    try:
+        chosen = _chosen(await console_of(request).letters.all(), filled)
+    except UsageError as error:
+        return _form(request, person, act, filled, 400, str(error))
+    except OrderctlError as error:
+        return tell(request, person, 502, "Kafka does not answer", str(error))
+    return _form(request, person, act, filled, count=len(chosen))
 
 
 @router.post("/letters/{act}")
 async def act_on(request: Request, act: str, person: Who, form: Form) -> Response:
-    """The plan, or the word itself."""
-    return await _go_on(request, person, act, form)
-
-
-async def _go_on(request: Request, person: Person, act: str, said: Mapping[str, str]) -> Response:
+    """Make the plan, or say the word that was planned. The act's own page shows what came of it."""
     if act not in ACTS:
-        return tell(request, person, 404, "No such action", f"There is no action {act}.")
+        return _no_such_action(request, person, act)
     require(person, "letters")
     word = cast("Act", act)
-    filled = {name: value.strip() for name, value in said.items() if name != "csrf"}
-    facts: dict[str, Any] = {"act": act, "title": f"{ACTS[act]} dead letters", "filled": filled}
-    console = console_of(request)
+    filled = {name: value.strip() for name, value in form.items() if name != "csrf"}
     try:
-        chosen = _chosen(await console.letters.all(), filled)
-        if filled.get("step") not in {"plan", "send"}:
-            return page(request, person, "letters_ask.html", **facts, count=len(chosen))
-        _reason_given(filled)
-        if filled["step"] == "send":
-            return await _send(request, person, word, chosen, filled["reason"])
+        if filled.get("step") == "send":
+            return await _send(request, person, word, filled)
+        reason_given(filled)
+        return await _plan(request, person, word, filled)
     except UsageError as error:
-        return page(request, person, "letters_ask.html", 400, **facts, count=0, error=str(error))
+        return _form(request, person, act, filled, 400, str(error))
     except OrderctlError as error:
         return tell(request, person, 502, "Kafka does not answer", str(error))
-    lanes, _ = await ask_lanes(console.settings.client.processes)
-    plan = [(_row(one, lanes, person), skipped(one, word, again=False)) for one in chosen[:AT_ONCE]]
-    sent = [row["name"] for row, left_out in plan if left_out is None]
-    return page(
-        request, person, "letters_plan.html", **facts, plan=plan, names="\n".join(sent), count=len(sent),
-        more=max(0, len(chosen) - AT_ONCE),
-        behind=sum(row["waiting"] for row, left_out in plan if left_out is None),
-    )  # fmt: skip
 
 
-async def _send(request: Request, person: Person, act: Act, chosen: Sequence[DeadLetter], reason: str) -> Response:
+async def _plan(request: Request, person: Person, act: Act, filled: Mapping[str, str]) -> Response:
     console = console_of(request)
+    chosen = _chosen(await console.letters.all(), filled)
+    lanes, _ = await ask_lanes(console.settings.client.processes)
+    foreseen = [(one, skipped(one, act, again=False)) for one in chosen[:AT_ONCE]]
+    rows = [
+        {"name": str(one.letter), "key": one.key_text, "left_out": None if left_out is None else left_out.skipped}
+        for one, left_out in foreseen
+    ]
+    names = [row["name"] for row in rows if row["left_out"] is None]
+    behind = sum(waiting_behind(one, lanes) for one, left_out in foreseen if left_out is None)
+    plan = {"rows": rows, "behind": behind, "more": max(0, len(chosen) - AT_ONCE)}
+    one = len(rows) == 1
+    what, target = (f"{act}-letter", rows[0]["name"]) if one else (f"{act}-letters", f"{len(names)} letters")
+    planned = act_store.Act(person.name, person.role, what, str(target), filled["reason"], uuid4().hex)
+    return see_act(await console.acts.plan(planned, {"act": act, "names": names}, plan))
+
+
+async def _send(request: Request, person: Person, act: Act, filled: Mapping[str, str]) -> Response:
+    console = console_of(request)
+    planned = await console.acts.planned(person.name, person.role, filled.get("command_id", ""))
+    if planned is None or planned["asked"].get("act") != act or not planned["asked"]["names"]:
+        return _form(request, person, act, filled, 409, NO_PLAN)
     # Looked at again: somebody else may have settled one meanwhile.
-    left_out = [result for one in chosen if (result := skipped(one, act, again=False)) is not None]
-    meant = [one for one in chosen if skipped(one, act, again=False) is None]
-    results = [*left_out, *(await _settled(console, person, act, meant[:AT_ONCE], reason))]
-    rows = [{"name": str(result.letter.letter), "outcome": _words(result), "bad": _bad(result)} for result in results]
-    return page(request, person, "letters_done.html", title=f"{ACTS[act]} dead letters", act=act, rows=rows)
+    chosen = _chosen(await console.letters.all(), {"names": "\n".join(planned["asked"]["names"])})
+    # On record before it is sent; pressed twice it is sent once.
+    if await console.acts.sending(planned["id"]):
+        left_out = [result for one in chosen if (result := skipped(one, act, again=False)) is not None]
+        meant = [one for one in chosen if skipped(one, act, again=False) is None]
+        results = [*left_out, *(await _settled(console, person, act, meant, planned["reason"]))]
+        rows = [
+            {"name": str(result.letter.letter), "outcome": _words(result), "bad": _bad(result)} for result in results
+        ]
+        told = Counter(_words(result) for result in results)
+        outcome = "; ".join(words if len(rows) == 1 else f"{count}: {words}" for words, count in told.most_common())
+        await console.acts.told(planned["id"], {"rows": rows}, outcome or "the letters are not there any more")
+    return see_act(planned["id"])
 
 
 async def _settled(
     console: Console, person: Person, act: Act, letters: Sequence[DeadLetter], reason: str
 ) -> list[Result]:
-    results: list[Result] = []
-    trouble = ""
     try:
-        results = await console.letters.settle(letters, act, person.name, reason)
+        return await console.letters.settle(letters, act, person.name, reason)
     except OrderctlError as error:
         # Some may have been sent all the same: that is said, and recorded.
-        trouble = f"not known: {error}"
-        results = [Result(one, error=str(error)) for one in letters]
-    for result in results:
-        outcome = trouble or _words(result)
-        name = str(result.letter.letter)
-        await console.store.record(store.Act(person, f"{act}-letter", name, reason, None, outcome))
-    return results
+        return [Result(one, error=str(error)) for one in letters]
+
+
+def _form(
+    request: Request,
+    person: Person,
+    act: str,
+    filled: Mapping[str, str],
+    status: int = 200,
+    error: str = "",
+    count: int = 0,
+) -> Response:
+    facts = {"act": act, "title": f"{ACTS[act]} dead letters", "filled": filled, "count": count, "error": error}
+    return page(request, person, "letters_ask.html", status, **facts)
+
+
+def _no_such_action(request: Request, person: Person, act: str) -> Response:
+    return tell(request, person, 404, "No such action", f"There is no action {act}.")
 
 
 def _words(result: Result) -> str:
@@ -182,11 +239,6 @@ def _wanted(asked: Mapping[str, str]) -> Wanted:
     return Wanted(
         service=asked.get("service") or None, topic=asked.get("topic") or None, reason=asked.get("reason_is") or None
     )
-
-
-def _reason_given(filled: Mapping[str, str]) -> None:
-    if not 1 <= len(filled.get("reason", "")) <= 1000:
-        raise UsageError("Say why, in 1 to 1,000 characters: it is kept with the letters.")
 
 
 def _chosen(found: Sequence[DeadLetter], filled: Mapping[str, str]) -> list[DeadLetter]:

@@ -16,6 +16,7 @@ from services.console import story
 from services.console.access import Who
 from services.console.domain import ENDED, actions_for, in_words, masked, road_of, took_of, undone_of
 from services.console.pages import OrderId, page, tell
+from services.console.pages_orders import list_of
 from services.console.wiring import console_of
 
 router = APIRouter()
@@ -33,7 +34,9 @@ async def why(request: Request, order_id: OrderId, person: Who) -> Response:
             asking.ask_order(web, client, order_id), asking.ask_world(web, client, order_id)
         )
     found = diagnose(order, world)
-    return page(request, person, "why.html", found=found, order_id=order_id, unasked=(*unasked, *world.unasked))
+    chain = story.chain(found.chain, person.role)
+    away = (*unasked, *world.unasked)
+    return page(request, person, "why.html", found=found, chain=chain, order_id=order_id, unasked=away)
 
 
 @router.get("/orders/{order_id:path}")
@@ -70,7 +73,9 @@ async def order(request: Request, order_id: OrderId, person: Who) -> Response:
         owed=_owed(found, charges),
         trouble=problem,
         actions=actions_for(person.role, found),
-        acts=await console.store.acts(order_id, 50),
+        acts=story.acts(await console.acts.on(order_id, 50), person.role),
+        list_=list_of(request.query_params.get("back", "")),
+        chain=story.why_failed(found, road_of(found, types), tape) if found["status"] == "FAILED" else None,
     )
 
 

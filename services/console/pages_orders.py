@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
@@ -21,13 +21,14 @@ from orderctl.events import Event, short_name
 from services.console.access import Who
 from services.console.domain import REASONS, age_limit, in_words, masked
 from services.console.pages import link, page, tell
+from services.console.store import Person
 from services.console.wiring import Console, console_of
 
 router = APIRouter()
 
 PAGE: Final = 50
-#: An export is a page after another, up to so many orders.
-EXPORT_MOST: Final = 10_000
+#: An export is a page after another, each of so many orders, to the end.
+EXPORT_PAGE: Final = 500
 STATUSES: Final = (
     "ENRICHING",
     "RESERVING",
@@ -43,6 +44,10 @@ CHIPS: Final = ("NEEDS_ATTENTION", "AWAITING_APPROVAL", "PAYING", "COMPENSATING"
 WAITS: Final = ("enrichment", "stock", "approval", "payment", "payment-outcome", "release", "refund", "operator")
 #: How the list can be sorted, in words. With the beginning of an id it is sorted by id, always.
 SORTS: Final = {"newest": "newest first", "oldest": "oldest first", "id": "by order id", "total": "largest total first"}
+#: The orders with a SKU are listed by their age alone.
+NOT_WITH_SKU: Final = frozenset({"id", "total"})
+#: The filters that an order may cease to fit.
+_CHANGING: Final = ("status", "waiting_for", "reason")
 #: The filters that the query API takes as they are.
 _AS_THEY_ARE: Final = ("status", "customer", "waiting_for", "reason", "sku", "sort", "after")
 #: Everything that says which orders.
@@ -59,6 +64,7 @@ _COLUMNS: Final = (
     "workflow_version",
     "created_at",
     "updated_at",
+    "waiting_since",
 )
 #: A browser that hears nothing for so long is told that the stream is alive.
 BEAT_S: Final = 15.0
@@ -112,18 +118,18 @@ async def orders(request: Request, person: Who) -> Response:
     if asked.get("q", "").strip() and len(items) == 1 and "after" not in asked:
         return RedirectResponse(link("orders", items[0]["order_id"]), 303)
     kept = {name: value for name, value in asked.items() if value and name != "after"}
-    rows = [{**order, "words": in_words(order), "who": masked(order["customer_id"], person.role)} for order in items]
     return page(
         request,
         person,
         "orders.html",
-        rows=rows,
+        rows=[_row(order, asked, person) for order in items],
+        back=urlencode({**kept, **({"after": asked["after"]} if asked.get("after") else {})}),
         error=trouble,
         asked=asked,
         statuses=STATUSES,
         waits=WAITS,
         reasons=REASONS,
-        sorts=SORTS,
+        sorts={sort: words for sort, words in SORTS.items() if not (asked.get("sku") and sort in NOT_WITH_SKU)},
         chips=_chips(console, asked, kept),
         sorted_by="id" if asked.get("q") else asked.get("sort") or "newest",
         sort_links={sort: f"/orders?{urlencode({**kept, 'sort': sort})}" for sort in SORTS},
@@ -134,6 +140,28 @@ async def orders(request: Request, person: Who) -> Response:
         status=status,
         away=status == 502,
     )
+
+
+def _row(order: Mapping[str, Any], asked: Mapping[str, str], person: Person) -> dict[str, Any]:
+    """An order as the list shows it. `gone`: it does not fit the filters any more."""
+    gone = any(asked.get(name, "").strip() not in {"", order[name]} for name in _CHANGING)
+    return {**order, "words": in_words(order), "who": masked(order["customer_id"], person.role), "gone": gone}
+
+
+@router.get("/rows")
+async def rows(request: Request, person: Who) -> Response:
+    """The lines of these orders (`id`, a page of them at most), as the list with these filters shows them: for who looks at a line
+    that is not on its page any more."""
+    asked = dict(request.query_params)
+    orders_api = console_of(request).apis
+    found = await asyncio.gather(*map(orders_api.order, dict.fromkeys(request.query_params.getlist("id")[:PAGE])))
+    return page(request, person, "rows.html", rows=[_row(order, asked, person) for order in found], back="")
+
+
+def list_of(back: str) -> str:
+    """The address of the list that somebody came from. `back`: its filters as a query; what is none of them is left out."""
+    kept = [(name, value) for name, value in parse_qsl(back) if name in {*FILTERS, "sort", "after"}]
+    return f"/orders?{urlencode(kept)}" if kept else "/orders"
 
 
 def _chips(console: Console, asked: Mapping[str, str], kept: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -155,10 +183,10 @@ def _chips(console: Console, asked: Mapping[str, str], kept: Mapping[str, str]) 
 
 @router.get("/orders.csv")
 async def export(request: Request, person: Who) -> Response:
-    """The filtered orders as CSV, page after page while it is sent."""
+    """The filtered orders as CSV, page after page while it is sent, to the last. Where a page cannot be had, it breaks off."""
     console, asked = console_of(request), dict(request.query_params)
     try:
-        query = query_of(asked, console.now(), 500)
+        query = query_of(asked, console.now(), EXPORT_PAGE)
         # Before anything is sent: a file that begins cannot say any more that the API is away.
         first = await console.apis.orders.get("/orders", query)
     except (UsageError, ValueError) as error:
@@ -171,14 +199,12 @@ async def export(request: Request, person: Who) -> Response:
 
 async def _csv(console: Console, query: dict[str, str], found: dict[str, Any], masking: bool) -> AsyncIterator[str]:
     yield _line(_COLUMNS)
-    sent = 0
     while True:
         for order in found["items"]:
             if masking:
                 order["customer_id"] = masked(order["customer_id"], "viewer")
             yield _line([order[name] for name in _COLUMNS])
-        sent += len(found["items"])
-        if found["next"] is None or sent >= EXPORT_MOST:
+        if found["next"] is None:
             return
         query["after"] = found["next"]
         found = await console.apis.orders.get("/orders", query)

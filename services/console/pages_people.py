@@ -1,4 +1,4 @@
-"""Logging in and out, passwords, accounts, and the record of what was done."""
+"""Logging in and out, passwords, accounts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from contracts.values import is_id
+from orderctl.errors import UsageError
 from services.console.access import COOKIE, WINDOW_S, Form, Who, anybody_known, password_fits
 from services.console.domain import ROLES
-from services.console.pages import page, tell
+from services.console.pages import page, reason_given, tell
 from services.console.store import Person
 from services.console.wiring import console_of
 
@@ -99,19 +100,18 @@ async def put_account(request: Request, person: Who, form: Form) -> Response:
     """A new account, or another role and password for one; its one-time password is shown once."""
     name, role = form.get("name", "").strip(), form.get("role", "")
     if person.role != "operator" or not is_id(name) or role not in ROLES:
-        return await _accounts(request, person, error="A name of 1 to 64 characters and a role are needed.")
-    made = await console_of(request).store.put_account(name, role)
+        return await _accounts(request, person, 400, error="A name of 1 to 64 characters and a role are needed.")
+    try:
+        reason_given(form)
+    except UsageError as error:
+        return await _accounts(request, person, 400, error=str(error))
+    by = (person.name, person.role)
+    made = await console_of(request).store.put_account(name, role, by, form["reason"].strip())
     return await _accounts(request, person, made=(name, made))
 
 
-async def _accounts(request: Request, person: Person, **more: Any) -> Response:
+async def _accounts(request: Request, person: Person, status: int = 200, **more: Any) -> Response:
     if person.role != "operator":
         return tell(request, person, 403, "Not for your role", "Accounts are the operators'.")
     known = await console_of(request).store.accounts()
-    return page(request, person, "accounts.html", accounts=known, roles=ROLES, **more)
-
-
-@router.get("/acts")
-async def acts(request: Request, person: Who) -> Response:
-    """What was done through the console, by whom and why."""
-    return page(request, person, "acts.html", acts=await console_of(request).store.acts())
+    return page(request, person, "accounts.html", status, accounts=known, roles=ROLES, **more)

@@ -16,6 +16,7 @@ from orderctl.doctor.broker import open_broker
 from orderctl.doctor.facts import ProcessFacts, ServiceFacts
 from orderctl.errors import OrderctlError
 from services.console.access import Who
+from services.console.domain import HIDDEN
 from services.console.pages import page
 from services.console.settings import Settings
 from services.console.wiring import console_of
@@ -39,6 +40,8 @@ async def system(request: Request, person: Who) -> Response:
         person,
         "system.html",
         services=services,
+        # An error quotes what it failed on, which may be a customer's.
+        said=lambda failure: f"It failed {HIDDEN}" if person.role == "viewer" else failure.text,
         ill=[service["name"] for service in services if not service["well"]],
         policies=policies,
         trouble=problem,

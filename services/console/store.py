@@ -1,4 +1,4 @@
-"""Accounts, sessions and the record of acts, in the console's own database."""
+"""Accounts and sessions, in the console's own database."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from contracts.values import is_id
+from services.console.act_store import ADD, Act, columns_of
 from services.console.domain import Role
 
 T = TypeVar("T")
+#: The name and the role of who does something.
+Author = tuple[str, str]
+#: Who works on the console's own machine has no account of the console's.
+AT_THE_HOST: Final[Author] = ("(at the host)", "operator")
 
 #: What is raised where the database is away.
 AWAY: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -30,11 +35,12 @@ ADD_FIRST: Final = """
 INSERT INTO account (name, role, password_hash, one_time) SELECT $1, 'operator', $2, true
 WHERE NOT EXISTS (SELECT FROM account) ON CONFLICT DO NOTHING RETURNING name
 """
+ROLE_OF: Final = "SELECT role FROM account WHERE name = $1 FOR UPDATE"
 PUT_ACCOUNT: Final = """
 INSERT INTO account (name, role, password_hash, one_time) VALUES ($1, $2, $3, true)
 ON CONFLICT (name) DO UPDATE SET role = $2, password_hash = $3, one_time = true
 """
-SET_HASH: Final = "UPDATE account SET password_hash = $2, one_time = false WHERE name = $1"
+SET_HASH: Final = "UPDATE account SET password_hash = $2, one_time = false WHERE name = $1 RETURNING role"
 END_SESSIONS_OF: Final = "DELETE FROM session WHERE account = $1"
 LIST_ACCOUNTS: Final = "SELECT name, role, one_time, created_at FROM account ORDER BY name"
 ADD_SESSION: Final = "INSERT INTO session (token_hash, account, csrf, expires_at) VALUES ($1, $2, $3, $4)"
@@ -43,20 +49,6 @@ SELECT a.name, a.role, a.one_time, s.csrf FROM session AS s JOIN account AS a ON
 WHERE s.token_hash = $1 AND s.expires_at > $2
 """
 END_SESSION: Final = "DELETE FROM session WHERE token_hash = $1 OR expires_at <= $2"
-ADD_ACT: Final = """
-INSERT INTO act (account, role, action, target, reason, command_id, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-ACTS: Final = """
-SELECT at, account, role, action, target, reason, command_id, outcome FROM act ORDER BY id DESC LIMIT $1
-"""
-# Also what a bulk run did to it: that has a receipt per order, and one act for the whole.
-ACTS_ON: Final = """
-SELECT at, account, role, action, target, reason, command_id, outcome FROM act WHERE target = $1
-UNION ALL
-SELECT i.at, r.account, r.role, 'bulk ' || r.action, r.run_id, r.reason, i.command_id, i.verdict || coalesce(': ' || i.reason, '')
-FROM bulk_item AS i JOIN bulk_run AS r USING (run_id) WHERE i.order_id = $1 AND i.verdict IS NOT NULL
-ORDER BY at DESC LIMIT $2
-"""
 #: Compared with where there is no such account, so that a name that exists does not answer more slowly. Written down, because
 #: to make one at every start takes as long as a log-in. Nobody gets in by its password: there is no account that has it.
 NOBODY: Final = "$argon2id$v=19$m=65536,t=3,p=4$vAr+y6JVJ8nOFJPS3ttvLA$8K2dN5TgiqxewcmyDyjt+RyG4Jad+ftGNXAZr2aGWjI"
@@ -74,18 +66,6 @@ class Person:
     role: Role
     csrf: str
     one_time: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What somebody did, to what, why, and what came of it."""
-
-    person: Person
-    action: str
-    target: str
-    reason: str
-    command_id: str | None
-    outcome: str
 
 
 class ConsoleStore:
@@ -120,11 +100,18 @@ class ConsoleStore:
         made = await self._pool.fetchval(ADD_FIRST, "admin", await self._hashed(password))
         return password if made is not None else None
 
-    async def put_account(self, name: str, role: Role) -> str:
-        """Make an account, or give it another role; returns its new one-time password. All its sessions end."""
+    async def put_account(self, name: str, role: Role, by: Author = AT_THE_HOST, reason: str = "not said") -> str:
+        """Make an account, or give it another role; returns its new one-time password. All its sessions end. It is done and on
+        record, or neither."""
         password = secrets.token_urlsafe(12)
-        await self._pool.execute(PUT_ACCOUNT, name, role, await self._hashed(password))
-        await self._pool.execute(END_SESSIONS_OF, name)
+        hashed = await self._hashed(password)
+        async with self._pool.acquire() as connection, connection.transaction():
+            before = await connection.fetchval(ROLE_OF, name)
+            await connection.execute(PUT_ACCOUNT, name, role, hashed)
+            await connection.execute(END_SESSIONS_OF, name)
+            was = "made" if before is None else "a new password" if before == role else f"was {before}"
+            act = Act(*by, "account", name, reason)
+            await connection.execute(ADD, *columns_of(act), f"{was}; {role}, with a one-time password")
         return password
 
     async def accounts(self) -> list[dict[str, Any]]:
@@ -144,8 +131,12 @@ class ConsoleStore:
 
     async def set_password(self, name: str, password: str) -> None:
         """A password of the person's own; every session ends."""
-        await self._pool.execute(SET_HASH, name, await self._hashed(password))
-        await self._pool.execute(END_SESSIONS_OF, name)
+        hashed = await self._hashed(password)
+        async with self._pool.acquire() as connection, connection.transaction():
+            role = await connection.fetchval(SET_HASH, name, hashed)
+            await connection.execute(END_SESSIONS_OF, name)
+            if role is not None:
+                await connection.execute(ADD, *columns_of(Act(name, role, "password", name, "their own")), "changed")
 
     async def open_session(self, name: str, now: datetime, hours: int) -> str:
         """The token for the cookie; it is told once and kept nowhere."""
@@ -164,18 +155,6 @@ class ConsoleStore:
     async def end_session(self, token: str, now: datetime) -> None:
         """Log out; sessions that are over go with it."""
         await self._pool.execute(END_SESSION, _hash(token), now)
-
-    async def record(self, act: Act) -> None:
-        """Keep what somebody did."""
-        person = act.person
-        await self._pool.execute(
-            ADD_ACT, person.name, person.role, act.action, act.target, act.reason, act.command_id, act.outcome
-        )
-
-    async def acts(self, target: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """What was done, the newest first."""
-        found = await (self._pool.fetch(ACTS, limit) if target is None else self._pool.fetch(ACTS_ON, target, limit))
-        return [dict(row) for row in found]
 
 
 def _hash(token: str) -> bytes:

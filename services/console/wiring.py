@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.templating import Jinja2Templates
 
 from orderctl.http import Apis
+from services.console.act_store import ActStore
 from services.console.bulk import Bulks
 from services.console.letters import Letters
 from services.console.live import Hub
@@ -39,6 +40,7 @@ class Console:
     bulks: Bulks
     watch: Watch
     store: ConsoleStore
+    acts: ActStore
     templates: Jinja2Templates
     now: Callable[[], datetime] = utc_now
     doctors: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOCTORS))

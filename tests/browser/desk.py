@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
 PASSWORD: Final = "correct-horse-battery"
 AXE: Final = sorted((Path(__file__).resolve().parents[2] / ".browser").glob("axe-*.min.js"))
@@ -16,6 +16,8 @@ DESKTOP: Final = (1280, 800)
 PHONE: Final = (375, 740)
 #: A page may take so long on a machine that does other things as well.
 PATIENCE_MS: Final = 30_000
+#: No page has more in front of what is looked for.
+MOST_TABS: Final = 80
 
 
 @dataclass(slots=True)
@@ -55,6 +57,14 @@ class Desk:
     async def sees(self, text: str | re.Pattern[str]) -> None:
         """The text comes to stand on the page."""
         await expect(self.page.locator("#main")).to_contain_text(text, timeout=PATIENCE_MS)
+
+    async def tab_to(self, wanted: Locator) -> None:
+        """Go on with the Tab key, as who has no mouse, until it has the keys."""
+        for _ in range(MOST_TABS):
+            if await wanted.evaluate("one => one === document.activeElement"):
+                return
+            await self.page.keyboard.press("Tab")
+        raise AssertionError(f"{MOST_TABS} times Tab did not lead to {wanted}")
 
 
 async def log_in(browser: Browser, base: str, name: str, password: str, **options: Any) -> Desk:

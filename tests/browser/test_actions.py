@@ -44,6 +44,45 @@ async def test_an_order_is_approved_and_its_money_shown(shop: Shop, desk: Desk) 
     await desk.sees("25.00 GBP")
 
 
+async def test_after_an_act_back_leads_to_pages_of_ours_and_asks_nothing_again(shop: Shop, desk: Desk) -> None:
+    sku, page = await shop.shelf(5), desk.page
+    order_id = await shop.held({sku: 1})
+    await desk.act(order_id, "Approve")
+    verdict = page.url
+    assert re.search(r"/acts/\d+$", verdict)
+    await shop.ended(order_id)
+    await page.reload()
+    await desk.sees("Accepted.")
+    for wanted in ("Accepted.", "Show what it would do"):
+        await page.go_back()
+        await desk.sees(wanted)
+    await page.go_forward()
+    await desk.sees("Accepted.")
+    assert page.url == verdict
+    assert len(await shop.charges(order_id)) == 1
+
+
+async def test_a_rejection_stands_on_a_page_with_who_and_why(shop: Shop, desk: Desk) -> None:
+    sku, page = await shop.shelf(5), desk.page
+    order_id = await shop.held({sku: 1})
+    await desk.go(f"/act/cancel/{order_id}")
+    await page.get_by_label("Why").fill("it came too late")
+    await shop.approve(order_id)
+    await shop.ended(order_id)
+    await page.get_by_role("button", name="Show what it would do").click()
+    await desk.sees("It would be rejected (too-late)")
+    await page.get_by_role("button", name="Cancel the order").click()
+    await desk.sees("Rejected (too-late)")
+    await desk.sees("it came too late")
+    await page.go_back()
+    await desk.sees("Rejected (too-late)")
+    await desk.go("/acts")
+    row = page.locator("tr", has_text=order_id)
+    await expect(row).to_contain_text("it came too late")
+    await row.get_by_role("link", name="rejected: too-late").click()
+    await desk.sees("Rejected (too-late)")
+
+
 async def test_an_order_gets_a_line_is_paused_resumed_and_cancelled(shop: Shop, desk: Desk) -> None:
     sku, other = await shop.shelf(5), await shop.shelf(5)
     order_id = await shop.held({sku: 1})
@@ -201,9 +240,10 @@ async def test_the_console_is_worked_by_keys_alone(shop: Shop, desk: Desk) -> No
     await desk.order(order_id)
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("link", name="To the content")).to_be_focused()
-    await page.get_by_role("link", name="Approve").focus()
+    await desk.tab_to(page.get_by_role("link", name="Approve", exact=True))
     await page.keyboard.press("Enter")
-    await page.get_by_label("Why").focus()
+    await page.wait_for_url("**/act/approve/*")
+    await desk.tab_to(page.get_by_label("Why"))
     await page.keyboard.type("by keys")
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")

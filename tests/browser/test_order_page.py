@@ -56,6 +56,14 @@ async def test_a_failed_order_tells_in_red_what_went_wrong_and_where_on_its_tape
     await told.get_by_role("link").click()
     await expect(page.locator(".tape li:target")).to_have_class(re.compile(r"\bbad\b"))
     await desk.sees("Failed, because the payment was declined.")
+    why = page.locator(".why")
+    await expect(why.get_by_role("heading")).to_have_text("Why did it fail?")
+    links = why.locator(".chain li")
+    await expect(links.first).to_have_text("It failed at the step “Payment”: the payment was declined.")
+    await expect(links.nth(1)).to_contain_text("declined")
+    await expect(why).to_contain_text("What was undone: Stock released (undoes Stock reserved)")
+    await why.get_by_role("link", name="Stock released").click()
+    await expect(page.locator(".tape li:target")).to_contain_text("↩ undoes Stock reserved")
 
 
 async def test_a_compensation_and_what_it_undoes_lead_to_each_other(shop: Shop, desk: Desk) -> None:
@@ -107,7 +115,7 @@ async def test_on_a_telephone_the_filters_are_put_away_until_they_are_asked_for(
         await desk.go("/orders")
         await expect(page.locator("tr[data-order]").first).to_be_in_viewport()
         await expect(page.get_by_label("Id begins with")).to_be_hidden()
-        await page.get_by_label("Filters").focus()
+        await desk.tab_to(page.get_by_label("Filters"))
         await page.keyboard.press("Space")
         await page.get_by_label("Id begins with").fill(order_id)
         await page.keyboard.press("Enter")

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import aiohttp
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -17,6 +18,7 @@ from contracts.topics import ORDERS_COMMANDS
 from e2e.compose import ComposeStack
 from e2e.shop import Shop
 from e2e.stack import Place, Stack
+from e2e.tools import orderctl
 
 PASSWORD = "correct-horse-battery"
 
@@ -50,6 +52,13 @@ class Browser:
     async def choose(self, present: str, fresh: str) -> None:
         await self.get("/password")
         await self.post("/password", {"password": present, "fresh": fresh, "again": fresh})
+
+
+def planned(text: str) -> str:
+    """The command that a plan's page would send."""
+    found = re.search(r'name="command_id" value="([^"]+)"', text)
+    assert found, text
+    return found[1]
 
 
 def new_browser(place: Place) -> Browser:
@@ -109,9 +118,7 @@ async def test_an_order_is_seen_with_its_state_in_words_and_approved_after_its_p
     status, text = await admin.post(f"/act/approve/{quote(order_id)}", form)
     assert (status, "It would be accepted" in text, "charge 1.98 GBP" in text) == (200, True, True)
     assert (await shop.order(order_id))["status"] == "AWAITING_APPROVAL"
-    found = re.search(r'name="command_id" value="([^"]+)"', text)
-    assert found
-    sent = {"step": "send", "reason": "the customer called", "command_id": found[1]}
+    sent = {"step": "send", "command_id": planned(text)}
     for _ in range(2):  # pressed twice it is one command
         status, text = await admin.post(f"/act/approve/{quote(order_id)}", sent)
         assert (status, "Accepted." in text) == (200, True)
@@ -131,6 +138,25 @@ async def test_a_plan_that_would_be_refused_says_so_and_a_reason_is_asked_for(sh
     await shop.ended(order_id)
     status, text = await admin.post(f"/act/cancel/{quote(order_id)}", {"step": "plan", "reason": "late"})
     assert (status, "It would be rejected (too-late)" in text) == (200, True)
+    # Sent all the same it is refused, and that stands on record with who and why.
+    sent = {"step": "send", "command_id": planned(text)}
+    status, text = await admin.post(f"/act/cancel/{quote(order_id)}", sent)
+    assert (status, "Rejected (too-late)" in text) == (200, True)
+    for where in (f"/orders/{quote(order_id)}", "/acts"):
+        text = (await admin.get(where))[1]
+        assert re.search(r"<td>admin [^\n]*<td>late</td><td><a[^>]*>rejected: too-late", text), where
+
+
+async def test_without_a_plan_nothing_is_sent(shop: Shop, admin: Browser) -> None:
+    sku = await shop.shelf(5)
+    order_id, other = await shop.held({sku: 1}), await shop.held({sku: 1})
+    path = f"/act/cancel/{quote(order_id)}"
+    _, text = await admin.post(f"/act/cancel/{quote(other)}", {"step": "plan", "reason": "of another order"})
+    for command_id in ("", "made-up", planned(text)):
+        form = {"step": "send", "reason": "no plan", "command_id": command_id}
+        status, text = await admin.post(path, form)
+        assert (status, "There is no plan of yours for this." in text) == (409, True)
+    assert {(await shop.order(one))["status"] for one in (order_id, other)} == {"AWAITING_APPROVAL"}
 
 
 async def test_markup_in_an_id_is_shown_as_text(shop: Shop, admin: Browser) -> None:
@@ -164,7 +190,7 @@ async def test_a_form_from_elsewhere_or_without_its_token_does_nothing(shop: Sho
 
 async def test_a_viewer_sees_less_and_may_do_nothing(place: Place, shop: Shop, admin: Browser) -> None:
     await admin.get("/accounts")
-    status, text = await admin.post("/accounts", {"name": "looker", "role": "viewer"})
+    status, text = await admin.post("/accounts", {"name": "looker", "role": "viewer", "reason": "looks on"})
     found = re.search(r"one-time password of looker is <code>([^<]+)</code>", text)
     assert (status, bool(found)) == (200, True)
     assert found
@@ -184,6 +210,126 @@ async def test_a_viewer_sees_less_and_may_do_nothing(place: Place, shop: Shop, a
     finally:
         await looker._session.close()
     assert (await shop.order(order_id))["status"] == "AWAITING_APPROVAL"
+
+
+async def seated(place: Place, admin: Browser, name: str, role: str) -> Browser:
+    """Somebody of that role, logged in."""
+    await admin.get("/accounts")
+    text = (await admin.post("/accounts", {"name": name, "role": role, "reason": "joins us"}))[1]
+    found = re.search(rf"one-time password of {name} is <code>([^<]+)</code>", text)
+    assert found, text
+    browser = new_browser(place)
+    await browser.log_in(name, found[1])
+    await browser.choose(found[1], PASSWORD)
+    await browser.log_in(name, PASSWORD)
+    return browser
+
+
+async def planned_and_sent(browser: Browser, path: str, reason: str) -> None:
+    """An action, from its plan to its verdict."""
+    _, text = await browser.post(path, {"step": "plan", "reason": reason})
+    found = re.search(r'name="command_id" value="([^"]+)"', text)
+    assert found, text
+    _, text = await browser.post(path, {"step": "send", "reason": reason, "command_id": found[1]})
+    assert "Accepted." in text
+
+
+async def test_the_support_desk_approves_and_may_not_step_into_the_machinery(
+    place: Place, shop: Shop, admin: Browser
+) -> None:
+    order_id = await shop.held({await shop.shelf(5): 1})
+    desk = await seated(place, admin, "supporter", "support")
+    try:
+        form = {"step": "plan", "reason": "the customer called"}
+        await desk.get("/orders")
+        for action in ("pause", "resume", "retry-now", "resolve"):
+            assert (await desk.post(f"/act/{action}/{quote(order_id)}", form))[0] == 403
+        for path in ("/bulk", "/letters/replay", "/letters/discard"):
+            assert (await desk.post(path, {**form, "names": "orders/orders.commands.v1/0/0"}))[0] == 403
+        assert not (await shop.order(order_id))["paused"]
+        await planned_and_sent(desk, f"/act/approve/{quote(order_id)}", "the customer called")
+    finally:
+        await desk._session.close()
+    assert (await shop.ended(order_id)).short == "order-completed"
+
+
+async def test_a_body_is_read_as_it_was_written_and_stays_text(shop: Shop, admin: Browser) -> None:
+    order_id = await shop.held({await shop.shelf(5): 1})
+    said = "Zoë O'Brien & 日本 <script>alert(1)</script>"
+    await shop.send("orders.cancel-order.v1", order_id, {"reason": said})
+    await shop.ended(order_id)
+    status, text = await admin.get(f"/orders/{quote(order_id)}")
+    assert (status, "<script>alert" in text) == (200, False)
+    bodies = re.findall(r"<summary>[←→] (\S+ \d+/\d+)</summary>.*?<pre>(.*?)</pre>", text, re.DOTALL)
+    (place,) = [place for place, body in bodies if f'"reason": "{said}"' in unescape(body)]
+    assert place.startswith("orders.commands.v1 ")
+
+
+#: What people wrote about a customer.
+WRITTEN = "Zoe Smith of 1 Elm Road, zoe@example.org"
+
+
+async def test_a_viewer_never_reads_a_customers_id_an_address_or_what_a_letter_says(
+    place: Place, shop: Shop, admin: Browser
+) -> None:
+    if "INVENTORY_DATABASE_URL" not in place.env:
+        pytest.skip("this stack does not tell where its databases are")
+    sku, customer = await shop.shelf(9), await shop.customer()
+    cancelled = await shop.held({sku: 1}, customer_id=customer)
+    await planned_and_sent(admin, f"/act/cancel/{quote(cancelled)}", WRITTEN)
+    await shop.ended(cancelled)
+    key = shop.new_id("garbage")
+    await shop.put(ORDERS_COMMANDS, key.encode(), WRITTEN.encode(), [("mine", WRITTEN.encode())])
+    set_aside, stuck = shop.new_id("order"), shop.new_id("order")
+    looker = await seated(place, admin, "onlooker", "viewer")
+    # The database refuses both orders, one for good and one for now. Its error, which letter and service tell, says whom of.
+    said = f"'refused: {customer}, {WRITTEN}'"
+    refuse = f"""
+        CREATE FUNCTION refuse_{shop.run}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.order_id = '{set_aside}' THEN RAISE EXCEPTION {said} USING ERRCODE = 'check_violation';
+        ELSIF NEW.order_id = '{stuck}' THEN RAISE EXCEPTION {said}; END IF;
+        RETURN NEW; END $$;
+        CREATE TRIGGER refuse_{shop.run} BEFORE INSERT ON reservation FOR EACH ROW EXECUTE FUNCTION refuse_{shop.run}()"""
+    inventory = await asyncpg.connect(place.env["INVENTORY_DATABASE_URL"], timeout=30)
+    try:
+        await inventory.execute(refuse)
+        for order_id in (set_aside, stuck):
+            await shop.start({sku: 1}, order_id=order_id, customer_id=customer)
+            await until(admin, f"/why/{quote(order_id)}", WRITTEN, shop)
+        mine = (cancelled, set_aside, stuck)
+        paths = [f"/{page}/{quote(one)}" for one in mine for page in ("orders", "why")]
+        await until(admin, "/letters", key, shop)
+        letters = await until(admin, "/letters", set_aside, shop)
+        paths += [f"/letters/one?name={name}" for name in re.findall(r'/letters/one\?name=([^"]+)"', letters)]
+        query = f"?customer={quote(customer)}"
+        paths += ["/orders", f"/orders.csv{query}", "/letters", "/letters?state=all", "/system", "/acts", "/dashboard"]
+        await until(admin, "/system", WRITTEN, shop)
+        await _sees_nothing_of(looker, admin, paths, (customer, *WRITTEN.split(", ")))
+        status, text = await looker.get(f"/orders.csv{query}")
+        rows = [line for line in text.splitlines() if line.startswith(mine)]
+        assert (status, len(rows), all(f",{customer[:2]}…," in row for row in rows)) == (200, 3, True)
+    finally:
+        await inventory.execute(f"DROP FUNCTION IF EXISTS refuse_{shop.run}() CASCADE")
+        await inventory.close()
+        await looker._session.close()
+    await shop.saw(stuck, "stock-reserved")
+    for name in set(
+        re.findall(rf"[a-z]+/inventory\.commands\.v1/\d+/\d+(?=</a></td>(?:(?!<tr>).)*{set_aside})", letters, re.S)
+    ):
+        done = await orderctl(place, "dlq", "replay", name, "--operator", "me", "--reason", "mended")
+        assert done.returncode == 0, done.stdout
+    await shop.saw(set_aside, "stock-reserved")
+
+
+async def _sees_nothing_of(viewer: Browser, admin: Browser, paths: list[str], written: tuple[str, ...]) -> None:
+    read = set()
+    for path in paths:
+        status, text = await viewer.get(path)
+        assert status == 200, path
+        assert [words for words in written if words in unescape(text)] == [], path
+        _, everything = await admin.get(path)
+        read |= {path.split("?")[0].split("/")[1] for words in written if words in unescape(everything)}
+    assert read >= {"orders", "orders.csv", "why", "letters", "acts", "system"}, "an operator reads it on these pages"
 
 
 async def test_why_and_system_and_export_answer(shop: Shop, admin: Browser) -> None:
@@ -244,11 +390,19 @@ async def test_a_dead_letter_is_shown_as_text_and_bytes_and_discarded_after_its_
     assert (status, "Say why" in text) == (400, True)
     status, text = await admin.post("/letters/discard", {"step": "plan", **said})
     assert (status, "1 of 1 would be given up" in text) == (200, True)
-    status, text = await admin.post("/letters/discard", {"step": "send", **said})
-    assert (status, "it is given up" in text) == (200, True)
+    sent = {"step": "send", "command_id": planned(text)}
+    # A link does nothing, and neither does a press on a button of which no plan is known.
+    status, text = await admin.get(f"/letters/discard?step=send&names={name}&reason=x&command_id={sent['command_id']}")
+    assert (status, "Show what it would do" in text) == (200, True)
+    assert (await admin.post("/letters/discard", {"step": "send", **said}))[0] == 409
+    assert "is given up" not in (await admin.get("/acts"))[1]
+    for _ in range(2):  # pressed twice it is sent once
+        status, text = await admin.post("/letters/discard", sent)
+        assert (status, "it is given up" in text) == (200, True)
     status, text = await admin.post("/letters/discard", {"step": "plan", **said})
     assert (status, "it is discarded already" in text) == (200, True)
-    assert "discard-letter" in (await admin.get("/acts"))[1]
+    text = (await admin.get("/acts"))[1]
+    assert re.search(r"<td>admin [^\n]*<td>discard-letter</td>[^\n]*<td>it is noise</td>[^\n]*it is given up", text)
 
 
 async def until(admin: Browser, path: str, wanted: str, shop: Shop) -> str:

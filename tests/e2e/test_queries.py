@@ -13,7 +13,7 @@ from e2e.shop import Shop
 from e2e.stack import SERVICES
 
 _ORDER = """order_id workflow workflow_version status reason waiting_for deadline paused customer_id currency total_minor items
-created_at updated_at"""
+created_at updated_at waiting_since"""
 _SKU = "sku unit_price_minor currency received adjusted on_hand held shipped"
 _CHARGE = "charge_id order_id amount_minor currency status captured_minor refunded_minor"
 _ENTRY = "kind charge_id amount_minor currency at"
@@ -42,6 +42,7 @@ async def test_an_order_reads_as_the_contract_says_while_it_waits_and_after_its_
         False,
     )
     assert (order["total_minor"], order["currency"]) == (198, "GBP")
+    assert moment(order["waiting_since"]) >= moment(order["created_at"])
     assert 890 <= (moment(order["deadline"]) - moment(order["created_at"])).total_seconds() <= 910
     items = await shop.read("orders-api", f"/orders/{order_id}/items")
     assert items == {"items": [{"sku": sku, "quantity": 2, "unit_price_minor": 99}], "next": None}
@@ -49,6 +50,7 @@ async def test_an_order_reads_as_the_contract_says_while_it_waits_and_after_its_
     await shop.ended(order_id)
     order = await shop.order(order_id)
     assert (order["status"], order["waiting_for"], order["deadline"]) == ("COMPLETED", None, None)
+    assert order["waiting_since"] is None
     assert moment(order["updated_at"]) >= moment(order["created_at"])
 
 

@@ -16,6 +16,7 @@ from waiting import until
 from workbench import fresh_database
 
 from services.console.access import COOKIE, POLICY
+from services.console.act_store import ActStore
 from services.console.app import HERE, make_app
 from services.console.domain import Role
 from services.console.settings import load_settings
@@ -57,6 +58,7 @@ class Room:
 
     base: str
     store: ConsoleStore
+    acts: ActStore
     dsn: str
     server_dsn: str
     origin: str
@@ -124,7 +126,7 @@ async def console_room(server_dsn: str, **more: str) -> AsyncIterator[Room]:
             **more,
         }
         async with served(env) as base, asyncpg.create_pool(dsn, min_size=0, max_size=1) as pool:
-            room = Room(base, ConsoleStore(pool), dsn, server_dsn, more.get("CONSOLE_ORIGIN", base))
+            room = Room(base, ConsoleStore(pool), ActStore(pool), dsn, server_dsn, more.get("CONSOLE_ORIGIN", base))
             try:
                 yield room
             finally:

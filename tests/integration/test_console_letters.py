@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from html import unescape
 from itertools import count
 from typing import Final
+from uuid import uuid4
 
+from console_bench import console_room
 from tally_real import settings_for
+from waiting import until
 
 from contracts.topics import INVENTORY_COMMANDS
 from messaging.decoding import DeadLetter, dead_letter_wire
@@ -16,6 +21,7 @@ from orderctl.letters import book
 from orderctl.letters.sending import skipped
 from orderctl.settings import Settings
 from services.console.letters import HELD_BYTES, Letters
+from services.console.pages_letters import LISTED
 
 SIZE: Final = 400_000
 #: Offsets that no other test's letters have.
@@ -55,6 +61,44 @@ async def test_of_long_letters_the_beginning_is_held_and_the_whole_is_read_where
         values[first.letter.offset],
     ]
     assert second.value == values[second.letter.offset][:HELD_BYTES]
+
+
+async def test_older_letters_and_settled_ones_are_told_under_the_same_filter(kafka: str, server_dsn: str) -> None:
+    reason = f"reason-{uuid4().hex}"
+    now = datetime.now(UTC)
+    offsets = [next(_OFFSETS) for _ in range(LISTED + 20)]
+    dead = [
+        DeadLetter(Record(INVENTORY_COMMANDS, 1, offset, b"k", b"{}", [], now), reason, "why") for offset in offsets
+    ]
+    publisher = KafkaPublisher(settings_for(kafka))
+    try:
+        await publisher.publish([dead_letter_wire(n, "inventory", one, now) for n, one in enumerate(dead)])
+    finally:
+        await publisher.close()
+    async with console_room(server_dsn, KAFKA_BOOTSTRAP_SERVERS=kafka) as room:
+        seat = await room.somebody("operator")
+
+        async def listed() -> str | None:
+            text = (await seat.get(f"/letters?service=inventory&reason_is={reason}"))[1]
+            return text if "20 older" in text else None
+
+        first = await until(listed, "the letters are listed")
+        (settled,) = re.findall(r'href="([^"]+)">Also those that are settled', first)
+        settled_ones = (await seat.get(unescape(settled)))[1]
+        (older,) = re.findall(r'rel="next" href="([^"]+)">20 older', settled_ones)
+        second = (await seat.get(unescape(older)))[1]
+        assert "Only the open ones" in second, "it is still all of them that are looked at"
+        (newest,) = re.findall(r'href="([^"]+)">To the newest', second)
+        again = (await seat.get(unescape(newest)))[1]
+    pages = [_offsets_on(text, offsets) for text in (first, settled_ones, second, again)]
+    newest_first = offsets[::-1]
+    assert pages == [newest_first[:LISTED], newest_first[:LISTED], newest_first[LISTED:], newest_first[:LISTED]]
+    assert 'rel="next"' not in second
+
+
+def _offsets_on(text: str, offsets: list[int]) -> list[int]:
+    """Of these the offsets that are listed, in their order."""
+    return [int(offset) for offset in re.findall(r"/(\d+)</a></td>", text) if int(offset) in offsets]
 
 
 async def test_a_letter_that_is_too_large_to_be_sent_again_is_known_by_its_beginning(kafka: str) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 from workbench import fresh_database
 
+from audit.watcher import looks
 from audit.watcher.__main__ import DATABASES
 from audit.watcher.watcher import Settings, Watcher
+from contracts.metrics import CONSUMER_STILL
+from contracts.topics import ORDERS_COMMANDS
+from messaging.decision import SetTimer
+from messaging.ports import Commit, Ownership
+from messaging.postgres import PostgresStore
 from provision.databases import ensure_schemas
 
 NOW = datetime.now(UTC)
@@ -114,6 +121,69 @@ async def test_money_that_a_completed_order_does_not_cost_is_told_until_a_person
         )
         await watcher.look()
         assert told("invariant_money_imbalance_minor", labels) in (0, None)
+    finally:
+        await watcher.close()
+
+
+async def test_a_partition_with_lag_stands_still_until_its_offsets_move_whoever_takes_it_over_and_whatever_else_it_commits(
+    urls: dict[str, str],
+) -> None:
+    url, topic, partition, now = urls["orders"], ORDERS_COMMANDS, 0, datetime.now(UTC)
+    db, store = await asyncpg.connect(url), PostgresStore(url)
+
+    async def commit(owned: Ownership, reads: int = 0, **changes: Any) -> None:
+        stands = owned.offsets[topic]
+        offsets = {topic: stands + reads} if reads else {}
+        transaction = await store.begin()
+        await transaction.commit(Commit(partition, owned.epoch, {topic: stands}, offsets, owned.next_seq, **changes))
+
+    async def still_s(end: int) -> float:
+        told = {(s.metric, s.labels): s.value for s in await looks.runtime(db, "orders", {(topic, partition): end})}
+        return told[CONSUMER_STILL, ("orders",)]
+
+    async def ten_minutes_go_by() -> None:
+        ago = "- interval '10 minutes'"
+        await db.execute(f"UPDATE partition_ownership SET moved_at = moved_at {ago}, updated_at = updated_at {ago}")
+
+    try:
+        await store.take_over(partition, "a", [topic])
+        await ten_minutes_go_by()
+        assert await still_s(end=5) >= 600
+        owned = await store.take_over(partition, "b, in a circle of crashes", [topic])
+        assert await still_s(end=5) >= 600
+        await commit(owned, timers={("k", "t"): SetTimer("k", "t", 1, now)})
+        assert await still_s(end=5) >= 600, "a timer is no progress with what waits"
+        await commit(owned, reads=2)
+        assert await still_s(end=5) < 600
+        await ten_minutes_go_by()
+        owned = await store.take_over(partition, "c", [topic])
+        assert (owned.offsets[topic], await still_s(end=5) >= 600) == (2, True)
+        assert await still_s(end=2) == 0, "without lag nothing stands still"
+    finally:
+        await store.close()
+        await db.close()
+
+
+async def test_a_piece_too_many_of_one_sku_does_not_make_up_for_one_too_few_of_another(urls: dict[str, str]) -> None:
+    inventory = urls["inventory"]
+    await execute(
+        inventory,
+        "INSERT INTO stock (sku, unit_price_minor, currency, received, adjusted, held, shipped)"
+        " VALUES ('a', 1, 'GBP', 5, 0, 0, 0), ('b', 1, 'GBP', 5, -1, 0, 2), ('c', 1, 'GBP', 5, -1, 0, 2)",
+    )
+    watcher = Watcher(Settings("127.0.0.1:1", {name: (url,) for name, url in urls.items()}, 4))
+    try:
+        told = watcher.registry.get_sample_value
+        await watcher.look()
+        assert told("invariant_stock_imbalance_units") == 0
+        # The database computes what is on hand. Only where somebody took that from it can it be wrong.
+        await execute(inventory, "ALTER TABLE stock ALTER COLUMN on_hand DROP EXPRESSION")
+        await execute(
+            inventory, "UPDATE stock SET on_hand = on_hand + CASE sku WHEN 'a' THEN 2 WHEN 'b' THEN -2 ELSE 0 END"
+        )
+        await watcher.look()
+        assert told("invariant_stock_imbalance_units") == 4
+        assert told("invariant_reserved_imbalance_units") == 0
     finally:
         await watcher.close()
 

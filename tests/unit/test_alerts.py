@@ -122,6 +122,19 @@ def test_promtool_finds_the_rules_right_and_their_tests_pass() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_prometheus_keeps_the_traces_that_the_processes_tell_and_says_when_it_is_ready() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert "--enable-feature=exemplar-storage" in services["prometheus"]["command"]
+    asked = {name: services[name]["healthcheck"]["test"][-1] for name in ("prometheus", "grafana")}
+    assert asked == {
+        "prometheus": "http://127.0.0.1:9090/-/ready",
+        "grafana": "http://127.0.0.1:3000/api/health",
+    }
+    # Where they listen in their containers: what the host's ports lead to.
+    for name, url in asked.items():
+        assert [port.rpartition(":")[2] for port in services[name]["ports"]] == [url.split("/")[2].rpartition(":")[2]]
+
+
 def test_prometheus_asks_every_process_of_the_compose_file_that_has_metrics() -> None:
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     targets = {target for job in config["scrape_configs"] for s in job["static_configs"] for target in s["targets"]}

@@ -31,7 +31,7 @@ from services.console.domain import (
 from services.console.live import BOX, KEPT, Hub, Viewer
 from services.console.pages import link
 from services.console.pages_actions import FIELDS, MAKE, TITLES
-from services.console.pages_letters import _chosen, _row
+from services.console.pages_letters import LISTED, _chosen, _row, part_of
 from services.console.pages_orders import _line, query_of
 from services.console.settings import load_settings
 from services.console.store import NOBODY, Person
@@ -77,6 +77,20 @@ def test_letters_are_chosen_by_name_or_by_group_and_never_all_by_accident() -> N
     assert _chosen(letters, {"names": f"{letters[1].letter}\n{letters[2].letter}"}) == letters[1:]
     with pytest.raises(UsageError):
         _chosen(letters, {"names": "  "})
+
+
+def test_letters_are_told_a_page_at_a_time_and_none_is_missed_or_told_twice() -> None:
+    letters = [letter(n, "invalid" if n % 2 else "unreadable") for n in range(2 * LISTED + 30)]
+    asked, seen = {"reason_is": "invalid"}, []
+    rows, older = part_of(letters, asked)
+    assert (len(rows), older, rows[0]) == (LISTED, 15, letters[-1])
+    seen += rows
+    # Meanwhile one is set aside.
+    more = [*letters, letter(9_999)]
+    rows, older = part_of(more, {**asked, "before": str(seen[-1].letter)})
+    assert (len(rows), older) == (15, 0)
+    assert [*seen, *rows] == [one for one in reversed(letters) if one.reason == "invalid"]
+    assert part_of(more, {**asked, "before": str(rows[-1].letter)}) == ([], 0)
 
 
 def test_who_only_looks_on_does_not_see_what_a_letter_says() -> None:
@@ -154,6 +168,7 @@ def test_it_listens_on_loopback_unless_it_is_told_otherwise() -> None:
 
 def test_who_only_looks_on_sees_the_beginning_of_a_customers_id() -> None:
     assert [masked("customer-7", role) for role in ROLES] == ["cu…", "customer-7", "customer-7"]
+    assert [masked(short, "viewer") for short in ("ab", "Zoe", "anna", "", None)] == ["…", "…", "…", "", ""]
 
 
 def test_filters_become_the_query_and_an_age_becomes_a_time() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.console.story import failure, shown
+from orderctl.doctor.chain import Link, quoting
+from services.console.domain import HIDDEN, ROLES, Role
+from services.console.story import acts, chain, failure, shown
 
 
 def entry(id_: str, type_: str, kind: str = "event", text: str = "", **data: Any) -> dict[str, Any]:
@@ -76,3 +78,59 @@ def test_of_an_order_that_is_well_nothing_is_told(status: str) -> None:
 
 def test_where_nothing_went_wrong_there_is_no_cause() -> None:
     assert failure("PAYING", shown([CAPTURED, REFUND], "C-1", "operator")) is None
+
+
+WRITTEN = "Zoe Smith, 1 Elm Road, zoe@example.org"
+
+
+@pytest.mark.parametrize(
+    "name", ["reason", "message", "error", "last_error", "evidence", "approved_by", "operator", "greeting"]
+)
+def test_a_viewer_does_not_read_what_people_and_programs_wrote(name: str) -> None:
+    item = entry("m-1", "orders.cancel-order.v1", "command", f"attempt 2, {WRITTEN}, until then", **{name: WRITTEN})
+    (told,) = shown([item], "CUSTOMER-1", "viewer")
+    assert (told["text"], told["data"]) == (f"attempt 2, {HIDDEN}, until then", {})
+    assert shown([item], "CUSTOMER-1", "support")[0]["text"] == f"attempt 2, {WRITTEN}, until then"
+
+
+def test_of_a_text_that_is_a_part_of_another_nothing_is_left() -> None:
+    item = entry("m-1", "t", text="Zoe, Zoe Smith", reason="Zoe", message="Zoe Smith")
+    assert shown([item], "C-1", "viewer")[0]["text"] == f"{HIDDEN}, {HIDDEN}"
+
+
+def test_a_viewer_reads_reasons_that_are_words_of_the_contract() -> None:
+    item = entry("m-1", "orders.order-failed.v1", text="out-of-stock", reason="out-of-stock")
+    assert shown([item], "C-1", "viewer")[0]["text"] == "out-of-stock"
+
+
+@pytest.mark.parametrize("customer_id", ["", None])
+def test_where_there_is_no_customer_nothing_is_put_between_the_letters(customer_id: Any) -> None:
+    assert shown([entry("m-1", "t", text="none")], customer_id, "viewer")[0]["text"] == "none"
+
+
+def test_a_viewer_reads_what_the_doctor_says_and_not_what_it_quotes() -> None:
+    links = (Link("it waits"), quoting("its last failure", WRITTEN))
+    assert chain(links, "viewer") == ["it waits", f"its last failure: {HIDDEN}"]
+    assert chain(links, "support") == ["it waits", f"its last failure: {WRITTEN}"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "seen"),
+    [
+        ("accepted", "accepted"),
+        ("rejected: too-late", "rejected: too-late"),
+        (f"rejected: {WRITTEN}", "rejected"),
+        (f"it failed again: {WRITTEN}", "it failed again"),
+        ("3 accepted, 0 rejected", "3 accepted, 0 rejected"),
+    ],
+)
+def test_a_viewer_reads_what_came_of_an_act_and_not_why_it_was_done(outcome: str, seen: str) -> None:
+    row = {"account": "ann", "action": "cancel", "target": "O-1", "reason": WRITTEN, "outcome": outcome}
+    (told,) = acts([row], "viewer")
+    assert told == {**row, "reason": HIDDEN, "outcome": seen}
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "viewer"])
+def test_everybody_else_reads_acts_as_they_were(role: Role) -> None:
+    row = {"reason": WRITTEN, "outcome": f"it failed again: {WRITTEN}"}
+    assert acts([row], role) == [row]

@@ -340,3 +340,82 @@ def test_every_rule_has_a_name_of_its_own_and_sees_nothing_where_all_is_well() -
     names = [name for name, _ in RULES]
     assert len(set(names)) == len(names)
     assert diagnose(order(), world()).cause == "unexplained"
+
+
+#: What a service, a gateway or a person wrote.
+WRITTEN = "Zoe Smith, 1 Elm Road"
+WROTE = failed(f"TransientStoreError: row (42, {WRITTEN})")
+
+
+def _needy() -> OrderFacts:
+    needy = replace(retrying("refund", 30, WRITTEN), status="NEEDS_ATTENTION")
+    told_so = entry("orders.attention-needed.v1", 4, reason="refund-failing", message=WRITTEN)
+    return replace(needy, history=(*needy.history, told_so))
+
+
+def _paused() -> OrderFacts:
+    history = (entry("orders.order-paused.v1", 20, operator=WRITTEN, reason=WRITTEN),)
+    return order(waiting_for="operator", paused=True, history=history)
+
+
+@pytest.mark.parametrize(
+    ("order_", "world_", "cause"),
+    [
+        (order(), world({"payment": process("payment", phase="starting", last_error=WROTE)}), "no-database"),
+        (
+            order(),
+            world({"payment": process("payment", phase="joining", last_error=WROTE, bootstrap_servers="b:1")}),
+            "other-broker",
+        ),
+        (order(), world({"payment": process("payment", phase="joining", last_error=WROTE)}), "no-partition"),
+        *(
+            (
+                order(),
+                world(at_work("payment", last_error=failed(f"{word} {WRITTEN}"), last_progress_at=ago(40))),
+                cause,
+            )
+            for word, cause in [
+                ("ConnectionRefusedError", "database-away"),
+                ("no answer in time", "database-locked"),
+                ("KafkaTimeoutError", "broker-trouble"),
+                ("RaiseError", "poisoned-head"),
+            ]
+        ),
+        (
+            order(),
+            world(
+                at_work(
+                    "payment",
+                    outbox_waiting=2,
+                    outbox_since=ago(30),
+                    last_error=failed(f"publishing: {WRITTEN}", 30),
+                    last_progress_at=ago(20),
+                )
+            ),
+            "outbox-stuck",
+        ),
+        (
+            order(history=(*order().history, asked(100))),
+            world(dead_letters=(replace(LETTER, error=WRITTEN),)),
+            "dead-letter",
+        ),
+        *(
+            (order(), world(lanes=(Lane("payment", ORDER, P, held, 3, CHARGES, 100, WRITTEN),)), "parked")
+            for held in (True, False)
+        ),
+        (retrying("payment", 7, WRITTEN), world(), "gateway"),
+        (_needy(), world(), "refund-failing"),
+        (_paused(), world(), "paused"),
+    ],
+)
+def test_what_others_wrote_is_told_and_can_be_left_out(order_: OrderFacts, world_: Any, cause: str) -> None:
+    found = diagnose(order_, world_)
+    assert found.cause == cause
+    assert WRITTEN in told(found)
+    assert WRITTEN not in " ".join(link.unquoted("(hidden)") for link in found.chain)
+
+
+def test_a_line_that_was_added_changes_nothing_about_since_when_the_approval_is_waited_for() -> None:
+    held, added = entry("orders.stock-reserved.v1", 600), entry("orders.line-item-added.v1", 3)
+    found = diagnose(order("AWAITING_APPROVAL", "approval", history=(held, added)), world())
+    assert found.chain[0].fact == "the order is AWAITING_APPROVAL and waits for approval for 10 min 0 s"

@@ -166,6 +166,23 @@ def test_a_pod_may_do_nothing_that_it_need_not(overlay: str) -> None:
         assert container(pod)["resources"]["limits"]["memory"]
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_pod_says_what_it_needs_and_no_more_than_it_may_have(overlay: str) -> None:
+    found = of_kind(overlay, "Deployment", "StatefulSet", "Job")
+    assert len(found) > 10
+    for name, one in found.items():
+        resources = container(one["spec"]["template"])["resources"]
+        asked, most = resources["requests"], resources["limits"]
+        assert re.fullmatch(r"[1-9]\d*m", asked["cpu"]), name
+        assert 0 < mebibytes(asked["memory"]) <= mebibytes(most["memory"]), name
+        assert "cpu" not in most, "a throttled process loses its partitions"
+
+
+def mebibytes(quantity: str) -> int:
+    number, unit = int(quantity[:-2]), quantity[-2:]
+    return number * {"Mi": 1, "Gi": 1024}[unit]
+
+
 def test_health_is_asked_where_compose_asks() -> None:
     asked = (ROOT / "deploy" / "healthcheck.py").read_text()
     for name, pod in processes("production").items():

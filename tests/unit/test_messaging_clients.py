@@ -17,7 +17,7 @@ CLIENTS = {"AIOKafkaProducer", "AIOKafkaConsumer"}
 
 #: Who may make a client elsewhere, and why. Each of them says its safe settings itself, which is tested here.
 EXCEPTIONS = {
-    "tests/integration/test_access.py": "a client of each principal, some of which have to be refused",
+    "tests/integration/access_fleet.py": "a client of each principal, some of which have to be refused",
     "tests/integration/test_devstack_backends.py": "devstack is tested without the code that runs on it",
     "tests/integration/test_messaging_foreign.py": "a foreign client that compresses",
     "tests/integration/tally_real.py": "a foreign client that writes in transactions",

@@ -69,6 +69,37 @@ async def test_a_missing_verdict_names_the_command_and_the_service_to_look_at() 
             await client.ask(command, 0.02)
 
 
+async def test_nothing_is_kept_of_a_command_once_it_was_answered_or_given_up() -> None:
+    shop, silent = Shop(), approve("A")
+    async with connect(shop.transport) as client:
+        for number in range(20):
+            await client.ask(start(f"O-{number}"), 1.0)
+        assert client.kept == 0
+        command = start("A")
+        await client.send(command)
+        assert client.kept == 1
+        await client.verdict("A", command.id, 1.0)
+        assert client.kept == 0
+        shop.deaf_to = {silent.type}
+        with pytest.raises(NoVerdictError):
+            await client.ask(silent, 0.02)
+        assert client.kept == 0
+
+
+async def test_who_gives_up_takes_the_verdict_from_nobody_else_who_waits_for_it() -> None:
+    shop, command = Shop(), start("A")
+    shop.deaf_to = {command.type}
+    async with connect(shop.transport) as client:
+        patient = asyncio.create_task(client.ask(command, 5.0))
+        with pytest.raises(NoVerdictError):
+            await client.ask(command, 0.02)
+        shop.deaf_to = set()
+        # The same command once more: its verdict is the one that both wait for.
+        assert (await client.ask(command, 1.0)).accepted
+        assert (await patient).accepted
+        assert client.kept == 0
+
+
 async def test_following_tells_the_order_from_its_start_to_its_end_and_nothing_of_others() -> None:
     shop = Shop()
     async with connect(shop.transport) as client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from orderctl.doctor.chain import Advice, Finding, Link, span
+from orderctl.doctor.chain import Advice, Finding, Link, quoting, span
 from orderctl.doctor.rules.saying import found, stack, stands_still
 from orderctl.doctor.spot import Spot
 
@@ -41,7 +41,7 @@ def broker_trouble(spot: Spot) -> Finding | None:
     failed = spot.standing_error
     if failed is None or "Kafka" not in failed.text:
         return None
-    link = Link(f"{spot.service} has trouble with the broker: {failed.text}", {"at": failed.at})
+    link = quoting(f"{spot.service} has trouble with the broker", failed.text, {"at": failed.at})
     advice = Advice(f"If it lasts longer than a minute, restart {spot.service}.", stack(spot.service, "restart"))
     return found(*stands_still(spot), link, advice=(advice,))
 
@@ -51,7 +51,7 @@ def database_away(spot: Spot) -> Finding | None:
     failed = spot.standing_error
     if failed is None or not any(word in failed.text for word in AWAY):
         return None
-    link = Link(f"{spot.service} cannot reach its database: {failed.text}", {"at": failed.at})
+    link = quoting(f"{spot.service} cannot reach its database", failed.text, {"at": failed.at})
     advice = Advice(f"Start the database of {spot.service}; it goes on by itself then.", "make status")
     return found(*stands_still(spot), link, advice=(advice,))
 
@@ -68,7 +68,7 @@ def database_locked(spot: Spot) -> Finding | None:
     if busy_for is not None:
         links.append(Link(f"the turn at hand has been waiting for its database for {span(busy_for)}"))
     if failed is not None:
-        links.append(Link(f"its last failure: {failed.text}", {"at": failed.at}))
+        links.append(quoting("its last failure", failed.text, {"at": failed.at}))
     name = f'"${spot.service.upper()}_DATABASE_URL"'
     advice = (
         Advice(
@@ -87,7 +87,7 @@ def poisoned_head(spot: Spot) -> Finding | None:
         return None
     others = [p for process in spot.facts.answering for p in process.partitions if p.partition != spot.partition]
     alone = others and all(not p.failing and (p.last_error is None or p.last_error.at != failed.at) for p in others)
-    last = Link(f"its last failure: {failed.text}", {"at": failed.at, "other_partitions_fine": bool(alone)})
+    last = quoting("its last failure", failed.text, {"at": failed.at, "other_partitions_fine": bool(alone)})
     advice = (
         Advice(
             f"Mend what the failure names; the record is tried again by itself every few seconds. The log of {spot.service} has "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orderctl.doctor.chain import Advice, Finding, Link, since, verb
+from orderctl.doctor.chain import Advice, Finding, Link, quoting, since, verb
 from orderctl.doctor.facts import ProcessFacts
 from orderctl.doctor.rules.saying import found, stack
 from orderctl.doctor.spot import Spot, at, listed
@@ -78,8 +78,9 @@ def no_database_at_start(spot: Spot) -> Finding | None:
     process = _one_in(spot, "starting")
     if process is None:
         return None
-    why = process.last_error.text if process.last_error is not None else "it has only just started"
-    link = Link(f"{spot.service} has not begun to work: {why}", _evidence(process))
+    words, evidence = f"{spot.service} has not begun to work", _evidence(process)
+    failed = process.last_error
+    link = quoting(words, failed.text, evidence) if failed else Link(f"{words}: it has only just started", evidence)
     name = f"{spot.service.upper()}_DATABASE_URL"
     return found(
         link,
@@ -100,7 +101,7 @@ def other_broker(spot: Spot) -> Finding | None:
         f"us is at {kafka.bootstrap_servers}",
         _evidence(process),
     )
-    last = Link(f"its last failure: {process.last_error.text}")
+    last = quoting("its last failure", process.last_error.text)
     advice = Advice(f"Correct KAFKA_BOOTSTRAP_SERVERS of {spot.service} and restart it.", stack(spot.service))
     return found(link, last, advice=(advice,))
 
@@ -115,7 +116,7 @@ def no_partition(spot: Spot) -> Finding | None:
         f"no process of {spot.service} that was asked owns partition {spot.partition}",
         {"asked": [process.url for process in answering], "members": spot.group.members if spot.group else None},
     )
-    links = (link, *(Link(f"its last failure: {text}") for text in told[:1]))
+    links = (link, *(quoting("its last failure", text) for text in told[:1]))
     if spot.group is not None and spot.group.members > len(answering):
         name = f"{spot.service.upper()}_PROCESS_URLS"
         return found(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from orderctl.doctor.chain import Advice, Finding, Link, since, span, verb
+from orderctl.doctor.chain import Advice, Finding, Link, quoting, since, span, verb
 from orderctl.doctor.facts import DeadLetter
 from orderctl.doctor.rules.saying import found, stack, stands_still
 from orderctl.doctor.spot import TOO_LONG, Spot, at
@@ -45,7 +45,7 @@ def outbox_stuck(spot: Spot) -> Finding | None:
     )
     failed = here.last_error
     publishing = failed is not None and failed.text.startswith("publishing:")
-    last = (Link(f"its last failure: {failed.text}", {"at": failed.at}),) if failed is not None and publishing else ()
+    last = (quoting("its last failure", failed.text, {"at": failed.at}),) if failed is not None and publishing else ()
     advice = Advice(
         "The broker refuses or does not acknowledge: look at the topic's settings (max.message.bytes, min.insync.replicas) and at "
         "the broker's disk. Nothing is lost; it is published when the broker takes it.",
@@ -68,7 +68,7 @@ def dead_letter(spot: Spot) -> Finding | None:
         f"{spot.service} could not handle {letter.type or 'the record'} at {stood} and set it aside: {letter.reason}",
         {"dead_letter": stands, "reason": letter.reason, "error": letter.error, "at": letter.at},
     )
-    why = Link(f"the reason is told in its dead letter at {stands}: {letter.error}")
+    why = quoting(f"the reason is told in its dead letter at {stands}", letter.error)
     name = _letter_name(spot.service, letter.topic, letter.partition, letter.offset)
     advice = Advice("Mend the cause, then send it again.", f"orderctl dlq replay {name}")
     return found(link, why, advice=(advice, Advice("What it was:", f"orderctl dlq show {name}")))
@@ -93,7 +93,7 @@ def parked(spot: Spot) -> Finding | None:
         f"{spot.service} could not handle the record at {stood}; {lane.behind} more of this order wait behind it",
         {"topic": lane.topic, "partition": lane.partition, "offset": lane.offset, "waiting": lane.behind},
     )
-    why = Link(f"its failure: {lane.error}")
+    why = quoting("its failure", lane.error)
     if not lane.held:
         working = Advice("It is being handled again.", verb("doctor", spot.key))
         return Finding((link, why), (working,), "moving")

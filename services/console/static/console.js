@@ -129,6 +129,12 @@ function news() {
   if (line) { line.hidden = false; line.querySelector("a").href = location.href; }
 }
 
+async function fetched(address) {
+  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  if (!answer.ok || answer.redirected) throw new Error(answer.status);
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
 function rowOf(page, id) {
   return [...page.querySelectorAll("tr[data-order]")].find((one) => one.dataset.order === id);
 }
@@ -143,16 +149,18 @@ function freshen(id) {
     const ids = [...changed];
     changed.clear();
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (!answer.ok || answer.redirected) return news();
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const page = await fetched(location.href);
+      // What newer orders have pushed off the page, or what no longer fits, is asked for by its id.
+      const off = ids.filter((one) => rowOf(document, one) && !rowOf(page, one));
+      const apart = off.length ? await fetched(`/rows?${new URLSearchParams([...new URLSearchParams(location.search), ...off.map((one) => ["id", one])])}`) : page;
       for (const one of ids) {
-        const [row, fresh] = [rowOf(document, one), rowOf(page, one)];
+        const [row, fresh] = [rowOf(document, one), rowOf(page, one) || rowOf(apart, one)];
         if (!row) continue;
         row.classList.add("changed");
+        row.classList.toggle("gone", !fresh || fresh.classList.contains("gone"));
         if (fresh) [...fresh.cells].forEach((cell, n) => { if (n > 0) row.cells[n].replaceChildren(...cell.childNodes); });
-        else { row.classList.add("gone"); news(); }
       }
+      if (off.length) news();
       tick();
     } catch {
       news();
@@ -174,7 +182,9 @@ async function fill({ dataset: { part, from, once, state } }) {
     const answer = await fetch(part, { headers: { Accept: "text/html" } });
     const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(from);
     if (!answer.ok || answer.redirected || !found) throw new Error(answer.status);
+    const back = held();
     place()?.querySelector(".part").replaceChildren(...found.childNodes);
+    back();
     put("");
   } catch {
     put("silent");
@@ -196,6 +206,46 @@ setInterval(parts, 15000);
 // A page that changes by itself is loaded again, for as long as it says so.
 setInterval(() => { if (document.visibilityState === "visible" && document.body.dataset.poll) reload(); }, Number(document.body.dataset.poll) || 60000);
 
+// What a key or a button of the mouse is being pressed on has to be there until it is let go: else nothing would come of it.
+const pressed = new Set();
+for (const [down, up] of [["keydown", "keyup"], ["pointerdown", "pointerup"], ["pointerdown", "pointercancel"]]) {
+  addEventListener(down, () => pressed.add(down), true);
+  addEventListener(up, () => pressed.delete(down), true);
+}
+addEventListener("blur", () => pressed.clear());
+
+// By what an element is known again on the page that is loaded in its place: what it does, and its number among those that do the same.
+const does = ["id", "href", "name", "value", "data-copy", "data-part"];
+function marks(one) {
+  return [one.tagName, ...does.map((name) => one.getAttribute(name) || "")].join("\n");
+}
+function alike(one) {
+  return [...document.getElementById("main").querySelectorAll(one.tagName)].filter((other) => marks(other) === marks(one));
+}
+function held() {
+  const [main, one] = [document.getElementById("main"), document.activeElement];
+  if (!one || !main.contains(one)) return () => {};
+  const at = alike(one).indexOf(one);
+  return () => {
+    const again = one === main ? null : alike(one)[at];
+    const place = again || document.getElementById("main");
+    // What had the keys is gone: they go on from the content, not from the head of the page.
+    if (!again) place.tabIndex = -1;
+    place.focus({ preventScroll: true });
+  };
+}
+
+// How far the page, and what can be moved within it, has been moved.
+const movable = ".scroll, .card, pre, .road";
+function moved() {
+  const [x, y] = [scrollX, scrollY];
+  const places = [...document.querySelectorAll(movable)].map((one) => [one.scrollLeft, one.scrollTop]);
+  return () => {
+    document.querySelectorAll(movable).forEach((one, n) => { if (places[n]) [one.scrollLeft, one.scrollTop] = places[n]; });
+    scrollTo(x, y);
+  };
+}
+
 let reloading = null;
 async function reload() {
   if (reloading) return;
@@ -205,6 +255,8 @@ async function reload() {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (!answer.ok || answer.redirected) throw new Error(answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (pressed.size) return reload();
+      const back = [held(), moved()];
       const open = [...document.querySelectorAll("details")].map((one) => one.open);
       const told = new Map([...document.querySelectorAll("[data-part]")].map((one) => [one.dataset.part, one.querySelector(".part")]));
       document.getElementById("main").replaceWith(page.getElementById("main"));
@@ -215,6 +267,7 @@ async function reload() {
       document.querySelectorAll("details").forEach((one, n) => { one.open = open[n] || false; });
       tick();
       reachable();
+      back.forEach((put) => put());
     } catch {
       say("The page could not be loaded again; what you see may be old.");
     }

@@ -13,10 +13,11 @@ from typing import Any, Final, get_args
 from contracts.orders import EndReason
 from contracts.values import is_id
 from messaging.http import Problem
+from services.orders.api.waiting import SINCE
 
-COLUMNS: Final = """
+COLUMNS: Final = f"""
 o.order_id, o.workflow, o.workflow_version, o.status, o.reason, o.waiting_for, o.deadline, o.paused, o.customer_id, o.currency,
-o.total_minor, o.items::text AS items, o.created_at, o.updated_at
+o.total_minor, o.items::text AS items, o.created_at, o.updated_at, {SINCE}
 """
 
 #: As which word the statuses of orders under way stand in the index of lists (migrations/0002_listed.sql).
