@@ -117,4 +117,7 @@ def acts(rows: Sequence[Mapping[str, Any]], role: Role) -> list[dict[str, Any]]:
 
 def _came_of_it(outcome: str) -> str:
     told, _, rest = outcome.partition(": ")
+    if told.isdigit():
+        # Of many letters: how many of them came to what.
+        return f"{told}: {_came_of_it(rest)}"
     return f"{told}: {rest}" if rest in _CODES else told

@@ -65,7 +65,7 @@ async def test_the_next_page_goes_on_where_the_last_one_ended_and_there_is_a_way
     page, customer = desk.page, await shop.customer()
     every = await orders_of(shop, PAGE + 3, customer)
     await desk.go("/orders")
-    await page.get_by_label("Customer").fill(customer)
+    await page.get_by_role("textbox", name="Customer").fill(customer)
     await page.get_by_role("button", name="Show").click()
     await expect(page.locator("tr[data-order]")).to_have_count(PAGE)
     first = await shown(desk)
@@ -83,7 +83,7 @@ async def test_the_filter_by_customer_shows_theirs_alone_and_an_order_leads_back
     page, (one, other) = desk.page, (await shop.customer(), await shop.customer())
     mine, theirs = await orders_of(shop, 2, one), await orders_of(shop, 1, other)
     await desk.go("/orders?sort=oldest")
-    await page.get_by_label("Customer").fill(one)
+    await page.get_by_role("textbox", name="Customer").fill(one)
     await page.get_by_role("button", name="Show").click()
     await expect(page.locator("tr[data-order]")).to_have_count(2)
     assert sorted(await shown(desk)) == sorted(mine)
@@ -92,8 +92,8 @@ async def test_the_filter_by_customer_shows_theirs_alone_and_an_order_leads_back
     await desk.sees("It waits for a person to approve the payment.")
     await page.locator(".crumbs").get_by_role("link", name="Orders").click()
     await expect(page.locator("tr[data-order]")).to_have_count(2)
-    await expect(page.get_by_label("Customer")).to_have_value(one)
-    await expect(page.get_by_label("Sort")).to_have_value("oldest")
+    await expect(page.get_by_role("textbox", name="Customer")).to_have_value(one)
+    await expect(page.locator("select[name=sort]")).to_have_value("oldest")
 
 
 async def test_attention_lists_the_orders_that_need_a_person_and_no_other(shop: Shop, desk: Desk) -> None:

@@ -122,6 +122,7 @@ def test_a_viewer_reads_what_the_doctor_says_and_not_what_it_quotes() -> None:
         (f"rejected: {WRITTEN}", "rejected"),
         (f"it failed again: {WRITTEN}", "it failed again"),
         ("3 accepted, 0 rejected", "3 accepted, 0 rejected"),
+        (f"12: it failed again: {WRITTEN}", "12: it failed again"),
     ],
 )
 def test_a_viewer_reads_what_came_of_an_act_and_not_why_it_was_done(outcome: str, seen: str) -> None:
