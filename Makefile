@@ -117,7 +117,7 @@ proof-fast: setup ## every crash point of the runtime once, and the kill run; 7 
 	@$(BIN)/python -m chaos crash-points --fast --rate $(or $(RATE),20)
 	@$(BIN)/python -m chaos kill-run --rate $(or $(RATE),20)
 
-proof-tests: setup ## the tests that take too long for `make test`: backup, spread, staged faults, every crash of the tally
+proof-tests: setup ## the tests that take too long for `make test`: backup, upgrade, spread, staged faults, every crash of the tally
 	@$(BIN)/python -m pytest -q -m proof tests/integration
 	@$(BIN)/python -m pytest -q -m proof tests/e2e
 

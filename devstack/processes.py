@@ -101,8 +101,7 @@ def _service_process(settings: Settings, service: Service) -> ProcessSpec:
         "KAFKA_GROUP_INSTANCE_ID": f"{service.name}-{hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]}",
         **{database_variable(name): settings.dsn(name) for name in service.databases},
         **(api_addresses(settings) | process_addresses(settings) if service.asks_others else {}),
-        # Where this stack's watcher would be, if there is one: never the watcher of another stack.
-        **({"WATCHER_URL": settings.http_url("watcher")} if service.name == "console" else {}),
+        **(_console(settings) if service.name == "console" else {}),
     }
     if service.sends_mail:
         env |= {"SMTP_HOST": LOOPBACK, "SMTP_PORT": str(settings.smtp_port)}
@@ -115,6 +114,15 @@ def _service_process(settings: Settings, service: Service) -> ProcessSpec:
         probe="http",
         target=f"{url}/readyz",
     )
+
+
+def _console(settings: Settings) -> dict[str, str]:
+    return {
+        # Where this stack's watcher would be, if there is one: never the watcher of another stack.
+        "WATCHER_URL": settings.http_url("watcher"),
+        # Its log is a file of whoever started the stack, on loopback.
+        "CONSOLE_FIRST_PASSWORD": "stdout",
+    }
 
 
 def smtp_sink(settings: Settings) -> ProcessSpec:

@@ -17,7 +17,7 @@ from messaging.logs import configure, get_logger, load_log_settings
 from messaging.secure import SETTINGS as SECURITY
 from messaging.secure import load_kafka_security
 from messaging.setting import Number, Setting
-from messaging.settings import BOOTSTRAP_SERVERS, HTTP_HOST, LOGGING, PARTITIONS, http_port
+from messaging.settings import BOOTSTRAP_SERVERS, HTTP_HOST, LOGGING, PARTITIONS, TASK_QUEUE, http_port
 from messaging.spread import DatabaseUrls
 
 log = get_logger(__name__)
@@ -31,6 +31,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     *SECURITY,
     *DATABASE_URLS.values(),
     PARTITIONS,
+    TASK_QUEUE,
     EVERY_S,
     REST_S,
     HTTP_HOST,
@@ -48,6 +49,7 @@ def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
         partitions=PARTITIONS.read(env),
         every_s=EVERY_S.read(env),
         rest_s=REST_S.read(env),
+        task_queue=TASK_QUEUE.read(env),
     )
 
 

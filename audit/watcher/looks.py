@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -46,6 +47,27 @@ def lags(service: str, rows: Collection[Any], ends: Ends) -> Iterator[Sample]:
             still_s = max(still_s, row["still_s"])
     yield from (Sample(metrics.CONSUMER_LAG, lag, (service, topic)) for topic, lag in behind.items())
     yield Sample(metrics.CONSUMER_STILL, still_s, (service,))
+
+
+@dataclass(slots=True)
+class Standing:
+    """Since when a group stands still that keeps its offsets on the broker, which does not say when they were committed: it is
+    seen from one look to the next, so a watcher that has just begun counts from 0."""
+
+    _since: dict[tuple[str, int], tuple[int, float]] = field(default_factory=dict)
+
+    def look(self, service: str, committed: Ends, ends: Ends, now_s: float) -> list[Sample]:
+        """How far the group is behind on the topics of which it has committed anything; nothing of a group that never did."""
+        rows = []
+        topics = {topic for topic, _ in committed}
+        for place in (place for place in ends if place[0] in topics):
+            stands = committed.get(place, 0)
+            before, since_s = self._since.get(place, (None, now_s))
+            if stands != before or stands >= ends[place]:
+                since_s = now_s
+            self._since[place] = stands, since_s
+            rows.append({"topic": place[0], "next_offset": stands, "partition": place[1], "still_s": now_s - since_s})
+        return list(lags(service, rows, ends)) if rows else []
 
 
 async def orders(db: Connection) -> list[Sample]:

@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from audit.watcher import looks
 from audit.watcher.book import Book, Sample, merged
+from audit.watcher.broker import Broker, Offsets
 from audit.watcher.stories import Stories
 from contracts import metrics
-from contracts.topics import SUBSCRIPTIONS
-from messaging.clients import make_reader
-from messaging.kafka import stop_client
+from contracts.topics import RECOMMENDATION_LEARNER, SUBSCRIPTIONS
 from messaging.logs import get_logger
+from messaging.settings import TASK_QUEUE
 
 log = get_logger(__name__)
 
 TIMEOUT_S: Final = 10.0
+_BROKER_OUTAGES: Final = (KafkaError, OSError, TimeoutError)
 _OUTAGES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -38,6 +38,7 @@ class Settings:
     partitions: int
     every_s: float = 15.0
     rest_s: float = 60.0
+    task_queue: str = TASK_QUEUE.default
 
 
 @dataclass(slots=True)
@@ -49,12 +50,14 @@ class Watcher:
     looked_at: float | None = None
     _book: Book = field(default_factory=Book)
     _connections: dict[tuple[str, str], Connection] = field(default_factory=dict)
-    _reader: AIOKafkaConsumer | None = None
+    _broker: Broker = field(init=False)
+    _learner: looks.Standing = field(default_factory=looks.Standing)
     _stories: Stories = field(init=False)
     _money: looks.Money = field(init=False)
 
     def __post_init__(self) -> None:
         self.registry.register(self._book)
+        self._broker = Broker(self.settings.bootstrap_servers)
         self._stories = Stories(self.registry)
         self._money = looks.Money(self.settings.rest_s)
 
@@ -73,9 +76,9 @@ class Watcher:
     async def look(self) -> None:
         """Look once at everything. Never raises for what is away."""
         began = time.monotonic()
-        ends = await self._ends()
+        ends, broker_answers = await self._look_at_broker()
         up = dict(await asyncio.gather(*(self._service(name, ends) for name in self.settings.databases)))
-        up["kafka"] = ends is not None
+        up["kafka"] = broker_answers
         if up.get("orders") and up.get("payment") and up.get("gateway"):
             await self._guarded("orders", "money", self._look_at_money)
         else:
@@ -94,8 +97,7 @@ class Watcher:
         """Let go of everything."""
         for connection in self._connections.values():
             connection.terminate()
-        if self._reader is not None:
-            await stop_client(self._reader)
+        await self._broker.close()
 
     async def _service(self, name: str, ends: looks.Ends | None) -> tuple[str, bool]:
         async def look() -> list[Sample]:
@@ -153,19 +155,25 @@ class Watcher:
             )
         return found
 
-    async def _ends(self) -> looks.Ends | None:
-        topics = sorted({topic for topics in SUBSCRIPTIONS.values() for topic in topics})
-        wanted = [TopicPartition(topic, p) for topic in topics for p in range(self.settings.partitions)]
+    async def _look_at_broker(self) -> tuple[Offsets | None, bool]:
+        """Where the topics end, if that was answered, and whether all was. How far the learner is, the broker alone knows."""
+        topics = {topic for topics in SUBSCRIPTIONS.values() for topic in topics}
+        # In this order: what was committed is not beyond an end that is asked for later.
+        committed = await self._ask(self._broker.committed(f"{self.settings.task_queue}.{RECOMMENDATION_LEARNER}"))
+        topics |= {topic for topic, _ in committed or ()}
+        ends = await self._ask(self._broker.ends(topics, self.settings.partitions))
+        if committed is None or ends is None:
+            self._book.write(RECOMMENDATION_LEARNER, ())
+            return ends, False
+        lags = self._learner.look(RECOMMENDATION_LEARNER, committed, ends, time.monotonic())
+        self._book.write(RECOMMENDATION_LEARNER, lags)
+        return ends, True
+
+    async def _ask(self, question: Awaitable[Offsets]) -> Offsets | None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                if self._reader is None:
-                    self._reader = make_reader(self.settings.bootstrap_servers, "watcher")
-                    await self._reader.start()
-                found = await self._reader.end_offsets(wanted)
-        except (KafkaError, OSError, TimeoutError) as error:
+                return await question
+        except _BROKER_OUTAGES as error:
             log.warning("broker-does-not-answer", error=error)
-            if self._reader is not None:
-                reader, self._reader = self._reader, None
-                await stop_client(reader)
+            await self._broker.close()
             return None
-        return {(tp.topic, tp.partition): offset for tp, offset in found.items()}

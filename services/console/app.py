@@ -111,7 +111,7 @@ def make_app(settings: Settings) -> FastAPI:
         async with pool, apis, hub, bulks, watch:
             templates = Jinja2Templates(HERE / "templates")
             app.state.console = Console(settings, apis, hub, letters, bulks, watch, store, acts, templates)
-            _tell_first_password(await store.first_password())
+            _tell_first_password(settings, await store.first_password())
             yield
 
     app = FastAPI(lifespan=opened, docs_url=None, redoc_url=None, openapi_url=None)
@@ -133,13 +133,21 @@ def _announce(settings: Settings) -> None:
     log.info("started", where=where)
 
 
-def _tell_first_password(password: str | None) -> None:
-    if password is not None:
+def _tell_first_password(settings: Settings, password: str | None) -> None:
+    if password is None:
+        return
+    if settings.tells_password or sys.stdout.isatty():
         _print_for_people(f"First log-in: admin, with the one-time password {password}")
+    else:
+        # Nobody knows it, then: an account whose password has to be made anew.
+        log.info("first-password-not-told", reason="no-terminal")
+        _print_for_people(
+            "First log-in: `python -m services.console password admin` prints what admin logs in with, once"
+        )
 
 
 def _print_for_people(line: str) -> None:
-    # Who collects JSON gets nothing else, and no log line ever holds a password: there `password admin` makes a new one.
+    # Who collects JSON gets nothing else.
     if load_log_settings().format == "console":
         print(line, flush=True)
 

@@ -83,15 +83,15 @@ def expected_targets() -> list[str]:
 
 
 def configured(folder: Path, urls: dict[str, str], for_s: int | None = None) -> Path:
-    """The committed configuration and alerts, for processes that are elsewhere and keep their names, each of which is asked each
-    second. With `for_s` an alert fires after so long instead of its own `for`; the conditions are the real ones."""
+    """The committed configuration and alerts, for processes that are elsewhere and keep their names, asked every two seconds.
+    With `for_s` an alert fires after so long instead of its own `for`; the conditions are the real ones."""
     rules = RULES.read_text()
     if for_s is not None:
         rules, count = re.subn(r"(?m)^( +for:) \w+$", rf"\1 {for_s}s", rules)
         assert count == sum(len(group["rules"]) for group in yaml.safe_load(rules)["groups"])
     (folder / "alerts.yml").write_text(rules)
     config = yaml.safe_load(CONFIG.read_text())
-    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config["global"] = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"}
     for job in config["scrape_configs"]:
         job["static_configs"] = [
             {"targets": [urls[target.partition(":")[0]].removeprefix("http://")], "labels": {"instance": target}}

@@ -51,11 +51,11 @@ class Stack:
         }
         self.about = ""
 
-    def up(self) -> Place:
+    def up(self, *, only_backends: bool = False) -> Place:
         """Start on empty folders; returns when everything is ready."""
         self._devstack("down", "--wipe")
         began = time.monotonic()
-        self._devstack("up")
+        self._devstack("up", *(["--only-backends"] if only_backends else []))
         self.about = f"started in {self.home} after {time.monotonic() - began:.1f} s; {self._versions()}"
         return place_of({**self._env, **self._told()})
 

@@ -68,6 +68,10 @@ class Room:
         """Who is not logged in."""
         return self._seat()
 
+    def holding(self, cookie: str) -> Seat:
+        """Who was given this cookie (`name=value`)."""
+        return self._seat(cookie.partition("=")[2])
+
     async def somebody(self, role: Role, name: str = "somebody") -> Seat:
         """Who is logged in, by an account of that role."""
         now = datetime.now(UTC)

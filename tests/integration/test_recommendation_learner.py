@@ -13,10 +13,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from learner_bench import PARTITIONS, Bench, LearnerProcess, bench_on, computed
 from waiting import until
 
+from audit.watcher.watcher import Settings as WatcherSettings
+from audit.watcher.watcher import Watcher
 from contracts.topics import (
     ORDERS_EVENTS,
     RECOMMENDATION_BASKETS,
     RECOMMENDATION_CHANGELOG,
+    RECOMMENDATION_LEARNER,
     RECOMMENDATION_PAIRS,
 )
 from devstack.ports import free_offset
@@ -102,6 +105,44 @@ async def test_a_poisoned_record_is_set_aside_and_stops_nothing(bench: Bench, st
     }
     assert b"\xff{not json" in {value for _, _, value in told}
     assert 'dead_letters_total{reason="empty",topic="orders.events.v1"} 1.0' in await learner.metrics()
+
+
+async def test_the_watcher_sees_how_far_it_is_behind_and_that_it_stands_still(bench: Bench, start: Start) -> None:
+    watcher = Watcher(WatcherSettings(bench.bootstrap, {}, PARTITIONS, task_queue="test"))
+
+    async def told() -> tuple[float | None, float | None, float | None]:
+        await watcher.look()
+        value = watcher.registry.get_sample_value
+        return (
+            value("watch_up", {"source": "kafka"}),
+            value("consumer_lag_records", {"service": RECOMMENDATION_LEARNER, "topic": ORDERS_EVENTS}),
+            value("consumer_still_seconds", {"service": RECOMMENDATION_LEARNER}),
+        )
+
+    async def caught_up() -> bool:
+        return await told() == (1, 0, 0)
+
+    try:
+        learner = start()
+        await learner.ready()
+        orders = some_orders("W", 12)
+        await bench.complete(orders)
+        await bench.knows(computed(orders))
+        await until(caught_up, lambda: f"the learner caught up\n{learner.tail()}", 60)
+        await learner.stop()
+        await bench.complete(some_orders("W", 17)[12:])
+        up, lag, before_s = await told()
+        assert (up, lag) == (1, 5)
+        assert before_s is not None
+        await told()
+        up, lag, still_s = await told()
+        assert (up, lag) == (1, 5)
+        assert still_s is not None
+        assert still_s > before_s
+        learner = start()
+        await until(caught_up, lambda: f"the learner caught up\n{learner.tail()}", 120)
+    finally:
+        await watcher.close()
 
 
 @pytest.mark.proof

@@ -32,6 +32,11 @@ def test_a_service_is_told_its_ports_with_the_offset() -> None:
     assert all(spec.env["TOPIC_PARTITIONS"] == "8" for spec in processes.values())
 
 
+def test_the_console_alone_is_told_to_tell_its_first_password() -> None:
+    told = {spec.name: spec.env.get("CONSOLE_FIRST_PASSWORD") for spec in service_processes(SETTINGS)}
+    assert {name for name, where in told.items() if where == "stdout"} == {"console"}
+
+
 def test_the_broker_never_creates_topics_by_itself() -> None:
     lines = server_properties(SETTINGS, Path("/data")).splitlines()
     assert "auto.create.topics.enable=false" in lines

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pydantic_core import to_json
 
 from audit.watcher.book import Book, Sample
-from audit.watcher.looks import lags
+from audit.watcher.looks import Standing, lags
 from audit.watcher.stories import Stories, step_of
 from contracts import metrics
 from contracts.metrics import DEAD_LETTER_REASONS, LABELS, Metric, vocabulary
@@ -234,6 +234,34 @@ def test_lag_is_summed_over_partitions_and_only_a_partition_with_lag_stands_stil
         Sample(metrics.CONSUMER_LAG, 5, ("orders", "t")),
         Sample(metrics.CONSUMER_STILL, 20.0, ("orders",)),
     ]
+
+
+def test_a_group_on_the_broker_stands_still_since_it_was_seen_to_be_behind_and_to_have_committed_nothing_more() -> None:
+    standing, topic = Standing(), "recommendation.baskets.v1"
+
+    def told(committed: int, end: int, now_s: float) -> tuple[float, float]:
+        ends = {(topic, 0): end, (topic, 1): 0, ("not-its-own", 0): 9}
+        lag, still = standing.look("recommendation-learner", {(topic, 0): committed}, ends, now_s)
+        assert (lag.metric, lag.labels) == (metrics.CONSUMER_LAG, ("recommendation-learner", topic))
+        assert (still.metric, still.labels) == (metrics.CONSUMER_STILL, ("recommendation-learner",))
+        return lag.value, still.value
+
+    assert told(3, 8, now_s=1000) == (5, 0), "who begins to watch has seen nothing yet"
+    assert told(3, 9, now_s=1015) == (6, 15)
+    assert told(3, 9, now_s=1090) == (6, 90)
+    assert told(4, 9, now_s=1105) == (5, 0), "progress"
+    assert told(9, 9, now_s=1120) == (0, 0)
+    assert told(9, 9, now_s=5000) == (0, 0)
+    assert told(9, 10, now_s=5015) == (1, 15), "at most since the last look it is behind"
+
+
+def test_of_a_partition_without_a_commit_all_is_waited_for_and_of_a_group_that_never_committed_nothing_is_told() -> (
+    None
+):
+    ends = {("t", 0): 4, ("t", 1): 6}
+    found = Standing().look("recommendation-learner", {("t", 0): 4}, ends, 1.0)
+    assert found[0] == Sample(metrics.CONSUMER_LAG, 6, ("recommendation-learner", "t"))
+    assert Standing().look("recommendation-learner", {}, ends, 1.0) == []
 
 
 @pytest.mark.parametrize(
