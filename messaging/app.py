@@ -134,8 +134,9 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
 
     told = ProcessProgress(settings, service.topics)
 
-    async def progress(_: web.Request) -> web.Response:
-        return json_response(await _progress(told, state[0] if state else None, await ready()))
+    async def progress(request: web.Request) -> web.Response:
+        ask = request.query.get("ends") != "known"
+        return json_response(await _progress(told, state[0] if state else None, await ready(), ask))
 
     about = {
         "service": settings.service,
@@ -172,12 +173,12 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
             await asyncio.to_thread(traces.close)
 
 
-async def _progress(told: ProcessProgress, host: Host | None, ready: bool) -> dict[str, Any]:
-    """What `/progress` says; before there is a host, why there is none yet."""
+async def _progress(told: ProcessProgress, host: Host | None, ready: bool, ask: bool) -> dict[str, Any]:
+    """What `/progress` says; before there is a host, why there is none yet. `ask`: the broker, where the topics end now."""
     if host is None:
         return told.tell("starting", ready, [], datetime.now(UTC))
     told.last_error = host.last_error
-    partitions = await host.progress()
+    partitions = await host.progress(ask)
     return told.tell("working" if host.joined else "joining", ready, partitions, datetime.now(UTC))
 
 

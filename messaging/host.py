@@ -286,10 +286,10 @@ class Host:
             read = {} if len(worker.buffers) else await reader.positions(worker.partition)
             self._ends[worker.partition] = Ends(self._clock.now(), ends[worker.partition], read)
 
-    async def progress(self) -> list[dict[str, Any]]:
+    async def progress(self, ask: bool = True) -> list[dict[str, Any]]:
         """How each owned partition stands. Never raises, and never waits longer than `ENDS_TIMEOUT_S` for the broker: the ends are
-        then as old as they say, and so they are for whoever asks while somebody else is asking."""
-        if not self._asking.locked():
+        then as old as they say, and so they are for whoever asks while somebody else is asking, or wants nobody asked (`ask`)."""
+        if ask and not self._asking.locked():
             async with self._asking:
                 await self._refresh_ends()
         now = self._clock.now()

@@ -44,10 +44,12 @@ def session() -> aiohttp.ClientSession:
 # --- the services -----------------------------------------------------------------------------------------------------
 
 
-async def ask_services(web: aiohttp.ClientSession, settings: Settings) -> dict[str, ServiceFacts]:
-    """Every process of every service, at once."""
+async def ask_services(web: aiohttp.ClientSession, settings: Settings, exactly: bool = True) -> dict[str, ServiceFacts]:
+    """Every process of every service, at once. `exactly`: each asks the broker where its topics end; else it tells what it saw when
+    it last looked, seconds ago."""
     asked = [(name, url) for name, urls in settings.processes.items() for url in urls]
-    told = await asyncio.gather(*(_ask_process(web, url) for _, url in asked))
+    path = "/progress" if exactly else "/progress?ends=known"
+    told = await asyncio.gather(*(_ask_process(web, url, path) for _, url in asked))
     found: dict[str, ServiceFacts] = {}
     for (name, _), process in zip(asked, told, strict=True):
         found[name] = ServiceFacts(name, (*(found[name].processes if name in found else ()), process))
@@ -60,8 +62,8 @@ async def ask_ready(web: aiohttp.ClientSession, url: str, service: str) -> Proce
     return answer if isinstance(answer, ProcessFacts) else parse_ready(url, service, *answer)
 
 
-async def _ask_process(web: aiohttp.ClientSession, url: str) -> ProcessFacts:
-    answer = await _answer(web, url, "/progress")
+async def _ask_process(web: aiohttp.ClientSession, url: str, path: str) -> ProcessFacts:
+    answer = await _answer(web, url, path)
     if isinstance(answer, ProcessFacts):
         return answer
     status, told = answer

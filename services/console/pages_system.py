@@ -30,7 +30,7 @@ async def system(request: Request, person: Who) -> Response:
     console = console_of(request)
     async with asking.session() as web:
         found, others, (policies, problem) = await asyncio.gather(
-            asking.ask_services(web, console.settings.client),
+            asking.ask_services(web, console.settings.client, exactly=False),
             ask_others(web, console.settings),
             _asked(console.apis.policies()),
         )

@@ -55,6 +55,23 @@ async def until_seen(fleet: Fleet, fact: Any, what: str) -> dict[str, Any]:
     return seen
 
 
+async def test_who_wants_nobody_asked_is_told_the_ends_of_the_last_look(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = fleet.host()
+    seen = await until_seen(fleet, lambda told: told["ready"] and told["ends_at"], "it works, and has asked")
+
+    async def asked(partitions: Any) -> Any:
+        raise AssertionError(f"the broker was asked about {partitions}")
+
+    assert running.host._reader is not None
+    monkeypatch.setattr(running.host._reader, "all_ends", asked)
+    told = await running.host.progress(ask=False)
+    (known,) = [one for one in told if one["partition"] == PARTITION]
+    assert (known["ends"], known["ends_at"]) == (seen["ends"], seen["ends_at"])
+    monkeypatch.undo()
+
+
 async def test_a_partition_that_works_tells_where_it_stands_and_that_nothing_waits(fleet: Fleet) -> None:
     fleet.host()
     began = datetime.now(UTC)
