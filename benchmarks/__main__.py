@@ -7,10 +7,12 @@ import typer
 from benchmarks.check import check
 from benchmarks.client import client
 from benchmarks.console import console
+from benchmarks.growth import growth
 from benchmarks.hot import hot
 from benchmarks.listing import listing
 from benchmarks.rounds import peers
 from benchmarks.run import run
+from benchmarks.scale import scale
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 app.command()(run)
@@ -20,6 +22,8 @@ app.command()(client)
 app.command()(listing)
 app.command()(console)
 app.command()(hot)
+app.command()(growth)
+app.command()(scale)
 
 
 if __name__ == "__main__":

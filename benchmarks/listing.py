@@ -37,8 +37,8 @@ LATERAL (SELECT CASE WHEN n <= 20 THEN 'NEEDS_ATTENTION' WHEN n % 1000 = 7 THEN 
                 now() - ($1 - n) * interval '80 ms' AS at) s
 """
 _FILL_SKUS: Final = """
-INSERT INTO order_sku (sku, created_at, order_id) SELECT items -> 0 ->> 'sku', created_at, order_id FROM orders
-UNION ALL SELECT 'S-ALL', created_at, order_id FROM orders
+INSERT INTO order_sku (sku, created_at, order_id) SELECT sku, created_at, order_id
+FROM orders, LATERAL (VALUES (items -> 0 ->> 'sku'), ('S-ALL')) AS of (sku) WHERE order_id LIKE 'LIST-%'
 """
 #: Since when an order waits is read from its history. Those that need a person have been tried again for a day.
 _FILL_HISTORY: Final = """
@@ -51,7 +51,7 @@ CROSS JOIN LATERAL generate_series(1, CASE o.status WHEN 'NEEDS_ATTENTION' THEN 
 CROSS JOIN LATERAL (SELECT CASE n WHEN 1 THEN 'orders.command-accepted.v1' WHEN 2 THEN 'orders.order-started.v1'
     WHEN 3 THEN 'orders.order-enriched.v1' WHEN 4 THEN 'orders.stock-reserved.v1' WHEN 5 THEN 'orders.payment-approved.v1'
     ELSE CASE n % 2 WHEN 0 THEN 'orders.asked' ELSE 'orders.retry-scheduled' END END AS type) AS told
-WHERE o.status IN ('AWAITING_APPROVAL', 'PAYING', 'NEEDS_ATTENTION')
+WHERE o.order_id LIKE 'LIST-%' AND o.status IN ('AWAITING_APPROVAL', 'PAYING', 'NEEDS_ATTENTION')
 """
 _QUERIES: Final = (
     "",

@@ -37,6 +37,14 @@ def is_free(port: int) -> bool:
     return True
 
 
+def free_port() -> int:
+    """A port that was free a moment ago, for one process beside a stack."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        found: int = probe.getsockname()[1]
+        return found
+
+
 def free_offset() -> int:
     """An offset at which every port of a stack is free now, for a stack beside another one."""
     bases = (KAFKA_PORT, CONTROLLER_PORT, SMTP_PORT, MAIL_PAGE_PORT, WATCHER_PORT, *HTTP_PORTS.values())

@@ -14,6 +14,7 @@ import sys
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
+import uvloop
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from devstack.mail_page import serve_page
@@ -90,7 +91,7 @@ def main() -> None:
     port, page_port, folder, *host = sys.argv[1:]
     # The library tells every word of every dialogue: a third of all that a mail costs here.
     configure(load_log_settings(), "smtp-sink", f"smtp-sink-{os.getpid()}", levels={"mail.log": "WARNING"})
-    asyncio.run(serve(int(port), int(page_port), Path(folder), *host))
+    uvloop.run(serve(int(port), int(page_port), Path(folder), *host))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,16 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from benchmarks.check import compare
 from benchmarks.client import repeated
-from benchmarks.counters import Counters, stored_batches, work_between
+from benchmarks.counters import Counters, Work, stored_batches, work_between
+from benchmarks.growth import ratio_rows
 from benchmarks.instructions import count_in
+from benchmarks.measure import Measurement, Outcome, Run
 from benchmarks.plots import chart
+from benchmarks.scale import against_first, another
 from benchmarks.statements import executed
+from devstack.processes import ProcessSpec
 from orderctl.importer import SAMPLE, make_plan, read_rows
+from orderctl.load.statistics import LatencySummary
 
 
 def record_batch(records: int) -> bytes:
@@ -106,3 +111,56 @@ def test_a_file_of_invoice_lines_is_repeated_as_other_invoices(tmp_path: Path) -
     assert report.rows == 500
     assert report.adds_up
     assert report.invoices > make_plan(read_rows(SAMPLE)).report.invoices
+
+
+def measurement(
+    contender: str, orders_per_s: float, cpu_ms: float, rss_mb: dict[str, float] | None = None
+) -> Measurement:
+    latency = LatencySummary(1, 0.01, 0.01, 0.01, 0.01, 0.02, 0.02)
+    return Measurement(
+        contender=contender,
+        run=Run("closed", 1),
+        outcome=Outcome(1, 1.0, latency),
+        orders_per_s=orders_per_s,
+        kept_up=None,
+        cpu_ms_per_order=cpu_ms,
+        cpu_ms={},
+        rss_mb=rss_mb or {},
+        work=Work(0, 0, 0, 0, 0, 0, {}),
+        statements={},
+        instructions=None,
+    )
+
+
+def test_more_processes_are_compared_with_one_round_by_round() -> None:
+    found = [
+        measurement("one", 100, 4),
+        measurement("two", 90, 5),
+        measurement("one", 200, 2),
+        measurement("two", 200, 3),
+    ]
+    assert against_first(found, "one", "two") == [(0.9, 1.25), (1.0, 1.5)]
+
+
+def test_growth_is_told_by_the_median_run_and_counts_no_memory_but_the_services() -> None:
+    before = [measurement("", 100, cost, {"orders": 50.0, "postgres": 900.0}) for cost in (3, 9, 4)]
+    after = [measurement("", 50, 8, {"orders": 60.0, "inventory": 10.0, "kafka": 500.0})]
+    rows = ratio_rows(before, after)
+    assert rows["CPU ms per order"] == (4, 8)
+    assert rows["p99 ms"] == (20, 20)
+    assert rows["resident MB of the services"] == (50.0, 70.0)
+
+
+def test_one_more_process_of_a_service_has_a_port_and_a_membership_of_its_own() -> None:
+    spec = ProcessSpec(
+        name="orders",
+        argv=("python", "-m", "services.orders"),
+        env={"HTTP_PORT": "8011", "KAFKA_GROUP_INSTANCE_ID": "orders-1", "ORDERS_DATABASE_URL": "postgresql:///orders"},
+        address="http://127.0.0.1:8011",
+        probe="http",
+        target="http://127.0.0.1:8011/readyz",
+    )
+    more = another(spec, 2)
+    assert more.name == "orders-2"
+    assert more.env == {**spec.env, "HTTP_PORT": str(more.port), "KAFKA_GROUP_INSTANCE_ID": "orders-1-2"}
+    assert more.port != spec.port
