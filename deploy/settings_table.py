@@ -34,8 +34,9 @@ PROCESSES: Final[dict[str, tuple[Setting, ...]]] = {
     "notification": (*settings_of("notification"), *TRACES, *NOTIFICATION),
     "recommendation": (*settings_of("recommendation"), *TRACES),
     # It has no database.
-    "recommendation-learner": tuple(
-        setting for setting in settings_of("recommendation-learner") if not setting.name.endswith("_DATABASE_URL")
+    "recommendation-learner": (
+        *(one for one in settings_of("recommendation-learner") if not one.name.endswith("_DATABASE_URL")),
+        *TRACES,
     ),
     "console": CONSOLE,
     "watcher": WATCHER,

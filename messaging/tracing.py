@@ -4,7 +4,7 @@ Trace and span ids follow from what they are about, as the messages' own ids do.
 in the message's `traceparent`, without anything being handed over; and a process that takes over makes the same spans.
 
     order (the whole of it, told when it ends)
-      process TYPE   one message decided by one service; linked to the batch that it was decided in
+      process TYPE   one message decided by one service; linked to the batch that it was decided in, where there was one
         publish TYPE   from the commit to the broker's acknowledgement
         effect KIND    the call outside (the gateway, the mail server)
 
@@ -103,7 +103,8 @@ class Tracer:
     ) -> None:
         """A batch is committed: these messages were decided, this was said, and these effects (by their id) asked for."""
         now = time.time_ns()
-        spans = [self._process(message, batch, now) for message in messages if self._sampled(message.key)]
+        sampled = [message for message in messages if self._sampled(message.key)]
+        spans = [self._process(message, batch.began_ns, now, (batch.at,)) for message in sampled]
         if spans:
             spans += self._phases(batch, now, len(spans))
         for said in stamped:
@@ -116,6 +117,11 @@ class Tracer:
                 _remember(self._asked, effect_id, self._place(message))
         if spans:
             self._export(spans)
+
+    def handled(self, message: Message, began_ns: int) -> None:
+        """A message was handled by itself, in no batch; all that follows from it is done."""
+        if self._sampled(message.key):
+            self._export([self._process(message, began_ns, time.time_ns())])
 
     def published(self, partition: int, wires: Iterable[Wire]) -> None:
         """The broker has acknowledged these."""
@@ -146,11 +152,10 @@ class Tracer:
         named = derived_id(self._service, "process", message.uid, message.id)
         return Place(trace_id_of(message.key), int(named[:16], 16))
 
-    def _process(self, message: Message, batch: TracedBatch, now: int) -> Span:
+    def _process(self, message: Message, began_ns: int, now: int, links: tuple[Place, ...] = ()) -> Span:
         at = self._place(message)
-        _remember(self._begun, at.trace, self._begun.get(at.trace, batch.began_ns))
+        _remember(self._begun, at.trace, self._begun.get(at.trace, began_ns))
         came = place_in(message.traceparent)
-        links: tuple[Place, ...] = (batch.at,)
         if message.uid.startswith("effect/"):
             parent = _effect_span(message.uid.removeprefix("effect/"))
         elif came is not None and came.trace == at.trace:
@@ -158,7 +163,7 @@ class Tracer:
         else:  # from a client, whose trace may be about more than this key; or a timer
             parent, links = _root(at.trace), links if came is None else (*links, came)
         facts: dict[str, str | int] = {"service": self._service, "key": message.key, **_where(message)}
-        return Span(at, parent, f"process {message.type}", "consumer", batch.began_ns, now, facts, links)
+        return Span(at, parent, f"process {message.type}", "consumer", began_ns, now, facts, links)
 
     def _phases(self, batch: TracedBatch, now: int, messages: int) -> list[Span]:
         facts: dict[str, str | int] = {"service": self._service, "messages": messages}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 import psutil
 import pytest
 from waiting import until
@@ -94,14 +95,26 @@ async def passed(seconds: float) -> None:
 
 
 @asynccontextmanager
-async def watched(folder: Path, for_s: int = FOR_S, rate: str = "0") -> AsyncIterator[Watched]:
-    stack = Stack("staged-faults", PAYMENT_FAILURE_RATE=rate)
+async def watched(folder: Path, for_s: int = FOR_S, **settings: str) -> AsyncIterator[Watched]:
+    stack = Stack("staged-faults", **{"PAYMENT_FAILURE_RATE": "0", **settings})
     place = stack.up()
     try:
         async with beside(place, folder, for_s) as prometheus, Shop(place) as shop:
             yield Watched(stack, shop, prometheus)
     finally:
         stack.down(wipe=True)
+
+
+@asynccontextmanager
+async def gateway_takes_nothing(place: Place) -> AsyncIterator[None]:
+    """Charges wait for as long as this lasts: nobody can write into the gateway's ledger."""
+    ledger = await asyncpg.connect(place.env["GATEWAY_DATABASE_URL"], timeout=30)
+    try:
+        async with ledger.transaction():
+            await ledger.execute("LOCK TABLE gateway.charges IN SHARE MODE", timeout=30)
+            yield
+    finally:
+        await ledger.close(timeout=30)
 
 
 async def test_a_process_that_does_not_answer_is_told_of_by_its_alert_alone(tmp_path: Path) -> None:
@@ -161,8 +174,37 @@ async def test_a_database_that_is_frozen_is_told_of_as_what_cannot_be_seen(tmp_p
 
 
 @pytest.mark.proof
+async def test_a_broker_that_is_frozen_is_told_of_as_what_cannot_be_seen_and_by_what_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    # A call to the gateway has time until the broker stands.
+    async with watched(tmp_path, PAYMENT_CALL_TIMEOUT_S="60") as found:
+        shop = found.shop
+        waiting = await shop.held({await shop.shelf(100): 1})
+        expected = {("CannotLook", "kafka"), ("OutboxAgeing", "payment"), ("TimersOverdue", "orders")}
+        # What the broker has taken is an old row of the outbox all the same, until its acknowledgement has come and that is
+        # recorded, once a second. On a busy machine the freeze can come before.
+        allowed = {("OutboxAgeing", "orders")}
+        began = time.time()
+
+        async def asked() -> bool:
+            return bool(await shop.charges(waiting))
+
+        with ExitStack() as stopped:
+            # The money is taken when the broker stands already: that is committed, and cannot be told.
+            async with gateway_takes_nothing(shop.place):
+                await shop.approve(waiting)
+                await until(asked, "the gateway is asked")
+                stopped.enter_context(found.freezer("kafka")())
+            await found.told(expected)
+        assert (await shop.ended(waiting, RECOVERS_WITHIN_S)).short == "order-completed"
+        await found.quiet()
+        assert await found.prometheus.fired_since(began) - allowed == expected
+
+
+@pytest.mark.proof
 async def test_a_gateway_that_fails_every_call_is_told_of_alone(tmp_path: Path) -> None:
-    async with watched(tmp_path, rate="1") as found:
+    async with watched(tmp_path, PAYMENT_FAILURE_RATE="1") as found:
         shop = found.shop
         began = time.time()
         ended = await shop.buy({await shop.shelf(100): 1})

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
+import typer
+import yaml
+from manifests import ROOT, rendered
 
 from contracts.topics import RECOMMENDATION_LEARNER, SUBSCRIPTIONS, dead_letter_topics
+from devstack.cli import app as devstack_app
 from messaging.errors import SettingsError
 from messaging.secure import load_kafka_security
 from messaging.setting import database_url, secret
 from messaging.settings import load_settings
+from orderctl.main import app as orderctl_app
 from provision.access import PolicyError, load_policy
 
 SASL = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "orders", "KAFKA_SASL_PASSWORD": "s3cret"}
@@ -69,6 +77,37 @@ def test_a_setting_that_is_not_usable_is_refused_by_its_name(env: dict[str, str]
 
 def test_who_is_shown_shows_no_password() -> None:
     assert "s3cret" not in repr(load_kafka_security(SASL))
+
+
+def options_of(command: Any) -> Iterator[str]:
+    """The options and arguments of a program and of all its verbs."""
+    yield from (param.name for param in command.params)
+    for verb in getattr(command, "commands", {}).values():
+        yield from options_of(verb)
+
+
+@pytest.mark.parametrize(
+    ("program", "known"),
+    [(orderctl_app, {"order_id", "operator", "reason"}), (devstack_app, {"wipe", "only_backends"})],
+    ids=["orderctl", "devstack"],
+)
+def test_no_program_takes_a_secret_or_an_address_that_may_hold_one_as_an_argument(
+    program: typer.Typer, known: set[str]
+) -> None:
+    options = set(options_of(typer.main.get_command(program)))
+    assert known <= options
+    assert [name for name in options if re.search("password|secret|token|database|sasl", name)] == []
+
+
+def test_no_container_is_told_a_secret_as_an_argument() -> None:
+    """Neither what is started in it nor what asks for its health."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
+    told = [one.get(key) for one in services for key in ("command", "entrypoint", "healthcheck")]
+    pods = [one["spec"]["template"]["spec"] for one in rendered("production") if "template" in one.get("spec", {})]
+    boxes = [box for pod in pods for box in (*pod["containers"], *pod.get("initContainers", ()))]
+    told += [box.get(key) for box in boxes for key in ("command", "args", "livenessProbe", "readinessProbe")]
+    assert len([one for one in told if one]) > 20
+    assert re.findall(r"(?i)\S*password\S*|\S*secret\S*|\S*_url\S*|postgresql:\S*", str(told)) == []
 
 
 def test_a_database_that_is_not_named_is_the_local_one() -> None:

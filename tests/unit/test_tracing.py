@@ -101,6 +101,17 @@ def test_what_is_decided_together_is_linked_to_its_batch_with_its_phases() -> No
     assert [span.ended_ns - span.began_ns for span in phases] == [1_000_000, 2_000_000]
 
 
+def test_what_is_handled_in_no_batch_hangs_on_its_publication_like_any_other() -> None:
+    told = Told()
+    at = Place(trace_id_of("o-1"), 0x1234)
+    ended = COMMAND._replace(traceparent=f"00-{at.trace:032x}-{at.span:016x}-00")
+    Tracer("recommendation-learner", told).handled(ended, 1)
+    Tracer("recommendation-learner", told, ratio=0).handled(ended, 1)
+    (span,) = told.spans
+    assert (span.at.trace, span.parent, span.began_ns, span.links) == (at.trace, at.span, 1, ())
+    assert span.facts["service"] == "recommendation-learner"
+
+
 def test_a_clients_trace_is_linked_and_not_gone_on_with() -> None:
     told = Told()
     handle(Tracer("orders", told), COMMAND)
@@ -158,7 +169,7 @@ def test_tracing_is_off_unless_a_collector_is_named_and_a_bad_setting_is_refused
 
 def test_what_is_off_is_not_even_imported() -> None:
     look = "import sys; print(sorted(name for name in sys.modules if name.startswith('opentelemetry')))"
-    load = "; ".join(f"import services.{name}.app" for name in TRACED)
+    load = "; ".join(f"import services.{name}.app" for name in (*TRACED, "recommendation.learner"))
     asked = f"{load}; from messaging.otlp import load_trace_settings as l, open_traces; open_traces(l({{}}), 'x', 'y'); {look}"
     told = subprocess.run(
         [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any, Final
 
 import faust
@@ -34,12 +34,14 @@ from contracts.topics import (
 from messaging.logs import get_logger
 from messaging.partitioner import partition_of
 from messaging.settings import Settings
+from messaging.tracing import Tracer
 from services.recommendation import pairs
 from services.recommendation.learner.careful import CarefulConsumer, CarefulTransport
 from services.recommendation.learner.domain import Counts, basket_of, baskets_of, decode, encode, row_of
 from services.recommendation.learner.faust_settings import faust_options
 from services.recommendation.learner.meters import LearnerMeters
 from services.recommendation.learner.progress import NoProgressError, Progress
+from services.recommendation.learner.traced import message_of
 
 log = get_logger(__name__)
 
@@ -67,9 +69,10 @@ class _App(faust.App):
 class Learner:
     """The app and what it knows. `failed` is set with the error that the process has to end for."""
 
-    def __init__(self, settings: Settings, meters: LearnerMeters) -> None:
+    def __init__(self, settings: Settings, meters: LearnerMeters, tracer: Tracer | None = None) -> None:
         self._partitions = settings.partitions
         self._meters = meters
+        self._tracer = tracer
         self._session_s = settings.session_timeout_ms / 1000
         self._progress = Progress()
         self._counts = Counts()
@@ -174,6 +177,7 @@ class Learner:
     async def _take_apart(self, event: EventT[bytes]) -> None:
         """An order that completed becomes a basket for each of its SKUs."""
         message: Any = event.message
+        began_ns = 0 if self._tracer is None else time_ns()
         try:
             envelope = decode_event(COMPLETED, message.value)
         except Unreadable as unreadable:
@@ -185,6 +189,8 @@ class Learner:
             *[await self._append(RECOMMENDATION_BASKETS, basket.sku.encode(), encode(basket)) for basket in baskets]
         )
         self._meters.settled(ORDERS_EVENTS, "learnt")
+        if self._tracer is not None:
+            self._tracer.handled(message_of(message, envelope), began_ns)
 
     # --- step 2 -------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from messaging.errors import SettingsError, TopicMismatchError
 from messaging.http import make_app, serve
 from messaging.kafka import check_topics
 from messaging.logs import configure, get_logger, load_log_settings
+from messaging.otlp import load_trace_settings, open_traces
 from messaging.settings import Settings, load_settings
 from messaging.version import code_version
 from services.recommendation.learner.app import Learner, topics_of_learner
@@ -45,7 +46,8 @@ async def _serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     meters = LearnerMeters()
-    learner = Learner(settings, meters)
+    traces = open_traces(load_trace_settings(), settings.service, settings.identity)
+    learner = Learner(settings, meters, None if traces is None else traces.tracer)
     about = {
         "service": settings.service,
         "identity": settings.identity,
@@ -65,6 +67,8 @@ async def _serve(settings: Settings) -> int:
         return await _run(learner, stopped)
     finally:
         await http.cleanup()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
 
 async def _topics_there(settings: Settings, stopped: asyncio.Event) -> bool:
