@@ -5,9 +5,9 @@ uses them alone runs to its end without an event loop."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contracts.letters import Letter
 from messaging.decision import SetTimer
@@ -38,16 +38,27 @@ class MemoryDatabase:
     clock: Clock
     ownership: dict[int, Ownership] = field(default_factory=dict)
     outbox: dict[int, dict[int, tuple[datetime, Wire]]] = field(default_factory=lambda: defaultdict(dict))
-    published: dict[tuple[int, int], Placed] = field(default_factory=dict)
+    #: Where published rows stand, by the part of their time, then by partition and number.
+    published: tuple[dict[tuple[int, int], Placed], ...] = field(default_factory=lambda: ({}, {}, {}, {}))
     timers: dict[tuple[int, str, str], DueTimer] = field(default_factory=dict)
     effects: dict[tuple[int, str], PendingEffect] = field(default_factory=dict)
     parked: dict[tuple[int, int], Parked] = field(default_factory=dict)
     letters: dict[Letter, LetterDone] = field(default_factory=dict)
 
+    def places(self, partition: int, seqs: Iterable[int]) -> dict[int, Placed]:
+        """See `messaging.published.places`."""
+        asked = [(partition, seq) for seq in seqs]
+        return {key[1]: part[key] for key in asked for part in self.published if key in part}
+
 
 def _outbox_part(at: datetime) -> int:
     """See the outbox's migration."""
     return int(at.timestamp()) // 60 % 4
+
+
+def published_part(at: datetime) -> int:
+    """See the migration of the places."""
+    return int(at.timestamp()) // 2_592_000 % 4
 
 
 class MemoryTransaction:
@@ -155,17 +166,20 @@ class MemoryStore:
         if owned.epoch == epoch:
             moved = replace(owned, published_seq=max(owned.published_seq, seq), acked=dict(acked))
             self._database.ownership[partition] = moved
-            self._database.published.update({(partition, row.seq): row for row in placed})
+            part = self._database.published[published_part(self._database.clock.now())]
+            part.update({(partition, row.seq): row for row in placed})
 
     async def unplace(self, partition: int, epoch: int, since_seq: int) -> None:
         """See `Store.unplace`."""
         if self._database.ownership[partition].epoch == epoch:
-            kept = self._database.published.items()
-            self._database.published = {(p, seq): row for (p, seq), row in kept if p != partition or seq < since_seq}
+            for part in self._database.published:
+                for key in [(p, seq) for p, seq in part if p == partition and seq >= since_seq]:
+                    del part[key]
 
     async def forget_published(self, older_than: datetime) -> bool:
         """See `Store.forget_published`."""
         database = self._database
+        database.published[published_part(database.clock.now() + timedelta(hours=721))].clear()
         # By the part of the outbox, each partition's last row, which speaks for those before it.
         last: dict[int, dict[int, datetime]] = defaultdict(dict)
         needed: set[int] = set()

@@ -8,6 +8,8 @@ from typing import Final
 import asyncpg
 
 _LOCK: Final = 7_203_114
+#: A migration may have to read a large table; given up halfway it would begin again, for ever.
+_LONGEST_S: Final = 600
 _RUNTIME: Final = Path(__file__).parent / "migrations"
 
 
@@ -31,7 +33,7 @@ async def migrate(dsn: str, service_migrations: Path) -> list[str]:
             done = await _applied(connection)
             missing = [(name, path) for name, path in wanted if name not in done]
             for name, path in missing:
-                await connection.execute(path.read_text())
+                await connection.execute(path.read_text(), timeout=_LONGEST_S)
                 await connection.execute("INSERT INTO migration (name) VALUES ($1)", name)
             return [name for name, _ in missing]
     finally:

@@ -204,7 +204,8 @@ class Store(Protocol):
 
     async def forget_published(self, older_than: datetime) -> bool:
         """Forget what the outbox keeps of the partitions of this database, a minute's rows at a time: those of which all are
-        published and were written before `older_than`. Returns whether anything is left."""
+        published and were written before `older_than`. Returns whether anything is left. Where rows stand is forgotten, too, a
+        month's at a time, after 60 to 90 days."""
 
     async def due_timers(
         self, partition: int, until: datetime, limit: int, but: Collection[str] = ()

@@ -53,19 +53,20 @@ SELECT $1, $5, $6, $7, $8, $9 FROM held WHERE $5::bigint IS NOT NULL
 ON CONFLICT DO NOTHING
 """
 
-# The row that holds the first of those numbers keeps what comes before it.
+# The row that holds the first of those numbers keeps what comes before it, and its time.
 UNPLACE: Final = """
 WITH gone AS (
     DELETE FROM published USING partition_ownership AS o
     WHERE published.partition = $1 AND last_seq >= $3 AND o.partition = $1 AND o.epoch = $2
-    RETURNING first_seq, last_seq, topics, seqs, published.offsets
+    RETURNING first_seq, last_seq, topics, seqs, published.offsets, part
 )
-INSERT INTO published (partition, first_seq, last_seq, topics, seqs, offsets)
-SELECT $1, first_seq, $3 - 1, topics, seqs, offsets FROM gone WHERE first_seq < $3 ORDER BY last_seq LIMIT 1
+INSERT INTO published (partition, first_seq, last_seq, topics, seqs, offsets, part)
+SELECT $1, first_seq, $3 - 1, topics, seqs, offsets, part FROM gone WHERE first_seq < $3 ORDER BY last_seq LIMIT 1
 ON CONFLICT DO NOTHING
 """
 
-# One row covers each number, if any: the first that ends with it or later.
+# One row covers each number, if any: the first that ends with it or later, of all parts. Where it has gone with its part, the first
+# one that is left does not have the number.
 PLACES: Final = """
 SELECT s.seq, p.topics[p.at] AS topic, p.offsets[p.at] AS "offset"
 FROM unnest($2::bigint[]) AS s (seq) CROSS JOIN LATERAL (
@@ -76,7 +77,8 @@ WHERE p.at IS NOT NULL
 """
 
 # Published rows stay for the grace period: the broker acknowledges from its page cache, and a power loss there must be mended.
-FORGET_PUBLISHED: Final = "SELECT forget_outbox($1)"
+# Where rows stand is kept for months, by the clock that gave them their part.
+FORGET_PUBLISHED: Final = "SELECT forget_outbox($1), forget_places(now())"
 
 SET_TIMERS: Final = """
 INSERT INTO timer (partition, key, name, step, due_at)

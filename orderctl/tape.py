@@ -55,7 +55,7 @@ def _details(item: Mapping[str, Any]) -> str:
     if message:
         arrow = _ARROWS.get(str(message.get("direction")), "--")
         place = f"{message['topic']} {message['partition']}/{message['offset']}"
-        where = place if message.get("offset") is not None else "place not recorded yet"
+        where = place if message.get("offset") is not None else "no place on record"
         told.append(f"[dim]{arrow} {render.line(where)} {render.line(str(message.get('id')))}[/]")
     return "  ".join(told)
 

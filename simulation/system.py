@@ -292,8 +292,8 @@ class System:
     def history(self, order_id: str) -> list[dict[str, Any]]:
         """As the items of `GET /orders/{id}/history` read."""
         partition = partition_of(order_id, self.broker.partitions)
-        published = self.parts.of["orders"].database.published
-        return views.history_view(self.parts.orders.history.get(order_id, []), partition, published)
+        database = self.parts.of["orders"].database
+        return views.history_view(self.parts.orders.history.get(order_id, []), partition, database)
 
     def tape(self, order_id: str) -> list[dict[str, Any]]:
         """As the items of `GET /orders/{id}/tape` read. Raises `KeyError` where there is no such order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from contracts.envelope import Envelope, decode_event, event_type
 from contracts.orders import CommandAccepted, CommandRejected
 from contracts.values import EventData
-from messaging.ports import Placed, Record
+from messaging.memory import MemoryDatabase
+from messaging.ports import Record
 from services.inventory.ledger import Stock
-from services.orders.api.record import placed
+from services.orders.api.record import placed, seqs_of
 from services.orders.domain import Order
 from services.orders.history import Entry
 from services.payment.state import Charge
@@ -76,10 +77,8 @@ def order_view(order: Order) -> dict[str, Any]:
     }
 
 
-def history_view(
-    entries: Iterable[Entry], partition: int, published: Mapping[tuple[int, int], Placed]
-) -> list[dict[str, Any]]:
-    """As `GET /orders/{id}/history` reads. `published`: where the messages of the orders service stand."""
+def history_view(entries: Iterable[Entry], partition: int, database: MemoryDatabase) -> list[dict[str, Any]]:
+    """As `GET /orders/{id}/history` reads. `database`: the orders service's, which knows where its messages stand."""
     rows = [
         {
             "sequence": entry.said.seq,
@@ -102,7 +101,7 @@ def history_view(
         }
         for entry in entries
     ]
-    return placed(rows, partition, {seq: place for (p, seq), place in published.items() if p == partition})
+    return placed(rows, partition, database.places(partition, seqs_of(rows)))
 
 
 def _plain(data: BaseModel | dict[str, Any]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _runtime(database: MemoryDatabase) -> Tables:
             for p, rows in database.outbox.items()
             for _, w in rows.values()
         ],
-        "published": [(p, seq, row.topic, row.offset) for (p, seq), row in database.published.items()],
+        "published": [(p, seq, row.topic, row.offset) for part in database.published for (p, seq), row in part.items()],
         "timer": [(p, t.key, t.name, t.step, t.due_at) for (p, _, _), t in database.timers.items()],
         "effect": [(p, e.id, e.key, e.kind, json.loads(e.request)) for (p, _), e in database.effects.items()],
         "parked": [

@@ -6,14 +6,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tally import SERVICE, PostgresTally, Tally, TallyHandler
-from tally_world import A_MINUTE, PARTITIONS, WRITTEN
+from tally_world import A_MINUTE, AN_HOUR, PARTITIONS, WRITTEN
 
 from messaging.clients import make_producer, make_reader
 from messaging.kafka import KafkaPublisher, _record, stop_client
@@ -93,6 +93,15 @@ class RealWorld:
             partition,
             upto,
             A_MINUTE,
+        )
+
+    async def age_places(self, partition: int, upto: int, days: int) -> None:
+        at = datetime.now(UTC) + AN_HOUR - timedelta(days=days)
+        await self.execute(
+            "update published set part = published_part($3) where partition = $1 and last_seq <= $2",
+            partition,
+            upto,
+            at,
         )
 
     async def reconnect(self) -> None:

@@ -16,7 +16,7 @@ from contracts.orders import OrderCancelled
 from contracts.registry import TYPE_OF
 from contracts.topics import DEFAULT_PARTITIONS, INVENTORY_EVENTS, LETTERS_EVENTS, dead_letter_topic
 from contracts.values import CommandData, EventData
-from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore
+from messaging.memory import MemoryBroker, MemoryDatabase, MemoryStore, published_part
 from messaging.meters import Meters
 from messaging.partitioner import partition_of
 from messaging.ports import Headers, Placed, Publisher, Record, Store
@@ -26,7 +26,7 @@ from messaging.worker import PartitionWorker
 PARTITIONS = DEFAULT_PARTITIONS
 #: The partition that these tests live on; the keys a, b, k, l, m and y belong there.
 HOME = 0
-A_MINUTE = timedelta(minutes=1)
+A_MINUTE, AN_HOUR = timedelta(minutes=1), timedelta(hours=1)
 #: Every topic that a tally reads or writes.
 WRITTEN = (*TOPICS, INVENTORY_EVENTS, LETTERS_EVENTS, *(dead_letter_topic(topic, SERVICE) for topic in TOPICS))
 
@@ -60,6 +60,10 @@ class World(Protocol):
     async def places(self, partition: int, seqs: Sequence[int]) -> dict[int, Placed]: ...
     async def grow_old(self, partition: int, upto: int) -> None:
         """A minute passes for the outbox rows up to this number."""
+
+    async def age_places(self, partition: int, upto: int, days: int) -> None:
+        """It is as if so many days had passed since the places up to this number were recorded. (Nearly: an hour less, which is how
+        long before its turn a part is emptied. So a test goes well at the end of a period, too.)"""
 
 
 class MemoryWorld:
@@ -104,9 +108,16 @@ class MemoryWorld:
         rows = self.database.outbox[partition]
         rows.update({seq: (at - A_MINUTE, wire) for seq, (at, wire) in rows.items() if seq <= upto})
 
+    async def age_places(self, partition: int, upto: int, days: int) -> None:
+        at = datetime.now(UTC) + AN_HOUR - timedelta(days=days)
+        places = self.database.places(partition, range(1, upto + 1))
+        for part in self.database.published:
+            for seq in places:
+                part.pop((partition, seq), None)
+        self.database.published[published_part(at)].update({(partition, seq): row for seq, row in places.items()})
+
     async def places(self, partition: int, seqs: Sequence[int]) -> dict[int, Placed]:
-        found = self.database.published
-        return {seq: found[partition, seq] for seq in seqs if (partition, seq) in found}
+        return self.database.places(partition, seqs)
 
 
 class Process:

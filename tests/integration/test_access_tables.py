@@ -39,6 +39,8 @@ CALLS: Final = {
     "public.outbox_part": ("outbox_part(now())", True),
     "public.outbox_state": ("outbox_state(0, now())", True),
     "public.forget_outbox": ("forget_outbox(now())", False),
+    "public.published_part": ("published_part(now())", True),
+    "public.forget_places": ("forget_places(now())", False),
     "public.restore_orders": ("restore_orders('{}')", False),
 }
 
@@ -62,6 +64,10 @@ OVERDUE: Final = (
     """
     INSERT INTO outbox (partition, seq, target, topic, type, created_at, part)
     VALUES (0, 1, 0, 'a', 'b', now() - interval '1 day', 0)
+    """,
+    """
+    INSERT INTO published (partition, first_seq, last_seq, topics, seqs, offsets, part)
+    VALUES (0, 1, 1, '{a}', '{1}', '{0}', published_part(now() + interval '721 hours'))
     """,
 )
 

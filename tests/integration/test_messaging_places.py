@@ -107,13 +107,17 @@ async def test_a_message_that_came_twice_stands_where_it_was_acknowledged(world:
     assert await world.places(HOME, [1]) == at((await offsets(world))[1:])
 
 
-async def test_a_lost_answer_of_the_database_repeats_the_places_and_changes_none(world: World, sender: Sender) -> None:
+@pytest.mark.parametrize("days", [0, 30])
+async def test_a_lost_answer_of_the_database_repeats_the_places_and_changes_none(
+    world: World, sender: Sender, days: int
+) -> None:
     process = await owner(world)
     mark, lost = process.store.mark_published, [True]
 
     async def unsure(*arguments: Any) -> None:
         await mark(*arguments)
         if lost:
+            await world.age_places(HOME, 2, days)  # in between a period may have ended
             raise TransientStoreError(f"the answer was lost: {lost.pop()}")
 
     process.store.mark_published = unsure  # type: ignore[method-assign]
@@ -130,7 +134,10 @@ async def test_a_lost_answer_of_the_database_repeats_the_places_and_changes_none
     assert await world.places(HOME, [1, 2, 3]) == at(await offsets(world))
 
 
-async def test_where_the_broker_lost_its_tail_the_old_places_are_forgotten(world: World, sender: Sender) -> None:
+@pytest.mark.parametrize("days", [0, 30, 90])
+async def test_where_the_broker_lost_its_tail_the_old_places_are_forgotten(
+    world: World, sender: Sender, days: int
+) -> None:
     process = await owner(world)
     for key in "abk":
         await sender.add(key)
@@ -138,6 +145,7 @@ async def test_where_the_broker_lost_its_tail_the_old_places_are_forgotten(world
     await tidy(process)
     await world.grow_old(HOME, 2)
     assert await process.store.forget_published(datetime.now(UTC) - timedelta(seconds=30))
+    await world.age_places(HOME, 3, days)
     kept = await offsets(world)
     begins, ends = dict.fromkeys(process.worker.offsets, 0), dict(process.worker.offsets)
     assert await process.worker.reconcile(begins, ends, {INVENTORY_EVENTS: kept[-1]})
@@ -146,3 +154,41 @@ async def test_where_the_broker_lost_its_tail_the_old_places_are_forgotten(world
     await tidy(process)
     assert await world.places(HOME, [1, 2, 3]) == at([*kept[:2], (await offsets(world))[-1]])
     assert await rows(world) in (None, [(1, 2), (3, 3)])
+    # What was left in its place is forgotten in its time.
+    await process.store.forget_published(datetime.now(UTC))
+    left = kept[:2] if days < 90 else []
+    assert await world.places(HOME, [1, 2, 3]) == {**at(left), **at((await offsets(world))[-1:], 3)}
+
+
+async def test_places_are_told_for_sixty_days_and_gone_when_the_part_of_their_time_is_needed_again(
+    world: World, sender: Sender
+) -> None:
+    process = await owner(world)
+    for _ in range(4):
+        await sender.add("a")
+        await process.work()
+        await tidy(process)
+    found = await offsets(world)
+    for days, upto in ((30, 3), (60, 2), (90, 1)):
+        await world.age_places(HOME, upto, days)
+    assert await world.places(HOME, [1, 2, 3, 4]) == at(found)
+    await process.store.forget_published(datetime.now(UTC))
+    assert await world.places(HOME, [1, 2, 3, 4]) == at(found[1:], 2)
+
+
+async def test_places_that_nobody_forgot_in_time_are_told_until_it_is_their_turn_again(
+    world: World, sender: Sender
+) -> None:
+    process = await owner(world)
+    await sender.add("a")
+    await process.work()
+    await tidy(process)
+    await world.age_places(HOME, 1, 120)
+    await sender.add("a")
+    await process.work()
+    await tidy(process)
+    await process.store.forget_published(datetime.now(UTC))
+    assert await world.places(HOME, [1, 2]) == at(await offsets(world))
+    await world.age_places(HOME, 2, 90)
+    await process.store.forget_published(datetime.now(UTC))
+    assert await world.places(HOME, [1, 2]) == {}

@@ -37,6 +37,7 @@ from services.orders.app import MIGRATIONS
 from services.orders.domain.state import business_id
 from services.orders.handlers import OrdersHandler
 from services.orders.store import PostgresOrders
+from services.orders.tape.assemble import Facts, assemble
 
 ORDER = "O-1"
 PARTITION = partition_of(ORDER, DEFAULT_PARTITIONS)
@@ -125,6 +126,30 @@ async def test_every_message_has_its_place_once_it_is_published_and_recorded(des
         record = desk.broker.read(message["topic"], message["partition"], message["offset"], 1)[0]
         assert f'"id":"{message.get("event_id") or message["id"]}"'.encode() in (record.value or b"")
     assert len(said) == 5
+
+
+async def test_an_order_whose_places_were_forgotten_has_its_history_and_its_tape_without_them(
+    desk: Desk, dsn: str
+) -> None:
+    await desk.hear(StartOrder(customer_id="ann", items=(Item(sku="tea", quantity=2),)), "cmd-1")
+    await desk.worker.tidy(datetime.now(UTC), 30)
+    before = await history(dsn)
+    connection = await asyncpg.connect(dsn)
+    # 90 days on, but an hour, in which it is done.
+    await connection.execute("select forget_places(now() + interval '2159 hours')")
+    order = await connection.fetchrow("select * from every_order where order_id = $1", ORDER)
+    await connection.close()
+    after = await history(dsn)
+    nowhere = {"topic": None, "partition": None, "offset": None}
+    assert after == [
+        {**entry, **nowhere, "sent": [{**request, **nowhere} for request in entry["sent"]]} for entry in before
+    ]
+    now = datetime.now(UTC)
+    tapes = [assemble(Facts(order=dict(order), history=entries), now) for entries in (before, after)]
+    told, told_after = ([{**item, "message": None} for item in tape] for tape in tapes)
+    assert told_after == told
+    out = [item["message"] for item in tapes[1] if (item["message"] or {}).get("direction") == "out"]
+    assert [message["offset"] for message in out] == [None] * 5
 
 
 async def test_an_answer_is_told_even_if_nothing_follows_from_it_yet(desk: Desk, dsn: str) -> None:

@@ -108,6 +108,12 @@ def test_an_order_that_was_charged_nothing_says_so() -> None:
     assert money("FAILED").endswith("No money has been asked for.")
 
 
+def test_a_message_whose_place_is_not_on_record_says_so() -> None:
+    message = {"direction": "out", "topic": None, "partition": None, "offset": None, "id": "msg_1"}
+    captured = entry("a", "orders.payment-captured.v1", "event", message=message, at=ORDER["created_at"])
+    assert "→ no place on record" in words_of(page(tape=shown([captured], "", "operator")))
+
+
 def test_the_ids_of_charges_messages_and_commands_can_be_copied() -> None:
     message = {"direction": "out", "topic": "t", "partition": 0, "offset": 1, "id": "msg_1"}
     tape = shown(

@@ -39,7 +39,7 @@ def test_a_line_tells_time_since_the_start_what_details_duration_and_place() -> 
 def test_what_is_not_published_yet_and_who_did_not_answer_is_said() -> None:
     message = {"direction": "out", "topic": None, "partition": None, "offset": None, "id": "e-1"}
     told = shown([entry(1, "event", "Order started", message=message)], ("inventory", "payment"))
-    assert told[0].endswith("-> place not recorded yet e-1")
+    assert told[0].endswith("-> no place on record e-1")
     assert told[1:] == [
         f"{name} did not answer: what it has on record is missing here." for name in ("inventory", "payment")
     ]

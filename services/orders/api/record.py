@@ -48,7 +48,7 @@ def seqs_of(rows: Iterable[Mapping[str, Any]]) -> list[int]:
 def placed(
     rows: Sequence[Mapping[str, Any]], partition: int | None, found: Mapping[int, Placed]
 ) -> list[dict[str, Any]]:
-    """The entries with the topic, partition and offset of what is published; None where that is not known (yet)."""
+    """The entries with the topic, partition and offset of what is published; None where that is not known yet, or no longer."""
     return [
         {
             **row,

@@ -66,7 +66,7 @@ class Piece:
 def message(
     direction: Literal["in", "out"], topic: str | None, partition: int | None, offset: int | None, id: str
 ) -> Fact:
-    """Where a message stands; the place is None where it is not known (yet)."""
+    """Where a message stands; the place is None where it is not known yet, or no longer."""
     return {"direction": direction, "topic": topic, "partition": partition, "offset": offset, "id": id}
 
 
