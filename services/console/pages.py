@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse
 from orderctl.errors import UsageError
 from orderctl.events import short_name
 from orderctl.render import money
+from services.console.aside import Refusal, refusal_of
 from services.console.domain import may
 from services.console.store import Person
 from services.console.wiring import console_of
@@ -38,6 +39,11 @@ def page(request: Request, person: Person | None, template: str, status: int = 2
         "readable": readable,
         "connected": console.hub.connected,
         "heard": request.state.heard,
+        # The list that somebody came from, as a query.
+        "back": facts.get("back", request.query_params.get("back", "")),
+        "onward": onward,
+        # Where the script makes the address one that Back and reload can ask for.
+        "posted": request.method == "POST",
     }
     return console.templates.TemplateResponse(request, template, facts, status_code=status)
 
@@ -73,9 +79,30 @@ def reason_given(filled: Mapping[str, str]) -> None:
         raise UsageError("Say why, in 1 to 1,000 characters: the reason stands in the record of what was done.")
 
 
-def see_act(act_id: int) -> Response:
+def onward(path: str, **query: str) -> str:
+    """The address with what of `query` is not empty, beside what it asks already."""
+    asked = urlencode({name: value for name, value in query.items() if value})
+    return f"{path}{'&' if '?' in path else '?'}{asked}" if asked else path
+
+
+def see_act(request: Request, act_id: int) -> Response:
     """On to the act's own page: Back and reload ask nothing again."""
-    return RedirectResponse(f"/acts/{act_id}", 303)
+    return RedirectResponse(onward(f"/acts/{act_id}", back=request.query_params.get("back", "")), 303)
+
+
+def refuse(
+    request: Request, person: Person, where: str, form: Mapping[str, str], error: object, status: int | None = None
+) -> Response:
+    """On to the form at `where`, which says why it was refused and has what was filled in. `status`: what that page answers."""
+    found = status or (400 if isinstance(error, UsageError | ValueError) else 502)
+    token = console_of(request).aside.put(person, refusal_of(found, str(error), form))
+    return RedirectResponse(onward(where, refused=token), 303)
+
+
+def refused(request: Request, person: Person) -> Refusal:
+    """Why the form that this page shows was refused; where it was not, nothing was filled in, and all is well."""
+    token = request.query_params.get("refused", "")
+    return console_of(request).aside.refusal(person, token) or Refusal(200, "", {})
 
 
 def moment(at: str | datetime | None) -> str:
@@ -90,4 +117,6 @@ def readable(body: Any) -> str:
     """A message's body as a person reads it: JSON with its letters as they are, in its own order. The page escapes it. What cannot
     be seen, or would turn the text around it, stays a JSON escape."""
     text = json.dumps(body, ensure_ascii=False, indent=2)
+    if text.replace("\n", "").isprintable():
+        return text
     return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)

@@ -27,7 +27,7 @@ from orderctl.errors import OrderctlError, UsageError
 from services.console.access import Form, Who, require
 from services.console.act_store import Act
 from services.console.domain import NEEDS
-from services.console.pages import OrderId, link, page, reason_given, see_act, tell
+from services.console.pages import OrderId, link, page, reason_given, refuse, refused, see_act, tell
 from services.console.store import Person
 from services.console.wiring import Console, console_of
 
@@ -107,7 +107,7 @@ async def start_form(request: Request, person: Who) -> Response:
     require(person, "start")
     # An id to begin with; who has one of his own writes that.
     fresh = {"order_id": f"ORDER-{console_of(request).now():%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"}
-    return page(request, person, "act.html", **_facts("start", "", fresh), **await _catalogue(console_of(request)))
+    return _form(request, person, "start", "", fresh, await _catalogue(console_of(request)))
 
 
 async def _catalogue(console: Console) -> dict[str, Any]:
@@ -131,7 +131,29 @@ async def ask(request: Request, action: str, order_id: OrderId, person: Who) -> 
     if action not in NEEDS or action == "start":
         return tell(request, person, 404, "No such action", f"There is no action {action}.")
     require(person, action)
-    return page(request, person, "act.html", **_facts(action, order_id, {}))
+    return _form(request, person, action, order_id, {}, {})
+
+
+def _form(
+    request: Request,
+    person: Person,
+    action: str,
+    order_id: str,
+    filled: Mapping[str, str],
+    more: Mapping[str, Any],
+) -> Response:
+    """What it asks, with what was filled in where it was refused."""
+    before = refused(request, person)
+    facts = {
+        "action": action,
+        "title": TITLES[action],
+        "order_id": order_id,
+        "fields": FIELDS.get(action, ()),
+        "filled": {**filled, **before.filled},
+        "where": where_of(request, action, order_id),
+        "error": before.error,
+    }
+    return page(request, person, "act.html", before.status, **facts, **more)
 
 
 @router.post("/act/{action}/{order_id:path}")
@@ -153,31 +175,22 @@ async def _go_on(request: Request, person: Person, action: str, order_id: str, f
         command = new_command(order_id, lambda: MAKE[action](person, filled), None, SOURCE)
         plan = await console.apis.plan(command, known=False)
     except OrderctlError as error:
-        return await _form(
-            request, person, action, order_id, filled, 400 if isinstance(error, UsageError) else 502, error
-        )
+        return refuse(request, person, where_of(request, action, order_id), filled, error)
     act = Act(person.name, person.role, action, command.key, filled["reason"], command.id)
     asked = {"type": command.type, "data": command.data.model_dump(mode="json", exclude_unset=True)}
-    return see_act(await console.acts.plan(act, asked, plan))
-
-
-async def _form(
-    request: Request, person: Person, action: str, order_id: str, filled: Mapping[str, str], status: int, error: object
-) -> Response:
-    more = await _catalogue(console_of(request)) if action == "start" else {}
-    return page(request, person, "act.html", status, **_facts(action, order_id, filled), **more, error=str(error))
+    return see_act(request, await console.acts.plan(act, asked, plan))
 
 
 async def _send(request: Request, person: Person, action: str, order_id: str, filled: Mapping[str, str]) -> Response:
     acts = console_of(request).acts
     found = await acts.planned(person.name, person.role, filled.get("command_id", ""))
     if found is None or (found["action"], found["target"]) != (action, order_id):
-        return await _form(request, person, action, order_id, filled, 409, NO_PLAN)
+        return refuse(request, person, where_of(request, action, order_id), filled, NO_PLAN, 409)
     if found["state"] != "told":
         # On record before it is sent. Sent a second time it is the same command: its id is the plan's.
         first = await acts.sending(found["id"])
         await _ask(console_of(request), found, first)
-    return see_act(found["id"])
+    return see_act(request, found["id"])
 
 
 async def _ask(console: Console, act: Mapping[str, Any], first: bool) -> None:
@@ -194,17 +207,7 @@ async def _ask(console: Console, act: Mapping[str, Any], first: bool) -> None:
     await console.acts.told(act["id"], told, "accepted" if verdict.accepted else f"rejected: {verdict.reason}")
 
 
-def where_of(action: str, order_id: str) -> str:
-    """The address to which an action's forms are sent."""
-    return "/start" if action == "start" else link(f"act/{action}", order_id)
-
-
-def _facts(action: str, order_id: str, filled: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "action": action,
-        "title": TITLES[action],
-        "order_id": order_id,
-        "fields": FIELDS.get(action, ()),
-        "filled": filled,
-        "where": where_of(action, order_id),
-    }
+def where_of(request: Request, action: str, order_id: str) -> str:
+    """The address to which an action's forms are sent; they lead back to the list that somebody came from."""
+    back = request.query_params.get("back", "")
+    return "/start" if action == "start" else link(f"act/{action}", order_id, back=back)

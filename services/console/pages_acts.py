@@ -12,7 +12,7 @@ from services.console.act_store import LISTED
 from services.console.domain import NEEDS
 from services.console.pages import page, tell
 from services.console.pages_actions import TITLES, where_of
-from services.console.pages_letters import ACTS
+from services.console.pages_letters import ACTS, letters_of
 from services.console.store import Person
 from services.console.wiring import console_of
 
@@ -38,7 +38,7 @@ async def act(request: Request, act_id: str, person: Who) -> Response:
     found = None if number is None else await console_of(request).acts.find(number)
     if found is None:
         return tell(request, person, 404, "No such act", f"There is no act {act_id}. A plan is kept for a day.")
-    return page(request, person, _template(found), **_facts(found, person))
+    return page(request, person, _template(found), **_facts(request, found, person))
 
 
 def _template(act: dict[str, Any]) -> str:
@@ -47,15 +47,15 @@ def _template(act: dict[str, Any]) -> str:
     return "letters_plan.html" if act["state"] == "planned" else "letters_done.html"
 
 
-def _facts(act: dict[str, Any], person: Person) -> dict[str, Any]:
+def _facts(request: Request, act: dict[str, Any], person: Person) -> dict[str, Any]:
     mine = (act["account"], act["role"]) == (person.name, person.role)
     facts = {"act": act, "action": act["action"], "plan": act["plan"], "verdict": act["verdict"], "mine": mine}
     if act["action"] in NEEDS:
-        return {**facts, "title": TITLES[act["action"]], "where": where_of(act["action"], act["target"])}
+        return {**facts, "title": TITLES[act["action"]], "where": where_of(request, act["action"], act["target"])}
     if act["plan"] is None:
         return {**facts, "title": act["action"].capitalize(), "where": ""}
     word = act["asked"]["act"]
-    return {**facts, "word": word, "title": f"{ACTS[word]} dead letters"}
+    return {**facts, "word": word, "title": f"{ACTS[word]} dead letters", "list_": letters_of(request)}
 
 
 def _number(text: str) -> int | None:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -18,9 +19,9 @@ from services.console.access import Form, Who, require
 from services.console.act_store import Act
 from services.console.bulk import MOST, filters_in_words
 from services.console.bulk_store import Meant
-from services.console.pages import page, reason_given, tell
+from services.console.pages import onward, page, reason_given, refuse, refused, tell
 from services.console.pages_actions import MAKE, SOURCE, TITLES
-from services.console.pages_orders import FILTERS, selection_of, spreadsheet_safe
+from services.console.pages_orders import FILTERS, list_of, list_query, selection_of, spreadsheet_safe
 from services.console.store import Person
 from services.console.wiring import Console, console_of
 
@@ -36,7 +37,24 @@ SHOWN: Final = 200
 async def ask(request: Request, person: Who) -> Response:
     """The form: what, and why; and the runs there were."""
     require(person, "bulk")
-    return await _form(request, person, dict(request.query_params))
+    before = refused(request, person)
+    asked = dict(request.query_params)
+    kept = {name: asked[name] for name in FILTERS if asked.get(name)}
+    return page(
+        request,
+        person,
+        "bulk.html",
+        before.status,
+        error=before.error,
+        kept=kept,
+        filled=before.filled,
+        about=filters_in_words(kept),
+        actions={action: TITLES[action] for action in ACTIONS},
+        rates=RATES,
+        runs=await console_of(request).bulks.store.runs(),
+        back=list_query(request.url.query),
+        list_=list_of(request.url.query),
+    )
 
 
 @router.post("/bulk")
@@ -55,13 +73,12 @@ async def plan(request: Request, person: Who, form: Form) -> Response:
         order_ids = await select(chosen, console.apis, console.now(), MOST)
         if not order_ids:
             _refuse("No order fits the filter: there is nothing to do.")
-    except (UsageError, ValueError) as error:
-        return await _form(request, person, asked, 400, str(error), filled.get("reason", ""))
-    except OrderctlError as error:
-        return await _form(request, person, asked, 502, str(error), filled.get("reason", ""))
+    except (OrderctlError, ValueError) as error:
+        return refuse(request, person, list_of(filled.get("back") or urlencode(asked), "/bulk"), filled, error)
     rate = float(filled["rate"]) if filled.get("rate") in {str(rate) for rate in RATES} else RATES[0]
     meant = Meant(person.name, person.role, action, filled["reason"], filters_in_words(asked), rate)
-    return RedirectResponse(f"/bulk/{await console.bulks.plan(data, order_ids, meant)}", 303)
+    run_id = await console.bulks.plan(data, order_ids, meant)
+    return RedirectResponse(onward(f"/bulk/{run_id}", back=filled.get("back", "")), 303)
 
 
 @router.get("/bulk/{run_id}.csv")
@@ -100,6 +117,8 @@ async def run(request: Request, run_id: str, person: Who) -> Response:
         at_once=AT_ONCE,
         planned=bulks.plans.get(run_id, 0),
         rows=await bulks.store.last(run_id, SHOWN),
+        list_=list_of(request.query_params.get("back", "")),
+        again=list_of(request.query_params.get("back", ""), "/bulk"),
     )
 
 
@@ -123,32 +142,12 @@ async def step(request: Request, run_id: str, person: Who, form: Form) -> Respon
 
         if await console.bulks.go(run_id, ended):
             await _record(console, person, found, f"begun: {found['orders'] - found['receipts']} orders")
-    return RedirectResponse(f"/bulk/{run_id}", 303)
+    return RedirectResponse(onward(f"/bulk/{run_id}", back=request.query_params.get("back", "")), 303)
 
 
 async def _record(console: Console, person: Person, run: Mapping[str, Any], outcome: str) -> None:
     act = Act(person.name, person.role, f"bulk {run['action']}", run["run_id"], run["reason"])
     await console.acts.record(act, outcome)
-
-
-async def _form(
-    request: Request, person: Person, filled: Mapping[str, str], status: int = 200, error: str = "", why: str = ""
-) -> Response:
-    kept = {name: filled[name] for name in FILTERS if filled.get(name)}
-    return page(
-        request,
-        person,
-        "bulk.html",
-        status,
-        error=error,
-        kept=kept,
-        filled=filled,
-        why=why,
-        about=filters_in_words(kept),
-        actions={action: TITLES[action] for action in ACTIONS},
-        rates=RATES,
-        runs=await console_of(request).bulks.store.runs(),
-    )
 
 
 def _action_of(filled: Mapping[str, str]) -> str:

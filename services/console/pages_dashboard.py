@@ -34,7 +34,7 @@ LETTERS_WITHIN_S: Final = 3.0
 
 @router.get("/dashboard")
 async def dashboard(request: Request, person: Who) -> Response:
-    """Charts of the last hour, stock under pressure, what waits longest, and the proof panel."""
+    """Charts of the last hour, stock under pressure, the oldest orders under way, and the proof panel."""
     console = console_of(request)
     watch, now = console.watch, console.now()
     oldest, stock, letters = await asyncio.gather(_oldest(console), _stock(console), _letters(console))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
@@ -20,7 +21,7 @@ from services.console import act_store
 from services.console.access import Form, Who, require
 from services.console.domain import masked, may
 from services.console.letters import AT_ONCE
-from services.console.pages import page, reason_given, see_act, tell
+from services.console.pages import onward, page, reason_given, refuse, refused, see_act, tell
 from services.console.store import Person
 from services.console.wiring import Console, console_of
 
@@ -31,6 +32,9 @@ LISTED: Final = 100
 HEX_BYTES: Final = 4096
 OPEN: Final = (State.OPEN, State.ASKED)
 NO_PLAN: Final = "There is no plan of yours for this. See first which letters would be sent, and send them from there."
+#: What says which letters a page of them lists, and which of these an action is about.
+LIST: Final = ("service", "topic", "reason_is", "state", "before")
+CHOICE: Final = ("service", "topic", "reason_is", "names")
 ACTS: Final[Mapping[str, str]] = {"replay": "Replay", "discard": "Discard"}
 
 
@@ -39,10 +43,11 @@ async def letters(request: Request, person: Who) -> Response:
     """The groups, and the letters of the one that is looked at."""
     console, asked = console_of(request), dict(request.query_params)
     try:
-        found = await console.letters.all()
+        found, (lanes, silent) = await asyncio.gather(
+            console.letters.all(), ask_lanes(console.settings.client.processes)
+        )
     except OrderctlError as error:
         return page(request, person, "letters.html", 502, error=str(error), groups=[], asked=asked)
-    lanes, silent = await ask_lanes(console.settings.client.processes)
     groups = grouped(found, {name: int(lane["waiting"]) for name, lane in lanes.items()})
     rows, older = part_of(found, asked)
     return page(
@@ -51,6 +56,7 @@ async def letters(request: Request, person: Who) -> Response:
         "letters.html",
         groups=[(group, urlencode(_names_of(group))) for group in groups],
         asked=asked,
+        back=urlencode([(name, asked[name]) for name in LIST if asked.get(name)]),
         **_links(asked, rows, older),
         rows=[_row(one, lanes, person) for one in rows],
         older=older,
@@ -66,6 +72,12 @@ def part_of(found: Sequence[DeadLetter], asked: Mapping[str, str]) -> tuple[list
     end = next((n for n, one in enumerate(found) if str(one.letter) == before), len(found))
     chosen = [one for one in found[:end] if one.state in states and wanted.matches(one)]
     return chosen[::-1][:LISTED], max(0, len(chosen) - LISTED)
+
+
+def letters_of(request: Request) -> str:
+    """The address of the page of letters that somebody came from."""
+    kept = [(name, value) for name, value in parse_qsl(request.query_params.get("back", "")) if name in LIST]
+    return f"/letters?{urlencode(kept)}" if kept else "/letters"
 
 
 def _links(asked: Mapping[str, str], rows: Sequence[DeadLetter], older: int) -> dict[str, Any]:
@@ -113,6 +125,7 @@ async def letter(request: Request, person: Who, name: str) -> Response:
         size=len(value),
         cut=len(value) > HEX_BYTES,
         open=one.state in OPEN,
+        list_=letters_of(request),
     )
 
 
@@ -122,14 +135,18 @@ async def ask(request: Request, act: str, person: Who) -> Response:
     if act not in ACTS:
         return _no_such_action(request, person, act)
     require(person, "letters")
-    filled = {name: value.strip() for name, value in request.query_params.items()}
+    before = refused(request, person)
+    filled = {**{name: value.strip() for name, value in request.query_params.items()}, **before.filled}
+    status, error, count = before.status, before.error, 0
     try:
-        chosen = _chosen(await console_of(request).letters.all(), filled)
-    except UsageError as error:
-        return _form(request, person, act, filled, 400, str(error))
-    except OrderctlError as error:
-        return tell(request, person, 502, "Kafka does not answer", str(error))
-    return _form(request, person, act, filled, count=len(chosen))
+        count = len(_chosen(await console_of(request).letters.all(), filled))
+    except UsageError as failure:
+        status, error = 400, error or str(failure)
+    except OrderctlError as failure:
+        if not error:
+            return tell(request, person, 502, "Kafka does not answer", str(failure))
+    facts = {"act": act, "title": f"{ACTS[act]} dead letters", "filled": filled, "count": count, "error": error}
+    return page(request, person, "letters_ask.html", status, **facts, list_=letters_of(request))
 
 
 @router.post("/letters/{act}")
@@ -145,10 +162,14 @@ async def act_on(request: Request, act: str, person: Who, form: Form) -> Respons
             return await _send(request, person, word, filled)
         reason_given(filled)
         return await _plan(request, person, word, filled)
-    except UsageError as error:
-        return _form(request, person, act, filled, 400, str(error))
     except OrderctlError as error:
-        return tell(request, person, 502, "Kafka does not answer", str(error))
+        return refuse(request, person, _where_of(request, act, filled), filled, error)
+
+
+def _where_of(request: Request, act: str, filled: Mapping[str, str]) -> str:
+    """The form for the same letters."""
+    chosen = {name: filled[name] for name in CHOICE if filled.get(name)}
+    return onward(f"/letters/{act}", **chosen, back=request.query_params.get("back", ""))
 
 
 async def _plan(request: Request, person: Person, act: Act, filled: Mapping[str, str]) -> Response:
@@ -166,14 +187,14 @@ async def _plan(request: Request, person: Person, act: Act, filled: Mapping[str,
     one = len(rows) == 1
     what, target = (f"{act}-letter", rows[0]["name"]) if one else (f"{act}-letters", f"{len(names)} letters")
     planned = act_store.Act(person.name, person.role, what, str(target), filled["reason"], uuid4().hex)
-    return see_act(await console.acts.plan(planned, {"act": act, "names": names}, plan))
+    return see_act(request, await console.acts.plan(planned, {"act": act, "names": names}, plan))
 
 
 async def _send(request: Request, person: Person, act: Act, filled: Mapping[str, str]) -> Response:
     console = console_of(request)
     planned = await console.acts.planned(person.name, person.role, filled.get("command_id", ""))
     if planned is None or planned["asked"].get("act") != act or not planned["asked"]["names"]:
-        return _form(request, person, act, filled, 409, NO_PLAN)
+        return refuse(request, person, _where_of(request, act, filled), filled, NO_PLAN, 409)
     # Looked at again: somebody else may have settled one meanwhile.
     chosen = _chosen(await console.letters.all(), {"names": "\n".join(planned["asked"]["names"])})
     # On record before it is sent; pressed twice it is sent once.
@@ -187,7 +208,7 @@ async def _send(request: Request, person: Person, act: Act, filled: Mapping[str,
         told = Counter(_words(result) for result in results)
         outcome = "; ".join(words if len(rows) == 1 else f"{count}: {words}" for words, count in told.most_common())
         await console.acts.told(planned["id"], {"rows": rows}, outcome or "the letters are not there any more")
-    return see_act(planned["id"])
+    return see_act(request, planned["id"])
 
 
 async def _settled(
@@ -198,19 +219,6 @@ async def _settled(
     except OrderctlError as error:
         # Some may have been sent all the same: that is said, and recorded.
         return [Result(one, error=str(error)) for one in letters]
-
-
-def _form(
-    request: Request,
-    person: Person,
-    act: str,
-    filled: Mapping[str, str],
-    status: int = 200,
-    error: str = "",
-    count: int = 0,
-) -> Response:
-    facts = {"act": act, "title": f"{ACTS[act]} dead letters", "filled": filled, "count": count, "error": error}
-    return page(request, person, "letters_ask.html", status, **facts)
 
 
 def _no_such_action(request: Request, person: Person, act: str) -> Response:

@@ -52,6 +52,8 @@ _CHANGING: Final = ("status", "waiting_for", "reason")
 _AS_THEY_ARE: Final = ("status", "customer", "waiting_for", "reason", "sku", "sort", "after")
 #: Everything that says which orders.
 FILTERS: Final[tuple[str, ...]] = ("q", "status", "waiting_for", "reason", "sku", "customer", "older")
+#: And how they are listed.
+LIST: Final = frozenset({*FILTERS, "sort", "after"})
 _COLUMNS: Final = (
     "order_id",
     "status",
@@ -123,7 +125,7 @@ async def orders(request: Request, person: Who) -> Response:
         person,
         "orders.html",
         rows=[_row(order, asked, person) for order in items],
-        back=urlencode({**kept, **({"after": asked["after"]} if asked.get("after") else {})}),
+        back=list_query(request.url.query),
         error=trouble,
         asked=asked,
         statuses=STATUSES,
@@ -136,7 +138,7 @@ async def orders(request: Request, person: Who) -> Response:
         first=f"/orders?{urlencode(kept)}" if asked.get("after") else None,
         following=None if following is None else f"/orders?{urlencode({**kept, 'after': following})}",
         export=f"/orders.csv?{urlencode(kept)}",
-        bulk=f"/bulk?{urlencode({name: kept[name] for name in FILTERS if name in kept})}",
+        bulk=list_of(request.url.query, "/bulk"),
         status=status,
         away=status == 502,
     )
@@ -158,10 +160,15 @@ async def rows(request: Request, person: Who) -> Response:
     return page(request, person, "rows.html", rows=[_row(order, asked, person) for order in found], back="")
 
 
-def list_of(back: str) -> str:
+def list_of(back: str, path: str = "/orders") -> str:
     """The address of the list that somebody came from. `back`: its filters as a query; what is none of them is left out."""
-    kept = [(name, value) for name, value in parse_qsl(back) if name in {*FILTERS, "sort", "after"}]
-    return f"/orders?{urlencode(kept)}" if kept else "/orders"
+    kept = list_query(back)
+    return f"{path}?{kept}" if kept else path
+
+
+def list_query(back: str) -> str:
+    """Of a query what says which orders, in which order, and which page of them."""
+    return urlencode([(name, value) for name, value in parse_qsl(back) if name in LIST])
 
 
 def _chips(console: Console, asked: Mapping[str, str], kept: Mapping[str, str]) -> list[dict[str, Any]]:

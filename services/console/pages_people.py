@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
@@ -10,8 +10,9 @@ from fastapi.responses import RedirectResponse
 from contracts.values import is_id
 from orderctl.errors import UsageError
 from services.console.access import COOKIE, WINDOW_S, Form, Who, anybody_known, password_fits
+from services.console.aside import OneTime
 from services.console.domain import ROLES
-from services.console.pages import page, reason_given, tell
+from services.console.pages import onward, page, reason_given, refuse, refused, tell
 from services.console.store import Person
 from services.console.wiring import console_of
 
@@ -92,26 +93,41 @@ async def password(request: Request, person: Known, form: Form) -> Response:
 @router.get("/accounts")
 async def accounts(request: Request, person: Who) -> Response:
     """Who may log in; operators alone see and change it."""
-    return await _accounts(request, person)
+    if person.role != "operator":
+        return _not_yours(request, person)
+    console, before = console_of(request), refused(request, person)
+    token = request.query_params.get("made")
+    made = None if token is None else console.aside.one_time(person, token)
+    return page(
+        request,
+        person,
+        "accounts.html",
+        before.status,
+        error=before.error,
+        filled=before.filled,
+        made=made,
+        gone=token is not None and made is None,
+        accounts=await console.store.accounts(),
+        roles=ROLES,
+    )
 
 
 @router.post("/accounts")
 async def put_account(request: Request, person: Who, form: Form) -> Response:
     """A new account, or another role and password for one; its one-time password is shown once."""
     name, role = form.get("name", "").strip(), form.get("role", "")
-    if person.role != "operator" or not is_id(name) or role not in ROLES:
-        return await _accounts(request, person, 400, error="A name of 1 to 64 characters and a role are needed.")
+    if person.role != "operator":
+        return _not_yours(request, person)
+    if not is_id(name) or role not in ROLES:
+        return refuse(request, person, "/accounts", form, "A name of 1 to 64 characters and a role are needed.", 400)
     try:
         reason_given(form)
     except UsageError as error:
-        return await _accounts(request, person, 400, error=str(error))
-    by = (person.name, person.role)
-    made = await console_of(request).store.put_account(name, role, by, form["reason"].strip())
-    return await _accounts(request, person, made=(name, made))
+        return refuse(request, person, "/accounts", form, error)
+    console, by = console_of(request), (person.name, person.role)
+    made = OneTime(name, await console.store.put_account(name, role, by, form["reason"].strip()))
+    return RedirectResponse(onward("/accounts", made=console.aside.put(person, made)), 303)
 
 
-async def _accounts(request: Request, person: Person, status: int = 200, **more: Any) -> Response:
-    if person.role != "operator":
-        return tell(request, person, 403, "Not for your role", "Accounts are the operators'.")
-    known = await console_of(request).store.accounts()
-    return page(request, person, "accounts.html", status, accounts=known, roles=ROLES, **more)
+def _not_yours(request: Request, person: Person) -> Response:
+    return tell(request, person, 403, "Not for your role", "Accounts are the operators'.")

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from fastapi import APIRouter, Request, Response
 
+from contracts.metrics import CONSUMER_LAG
 from contracts.topics import RECOMMENDATION_LEARNER, SUBSCRIPTIONS, all_topics
 from orderctl.doctor import asking, showing
 from orderctl.doctor.broker import open_broker
@@ -19,6 +20,7 @@ from services.console.access import Who
 from services.console.domain import HIDDEN
 from services.console.pages import page
 from services.console.settings import Settings
+from services.console.watch import Look
 from services.console.wiring import console_of
 
 router = APIRouter()
@@ -34,12 +36,14 @@ async def system(request: Request, person: Who) -> Response:
             ask_others(web, console.settings),
             _asked(console.apis.policies()),
         )
-    services = cards((*found.values(), *others))
+    services, look = cards((*found.values(), *others)), console.watch.last(console.now())
     return page(
         request,
         person,
         "system.html",
         services=services,
+        lags={RECOMMENDATION_LEARNER: lag_of(look, RECOMMENDATION_LEARNER)},
+        looked=None if look is None else look.at,
         # An error quotes what it failed on, which may be a customer's.
         said=lambda failure: f"It failed {HIDDEN}" if person.role == "viewer" else failure.text,
         ill=[service["name"] for service in services if not service["well"]],
@@ -47,6 +51,13 @@ async def system(request: Request, person: Who) -> Response:
         trouble=problem,
         viewers=console.hub.viewers,
     )
+
+
+def lag_of(look: Look | None, service: str) -> int | None:
+    """How far who tells no progress is behind, as the watcher saw it: its offsets are on the broker. None: not known."""
+    told = {} if look is None else look.family(CONSUMER_LAG)
+    lags = [int(lag) for (name, _), lag in told.items() if name == service]
+    return sum(lags) if lags else None
 
 
 def cards(services: Iterable[ServiceFacts]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from fastapi.templating import Jinja2Templates
 
 from orderctl.http import Apis
 from services.console.act_store import ActStore
+from services.console.aside import Aside
 from services.console.bulk import Bulks
 from services.console.letters import Letters
 from services.console.live import Hub
@@ -42,6 +43,7 @@ class Console:
     store: ConsoleStore
     acts: ActStore
     templates: Jinja2Templates
+    aside: Aside = field(default_factory=Aside)
     now: Callable[[], datetime] = utc_now
     doctors: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOCTORS))
     #: The process is being stopped: streams end.

@@ -34,7 +34,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stack() -> Stack:
-    return Stack("browser", PAYMENT_FAILURE_RATE="0", DEVSTACK_WATCHER="1", WATCH_EVERY_S="2", WATCH_REST_S="2")
+    return Stack(
+        "browser",
+        PAYMENT_FAILURE_RATE="0",
+        DEVSTACK_WATCHER="1",
+        WATCH_EVERY_S="2",
+        WATCH_REST_S="2",
+        # After the third failure, when an order needs a person, 25 s pass before the next attempt: time for the person.
+        ORDER_POLICY_REFUND_BACKOFF_COEFFICIENT="5",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from e2e.compose import ComposeStack, images_there
+from e2e.console_desk import PASSWORD, Browser, new_browser
 from e2e.shop import Shop
 from e2e.stack import Place, Stack, place_of, uses_running_stack
 
@@ -107,3 +109,31 @@ async def shop(place: Place) -> AsyncIterator[Shop]:
     """The client that all scenarios share."""
     async with Shop(place) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def one_time(stack: Stack | ComposeStack | None) -> str:
+    """What the console printed at its first start; in containers, where that would stay in a log, what it prints when asked."""
+    if stack is None:
+        pytest.skip("a running stack's one-time password is not ours")
+    printed = stack.log("console")
+    found = re.search(r"one-time password (\S+)", printed)
+    if isinstance(stack, ComposeStack):
+        assert found is None
+        assert "python -m services.console password admin" in printed
+        return stack.run_in("console", "python", "-m", "services.console", "password", "admin").strip()
+    assert found, printed
+    return found[1]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def admin(place: Place, one_time: str) -> AsyncIterator[Browser]:
+    """The console's first account, logged in; all scenarios share it, for the one-time password is for one time."""
+    browser = new_browser(place)
+    try:
+        await browser.log_in("admin", one_time)
+        await browser.choose(one_time, PASSWORD)
+        assert "Log out" in (await browser.log_in("admin", PASSWORD))[1]
+        yield browser
+    finally:
+        await browser._session.close()

@@ -51,6 +51,12 @@ class Seat:
             await answer.read()
             return answer
 
+    async def send(self, path: str, form: Mapping[str, str]) -> tuple[int, str]:
+        """A form, and the page that its answer leads on to."""
+        answer = await self.post(path, form)
+        assert answer.status == 303, "no form is answered by a page that Back would have to ask for by sending it again"
+        return await self.get(answer.headers["Location"])
+
 
 @dataclass(frozen=True, slots=True)
 class Room:

@@ -105,10 +105,13 @@ async def test_nothing_is_sent_without_a_plan_of_ones_own_for_the_very_order(off
         (mine, "O-2", "approve"),
         (mine, "O-1", "cancel"),
     ):
-        status, _, text = await office.send(command_id, order_id, action)
+        _, where, _ = await office.send(command_id, order_id, action)
+        assert where.startswith(f"/act/{action}/{order_id}?refused=")
+        status, text = await office.seat.get(where)
         assert (status, "There is no plan of yours for this." in text) == (409, True), (command_id, order_id, action)
-    answer = await office.seat.post("/letters/discard", {"step": "send", "names": "orders/x/0/1", "reason": "why not"})
-    assert (answer.status, "There is no plan of yours" in await answer.text()) == (409, True)
+    form = {"step": "send", "names": "orders/x/0/1", "reason": "why not"}
+    status, text = await office.seat.send("/letters/discard", form)
+    assert (status, "There is no plan of yours" in text) == (409, True)
     assert await office.rows() == []
 
 
@@ -280,13 +283,12 @@ async def test_older_acts_are_found_page_by_page_each_once_while_more_are_done(o
 
 async def test_who_makes_an_account_or_changes_it_says_why_and_both_stand_in_the_record(office: Office) -> None:
     for reason in ("", "  ", "x" * 1001, "a\0b"):
-        answer = await office.seat.post("/accounts", {"name": "fresh", "role": "viewer", "reason": reason})
-        assert (answer.status, "Say why" in await answer.text()) == (400, True)
+        status, text = await office.seat.send("/accounts", {"name": "fresh", "role": "viewer", "reason": reason})
+        assert (status, "Say why" in text) == (400, True)
     assert [account["name"] for account in await office.room.store.accounts()] == ["admin", "somebody"]
     for role, why in (("viewer", "joins the desk"), ("support", "is trained"), ("support", "forgot it")):
-        answer = await office.seat.post("/accounts", {"name": "fresh", "role": role, "reason": why})
-        text = await answer.text()
-        assert (answer.status, "one-time password of fresh" in text) == (200, True)
+        status, text = await office.seat.send("/accounts", {"name": "fresh", "role": role, "reason": why})
+        assert (status, "one-time password of fresh" in text) == (200, True)
     found = await office.pool.fetch("SELECT account, role, reason, outcome FROM act WHERE target = 'fresh' ORDER BY id")
     assert [tuple(row) for row in found] == [
         ("somebody", "operator", "joins the desk", "made; viewer, with a one-time password"),

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 from orderctl.events import short_name
 from orderctl.render import money
 from services.console.app import HERE
-from services.console.pages import link, moment, readable
+from services.console.pages import link, moment, onward, readable
 
 TEMPLATES = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
 
@@ -28,6 +28,8 @@ def html_of(template: str, **facts: Any) -> str:
         "short": short_name,
         "moment": moment,
         "readable": readable,
+        "onward": onward,
+        "back": "",
         "connected": True,
         "heard": "",
     }

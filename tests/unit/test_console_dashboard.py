@@ -102,7 +102,7 @@ async def test_what_waits_longest_is_the_oldest_of_every_status_oldest_first() -
         return {"items": shop.get(query["status"], [])}
 
     console = SimpleNamespace(apis=SimpleNamespace(orders=SimpleNamespace(get=get)))
-    told = section(dashboard(oldest=await _oldest(cast("Console", console))), "Waiting longest")
+    told = section(dashboard(oldest=await _oldest(cast("Console", console))), "Oldest under way")
     assert re.findall(r"O-\w+", told) == ["O-first", "O-second", "O-third", "O-last"]
     assert "It waits for a person to approve the payment." in told
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
+from console_pages import html_of, words_of
 from jinja2 import Environment, FileSystemLoader
 from prometheus_client import CollectorRegistry
 
+from contracts.metrics import CONSUMER_LAG
 from messaging.http import make_app, problems
 from orderctl.doctor.facts import ServiceFacts
 from services.console.app import HERE
-from services.console.pages_system import ask_others, cards
+from services.console.pages_system import ask_others, cards, lag_of
 from services.console.settings import load_settings
+from services.console.watch import Look
 
 LEARNER = "recommendation-learner"
 EVIL = "<script>alert(1)</script>"
@@ -154,3 +158,34 @@ async def test_both_are_asked_at_once_and_nobody_is_waited_for_beyond_the_deadli
     assert both.is_set()
     assert f"Not well: orders-api, {LEARNER}." in html
     assert html.count("no answer within 2.5 s") == 2
+
+
+# --- how far the learner is behind --------------------------------------------------------------------------------------
+
+
+def look_of(*told: tuple[str, str, float]) -> Look:
+    return Look(datetime.now(UTC), {(CONSUMER_LAG.name, (service, topic)): lag for service, topic, lag in told})
+
+
+def test_the_learners_lag_is_the_watchers_over_all_its_topics_and_nobody_elses() -> None:
+    look = look_of((LEARNER, "orders.events.v1", 3.0), (LEARNER, "another", 4.0), ("orders", "orders.events.v1", 50.0))
+    assert lag_of(look, LEARNER) == 7
+
+
+@pytest.mark.parametrize("look", [None, look_of(("orders", "orders.events.v1", 50.0))])
+def test_a_lag_that_the_watcher_does_not_tell_is_not_known_and_is_not_nought(look: Look | None) -> None:
+    assert lag_of(look, LEARNER) is None
+
+
+@pytest.mark.parametrize(
+    ("lag", "words"),
+    [(1_234, "Lag: 1,234 records, as the watcher saw it"), (None, "Lag: not known, the watcher does not tell it")],
+)
+def test_the_learners_card_alone_tells_that_lag(lag: int | None, words: str) -> None:
+    services = [{"name": name, "well": True, "processes": ()} for name in ("orders-api", LEARNER)]
+    html = html_of(
+        "system.html", services=services, lags={LEARNER: lag}, looked=datetime.now(UTC), policies=[], viewers=0
+    )
+    card = html.split(f'<h2 id="s-{LEARNER}"')[1]
+    assert words in words_of(card)
+    assert "Lag:" not in html.split(f'<h2 id="s-{LEARNER}"')[0]

@@ -11,6 +11,9 @@ function relative(seconds) {
   return "";
 }
 
+// The answer to a form that was sent: its address is one that Back and reload can ask for, without sending the form once more.
+if ("posted" in document.body.dataset) history.replaceState(null, "", location.href);
+
 // What is left until a deadline, its two largest units: 14 min 29 s.
 function left(seconds) {
   if (seconds <= 0) return "now due";
