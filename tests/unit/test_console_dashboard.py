@@ -91,7 +91,10 @@ async def test_the_oldest_of_every_status_are_told_oldest_first_with_since_when_
     def made(order_id: str, status: str, hours_ago: int) -> dict[str, Any]:
         at = (NOW - timedelta(hours=hours_ago)).isoformat()
         return {
-            **{"order_id": order_id, "status": status, "waiting_for": "approval", "created_at": at},
+            "order_id": order_id,
+            "status": status,
+            "waiting_for": "approval",
+            "created_at": at,
             "waiting_since": (NOW - timedelta(minutes=hours_ago)).isoformat(),
         }
 
