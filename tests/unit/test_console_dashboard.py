@@ -17,6 +17,7 @@ from contracts.topics import SUBSCRIPTIONS
 from orderctl.letters.book import State
 from services.console.app import HERE
 from services.console.charts import STYLES
+from services.console.pages import moment
 from services.console.pages_dashboard import UNDER_WAY, _charts, _facts, _letters, _oldest, _proof
 from services.console.pages_orders import STATUSES
 from services.console.watch import Look, Proof, proven
@@ -86,10 +87,16 @@ def test_lag_is_the_sum_over_all_that_a_service_reads() -> None:
     assert "orders 12" in section(dashboard(), "Records behind, by group")
 
 
-async def test_what_waits_longest_is_the_oldest_of_every_status_oldest_first() -> None:
+async def test_the_oldest_of_every_status_are_told_oldest_first_with_since_when_each_waits() -> None:
     def made(order_id: str, status: str, hours_ago: int) -> dict[str, Any]:
         at = (NOW - timedelta(hours=hours_ago)).isoformat()
-        return {"order_id": order_id, "status": status, "waiting_for": "approval", "created_at": at}
+        return {
+            "order_id": order_id,
+            "status": status,
+            "waiting_for": "approval",
+            "created_at": at,
+            "waiting_since": (NOW - timedelta(minutes=hours_ago)).isoformat(),
+        }
 
     shop = {
         "AWAITING_APPROVAL": [made("O-second", "AWAITING_APPROVAL", 5), made("O-last", "AWAITING_APPROVAL", 1)],
@@ -105,6 +112,8 @@ async def test_what_waits_longest_is_the_oldest_of_every_status_oldest_first() -
     told = section(dashboard(oldest=await _oldest(cast("Console", console))), "Oldest under way")
     assert re.findall(r"O-\w+", told) == ["O-first", "O-second", "O-third", "O-last"]
     assert "It waits for a person to approve the payment." in told
+    # Not by how long they have waited: the first has waited for nine minutes.
+    assert re.search(rf"O-first.* {re.escape(moment(NOW - timedelta(minutes=9)))}", told)
 
 
 async def test_open_dead_letters_are_counted_by_reason_and_what_is_settled_is_not() -> None:
