@@ -66,6 +66,14 @@ async def test_a_minute_goes_when_all_partitions_have_published_what_they_wrote_
     assert await outbox.kept() == []
 
 
+async def test_the_part_of_a_row_is_no_call_of_a_function(outbox: Outbox) -> None:
+    insert = "insert into outbox (partition, seq, target, topic, type) select 0, n, 0, 't', 'x' from generate_series(1, 2) as n"
+    plan = await outbox.admin.fetch(f"explain (verbose) {insert}")
+    told = "\n".join(row[0] for row in plan)
+    assert "epoch" in told
+    assert "outbox_part" not in told
+
+
 async def test_what_is_written_now_goes_to_the_part_of_this_minute(outbox: Outbox) -> None:
     insert = (
         "insert into outbox (partition, seq, target, topic, type) values (0, 1, 0, 't', 'x') returning part, created_at"
