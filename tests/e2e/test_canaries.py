@@ -44,7 +44,9 @@ def canary_stack(collector: Collector) -> Stack | ComposeStack:
         pytest.skip("the running stack is not ours to break (E2E_STACK=running)")
     host = "host.docker.internal" if uses_containers() else "127.0.0.1"
     traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{host}:{collector.port}"}
-    loud = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG", "PAYMENT_FAILURE_RATE": "0.3"}
+    # Five charges in a row, which are the default, fail at that rate for one order in 400.
+    charge = {"ORDER_POLICY_CHARGE_MAXIMUM_ATTEMPTS": "15"}
+    loud = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG", "PAYMENT_FAILURE_RATE": "0.3", **charge}
     # In containers the password really opens the databases.
     return make_stack("canaries", **loud, **traced, DATABASE_PASSWORD=canaries.PASSWORD)
 
