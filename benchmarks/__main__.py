@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
+from rich.console import Console
 
 from benchmarks.check import check
 from benchmarks.client import client
@@ -13,6 +16,7 @@ from benchmarks.listing import listing
 from benchmarks.rounds import peers
 from benchmarks.run import run
 from benchmarks.scale import scale
+from devstack.errors import DevstackError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 app.command()(run)
@@ -26,5 +30,14 @@ app.command()(growth)
 app.command()(scale)
 
 
+def main() -> None:
+    """The command line. What keeps a stack from running is told in a sentence, whatever was to be measured."""
+    try:
+        app()
+    except DevstackError as error:
+        Console(stderr=True).print(f"error: {error}", style="red")
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -26,7 +26,7 @@ from benchmarks.fleet import Fleet
 from benchmarks.listing import fill
 from benchmarks.place import Place, place
 from contracts.topics import ORDERS_COMMANDS
-from devstack.errors import DevstackError, NotReadyError
+from devstack.errors import NotReadyError
 from devstack.processes import SERVICES, WATCHER, service_processes
 from messaging.clients import make_producer
 from orderctl.importer import SAMPLE
@@ -92,12 +92,8 @@ def console(
     if not pages:
         out.print(f"error: no page is called {only!r}; there are: {', '.join(PAGES)}.", style="red", markup=False)
         raise typer.Exit(2)
-    try:
-        with place() as at:
-            found = uvloop.run(_measure(at, pages, orders, browser, out))
-    except DevstackError as error:
-        out.print(f"error: {error}", style="red")
-        raise typer.Exit(1) from None
+    with place() as at:
+        found = uvloop.run(_measure(at, pages, orders, browser, out))
     table = Table(title=f"The console with {orders:,} orders and {LETTERS:,} dead letters, milliseconds")
     for header in _HEADERS:
         table.add_column(header, justify="left" if header == "page" else "right")

@@ -21,7 +21,6 @@ from benchmarks.measure import OUTSIDE, Measurement, Run, measure
 from benchmarks.place import HOME, Place, place
 from benchmarks.report import print_all, write_json
 from benchmarks.run import audit
-from devstack.errors import DevstackError
 from devstack.settings import DATABASES
 
 _SECTION_S: Final = 60
@@ -52,16 +51,12 @@ def growth(
     """CPU per order, latency, memory and sizes: with empty tables, with a million ended orders and timers, and over time."""
     console = Console(stderr=True)
     runs = [Run("closed", orders), Run(f"open {rate:g}/s", int(rate * 30), rate)]
-    try:
-        with place() as at:
-            found = uvloop.run(_all(at, (ended, timers), runs, (minutes, share), console))
-            print_all([*found.empty, *found.full, *found.minutes], console)
-            print_growth(found, console)
-            write_json(output, [*found.empty, *found.full, *found.minutes], sizes=found.sizes)
-            console.print(f"Written: {output}")
-    except DevstackError as error:
-        console.print(f"error: {error}", style="red")
-        raise typer.Exit(1) from None
+    with place() as at:
+        found = uvloop.run(_all(at, (ended, timers), runs, (minutes, share), console))
+        print_all([*found.empty, *found.full, *found.minutes], console)
+        print_growth(found, console)
+        write_json(output, [*found.empty, *found.full, *found.minutes], sizes=found.sizes)
+        console.print(f"Written: {output}")
 
 
 async def _all(

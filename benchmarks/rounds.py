@@ -22,7 +22,6 @@ from benchmarks.peers.usual.shop import APART, TOGETHER, check_books, usual
 from benchmarks.place import HOME, Place, place
 from benchmarks.report import print_all, write_json
 from benchmarks.run import audit
-from devstack.errors import DevstackError
 from devstack.settings import DATABASES
 
 OURS: Final = "this system"
@@ -61,31 +60,25 @@ def peers(
     """The same order here and elsewhere, in turns. Ratios of orders/s and of CPU per order, with their spread."""
     console = Console(stderr=True)
     paced = [Run(f"open {rate:g}/s", int(rate * seconds), rate)] if rate else []
-    try:
-        with place() as at:
+    with place() as at:
 
-            async def everything() -> list[Measurement]:
-                await require_durable(at.superuser_dsn, DATABASES)
-                ours = our_side(at, [*paced, Run("closed", orders, max_open=max_open)])
-                peer = await usual_side(
-                    at, [*paced, Run("closed", peer_orders, max_open=peer_open)], TOGETHER if together else APART
-                )
-                sides = [ours, peer]
-                if dbos_pool:
-                    sides.append(
-                        await dbos_side(at, [*paced, Run("closed", peer_orders, max_open=peer_open)], dbos_pool)
-                    )
-                return await take_turns(sides, rounds, at, console)
+        async def everything() -> list[Measurement]:
+            await require_durable(at.superuser_dsn, DATABASES)
+            ours = our_side(at, [*paced, Run("closed", orders, max_open=max_open)])
+            peer = await usual_side(
+                at, [*paced, Run("closed", peer_orders, max_open=peer_open)], TOGETHER if together else APART
+            )
+            sides = [ours, peer]
+            if dbos_pool:
+                sides.append(await dbos_side(at, [*paced, Run("closed", peer_orders, max_open=peer_open)], dbos_pool))
+            return await take_turns(sides, rounds, at, console)
 
-            found = uvloop.run(everything())
-            print_all(found, console)
-            ratios = ratios_of(found)
-            print_ratios(ratios, console)
-            write_json(output, found, ratios=ratios)
-            console.print(f"Written: {output}")
-    except DevstackError as error:
-        console.print(f"error: {error}", style="red")
-        raise typer.Exit(1) from None
+        found = uvloop.run(everything())
+        print_all(found, console)
+        ratios = ratios_of(found)
+        print_ratios(ratios, console)
+        write_json(output, found, ratios=ratios)
+        console.print(f"Written: {output}")
 
 
 def our_side(at: Place, runs: Sequence[Run]) -> Side:

@@ -21,7 +21,6 @@ from benchmarks.place import HOME, Place, place
 from benchmarks.report import print_all, write_json
 from benchmarks.rounds import Side, take_turns
 from benchmarks.run import audit
-from devstack.errors import DevstackError
 from devstack.ports import free_port
 from devstack.processes import ProcessSpec
 from devstack.settings import DATABASES, LOOPBACK
@@ -39,16 +38,12 @@ def scale(
     """One, two and four processes of the orders service, in turns: CPU per order and orders/s against one."""
     console = Console(stderr=True)
     counts = [int(count) for count in processes.split(",")]
-    try:
-        with place() as at:
-            found = uvloop.run(_all(at, counts, rounds, Run("closed", orders, max_open=max_open), console))
-            print_all(found, console)
-            print_against_first(found, [_called(count) for count in counts], console)
-            write_json(output, found)
-            console.print(f"Written: {output}")
-    except DevstackError as error:
-        console.print(f"error: {error}", style="red")
-        raise typer.Exit(1) from None
+    with place() as at:
+        found = uvloop.run(_all(at, counts, rounds, Run("closed", orders, max_open=max_open), console))
+        print_all(found, console)
+        print_against_first(found, [_called(count) for count in counts], console)
+        write_json(output, found)
+        console.print(f"Written: {output}")
 
 
 async def _all(at: Place, counts: Sequence[int], rounds: int, run: Run, console: Console) -> list[Measurement]:
