@@ -1,7 +1,7 @@
 # `make` prints this help. Every target makes what it needs first, in a fresh clone too.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+PYTHON ?= $(shell sh requirements/choose_python.sh)
 BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data/online_retail.csv
