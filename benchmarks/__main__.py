@@ -10,6 +10,7 @@ from rich.console import Console
 from benchmarks.check import check
 from benchmarks.client import client
 from benchmarks.console import console
+from benchmarks.errors import NotMeasuredError
 from benchmarks.growth import growth
 from benchmarks.hot import hot
 from benchmarks.listing import listing
@@ -31,10 +32,10 @@ app.command()(scale)
 
 
 def main() -> None:
-    """The command line. What keeps a stack from running is told in a sentence, whatever was to be measured."""
+    """The command line. What keeps a stack from running, or a figure from counting, is told in a sentence."""
     try:
         app()
-    except DevstackError as error:
+    except (DevstackError, NotMeasuredError) as error:
         Console(stderr=True).print(f"error: {error}", style="red")
         sys.exit(1)
 

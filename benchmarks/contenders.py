@@ -21,6 +21,9 @@ SKUS: Final = 50
 CUSTOMERS: Final = 10
 #: Enough for all runs: none of them has to fill the shop.
 STOCK_PER_SKU: Final = 1_000_000
+#: Of a burst all orders begin before the first one ends: the wait for the ends is for all of them.
+LEAST_WAIT_S: Final = 120.0
+SLOWEST_PER_S: Final = 50
 _UNLIMITED: Final = 10_000_000
 
 
@@ -46,7 +49,7 @@ class OnKafka:
             max_open=_UNLIMITED if run.burst else run.max_open,
             skus=self.skus,
             customers=self.customers,
-            timeout_s=120,
+            timeout_s=LEAST_WAIT_S + run.orders / SLOWEST_PER_S,
             workflow_version=self.workflow_version,
             setup=self.shop and run.warm_up,
             stock_per_sku=STOCK_PER_SKU,

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from benchmarks.counters import Work, bytes_on_topics, read_counters, work_between
 from benchmarks.cpu import Usage, spent, usages
+from benchmarks.errors import NotMeasuredError
 from benchmarks.fleet import Fleet
 from benchmarks.instructions import counted_instructions
 from benchmarks.place import Place
@@ -91,8 +92,8 @@ class Measurement:
 
 async def usages_at_rest(pids: Callable[[], Mapping[str, int]], kafka_data: Path) -> dict[str, Usage]:
     """The accounts, once those who follow have caught up: for a second nothing came onto a topic, and together they took less than
-    `AT_REST` of a core (that alone proves nothing where others want the processors too). Raises `RuntimeError` where they do not
-    come to rest."""
+    `AT_REST` of a core (that alone proves nothing where others want the processors too). Raises `NotMeasuredError` where they do
+    not come to rest."""
     before, size_before = usages(pids()), bytes_on_topics(kafka_data)
     for _ in range(REST_WITHIN_S):
         await asyncio.sleep(1)
@@ -100,11 +101,11 @@ async def usages_at_rest(pids: Callable[[], Mapping[str, int]], kafka_data: Path
         if sum(spent(before, after).values()) < AT_REST and size == size_before:
             return after
         before, size_before = after, size
-    raise RuntimeError(f"The system does not come to rest within {REST_WITHIN_S} s.")
+    raise NotMeasuredError(f"The system does not come to rest within {REST_WITHIN_S} s.")
 
 
 async def measure(run: Run, contender: Contender, at: Place) -> Measurement:
-    """Raises `RuntimeError` where an order did not complete: a figure over lost orders is worth nothing."""
+    """Raises `NotMeasuredError` where an order did not complete: a figure over lost orders is worth nothing."""
     fleet = contender.fleet
     if run.burst:
         fleet.stop("orders")
@@ -126,7 +127,7 @@ async def measure(run: Run, contender: Contender, at: Place) -> Measurement:
         after = await usages_at_rest(everyone, at.kafka_data)
     counted_after = await read_counters(at.superuser_dsn, at.backends["kafka"], at.kafka_data, fleet.urls)
     if outcome.completed != run.orders or outcome.problem:
-        raise RuntimeError(f"{run.name}: {outcome.completed} of {run.orders} completed; {outcome.problem}")
+        raise NotMeasuredError(f"{run.name}: {outcome.completed} of {run.orders} completed; {outcome.problem}")
     cpu_ms = {name: seconds * 1000 / run.orders for name, seconds in spent(before, after).items()}
     return Measurement(
         contender=contender.name,

@@ -28,6 +28,9 @@ PHASES: Final = (
     "order-completed",
 )
 
+#: Columns that the names of a table's rows take.
+_NAMES_WIDE: Final = 20
+
 
 def write_json(path: Path, found: Sequence[Measurement], **facts: Any) -> None:
     """Everything, with where and when it was."""
@@ -72,13 +75,14 @@ def _print_runs(found: Sequence[Measurement], console: Console) -> None:
 
 
 def _print_phases(found: Sequence[Measurement], console: Console) -> None:
-    table = Table(title="From the intended time to each event, ms: p50 / p95 / p99 / max")
-    table.add_column("event")
-    for m in found:
-        table.add_column(title(m), justify="right")
-    for phase in PHASES:
-        table.add_row(phase, *(_spread(m.outcome.phases.get(phase)) for m in found))
-    console.print(table)
+    for some in _side_by_side(found, console, 30):
+        table = Table(title="From the intended time to each event, ms: p50 / p95 / p99 / max")
+        table.add_column("event")
+        for m in some:
+            table.add_column(title(m), justify="right")
+        for phase in PHASES:
+            table.add_row(phase, *(_spread(m.outcome.phases.get(phase)) for m in some))
+        console.print(table)
 
 
 def _print_by_name(
@@ -88,15 +92,25 @@ def _print_by_name(
     form: str,
     console: Console,
 ) -> None:
-    table = Table(title=heading)
-    table.add_column("")
+    for some in _side_by_side(found, console, 14):
+        table = Table(title=heading)
+        table.add_column("")
+        for m in some:
+            table.add_column(title(m), justify="right")
+        parts = [part(m) for m in some]
+        for name in dict.fromkeys(name for values in parts for name in values):
+            table.add_row(name, *(form.format(values[name]) if name in values else "-" for values in parts))
+        if table.row_count:
+            console.print(table)
+
+
+def _side_by_side(found: Sequence[Measurement], console: Console, wide: int) -> list[Sequence[Measurement]]:
+    """As many at a time as stand beside each other legibly, each contender's together."""
+    most = max(1, (console.width - _NAMES_WIDE) // wide)
+    alike: dict[str, list[Measurement]] = {}
     for m in found:
-        table.add_column(title(m), justify="right")
-    parts = [part(m) for m in found]
-    for name in dict.fromkeys(name for values in parts for name in values):
-        table.add_row(name, *(form.format(values[name]) if name in values else "-" for values in parts))
-    if table.row_count:
-        console.print(table)
+        alike.setdefault(m.contender, []).append(m)
+    return [runs[n : n + most] for runs in alike.values() for n in range(0, len(runs), most)]
 
 
 def title(m: Measurement) -> str:

@@ -29,7 +29,7 @@ OURS: Final = "this system"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A contender with the runs of its turn; `verify` raises `RuntimeError` where its books are wrong."""
+    """A contender with the runs of its turn; `verify` raises `NotMeasuredError` where its books are wrong."""
 
     contender: Contender
     runs: Sequence[Run]

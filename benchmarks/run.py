@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.contenders import OnKafka
 from benchmarks.durability import require_durable
+from benchmarks.errors import NotMeasuredError
 from benchmarks.measure import Measurement, Run, measure
 from benchmarks.place import HOME, Place, place
 from benchmarks.plots import write_plots
@@ -53,22 +54,36 @@ def run(
     ]
     warm = Run("warm-up", warm_up, max_open=200, warm_up=True)
     with place() as at:
-        found, facts = uvloop.run(_all([warm, *(run for run in runs if run.orders)], at, workflow_version, console))
-        print_all(found, console)
-        write_json(output / "result.json", found, **facts)
-        plots = write_plots(output, found)
-        console.print(f"Written: {', '.join(str(path) for path in (output / 'result.json', *plots))}")
+        found: list[Measurement] = []
+        facts: dict[str, object] = {"workflow_version": workflow_version or "newest"}
+        try:
+            uvloop.run(_all([warm, *(run for run in runs if run.orders)], at, workflow_version, console, found, facts))
+        except NotMeasuredError as error:
+            # What was measured before holds all the same, and took minutes.
+            facts["error"] = str(error)
+            raise
+        finally:
+            if found:
+                print_all(found, console)
+            write_json(output / "result.json", found, **facts)
+            plots = write_plots(output, found)
+            console.print(f"Written: {', '.join(str(path) for path in (output / 'result.json', *plots))}")
 
 
 async def _all(
-    runs: Sequence[Run], at: Place, workflow_version: int | None, console: Console
-) -> tuple[list[Measurement], dict[str, object]]:
+    runs: Sequence[Run],
+    at: Place,
+    workflow_version: int | None,
+    console: Console,
+    found: list[Measurement],
+    facts: dict[str, object],
+) -> None:
     settings = await require_durable(at.superuser_dsn, DATABASES)
+    facts["settings"] = settings
     console.print("In force: " + ", ".join(f"{name}={value}" for name, value in settings.items()))
     contender = OnKafka("", at.services(), workflow_version=workflow_version)
-    found = []
     try:
-        starts = await start_times(contender, console)
+        facts["start_s"] = await start_times(contender, console)
         for run in runs:
             console.print(f"{run.name}: {run.orders} orders")
             measured = await measure(run, contender, at)
@@ -77,7 +92,6 @@ async def _all(
                 found.append(measured)
     finally:
         contender.fleet.stop()
-    return found, {"settings": settings, "start_s": starts, "workflow_version": workflow_version or "newest"}
 
 
 async def start_times(contender: OnKafka, console: Console) -> dict[str, float]:
@@ -91,9 +105,9 @@ async def start_times(contender: OnKafka, console: Console) -> dict[str, float]:
 
 
 def audit() -> None:
-    """What was measured counts only if nothing was lost on the way. Raises `RuntimeError`."""
+    """What was measured counts only if nothing was lost on the way. Raises `NotMeasuredError`."""
     done = subprocess.run(
         [sys.executable, "-m", "orderctl", "audit", "--expect-ended"], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"The audit failed:\n{done.stdout}{done.stderr}")
+        raise NotMeasuredError(f"The audit failed:\n{done.stdout}{done.stderr}")

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from rich.console import Console
 
 from benchmarks.check import compare
 from benchmarks.client import repeated
 from benchmarks.counters import Counters, Work, stored_batches, work_between
+from benchmarks.errors import NotMeasuredError
 from benchmarks.growth import ratio_rows
 from benchmarks.instructions import count_in
 from benchmarks.measure import Measurement, Outcome, Run
 from benchmarks.plots import chart
+from benchmarks.report import print_all
+from benchmarks.run import run
 from benchmarks.scale import against_first, another
 from benchmarks.statements import executed
 from devstack.processes import ProcessSpec
@@ -164,3 +173,35 @@ def test_one_more_process_of_a_service_has_a_port_and_a_membership_of_its_own() 
     assert more.name == "orders-2"
     assert more.env == {**spec.env, "HTTP_PORT": str(more.port), "KAFKA_GROUP_INSTANCE_ID": "orders-1-2"}
     assert more.port != spec.port
+
+
+def test_many_runs_are_told_a_few_beside_each_other_and_no_name_is_cut() -> None:
+    console = Console(file=io.StringIO(), width=80, record=True)
+    found = [
+        measurement(who, 1.0, 1.0, {"orders": 70.0 + turn}) for turn in range(3) for who in ("ours", "usual", "dbos")
+    ]
+
+    print_all(found, console)
+
+    text = console.export_text()
+    assert "…" not in text.split("Resident MB")[1]
+    assert [text.count(f" {value} ") for value in (70, 71, 72)] == [3, 3, 3]
+
+
+def test_what_was_measured_is_told_when_a_later_run_is_worth_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def one_and_then_none(*arguments: Any) -> None:
+        arguments[4].append(measurement("", 123.0, 1.0))
+        raise NotMeasuredError("burst: 1 of 2 completed")
+
+    monkeypatch.setattr("benchmarks.run._all", one_and_then_none)
+    monkeypatch.setattr("benchmarks.run.place", lambda: contextlib.nullcontext(None))
+
+    with pytest.raises(NotMeasuredError):
+        run(output=tmp_path)
+
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["error"] == "burst: 1 of 2 completed"
+    assert [m["orders_per_s"] for m in written["measurements"]] == [123.0]
+    assert "123" in capsys.readouterr().err
