@@ -12,6 +12,7 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from benchmarks.contenders import SKUS, STOCK_PER_SKU, OnKafka
+from benchmarks.errors import NotMeasuredError
 from benchmarks.fleet import Fleet
 from benchmarks.place import Place
 from contracts.topics import all_topics
@@ -102,7 +103,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 async def check_books(at: Place) -> None:
-    """Every order completed and paid, nothing held, nothing unsent. Raises `RuntimeError`."""
+    """Every order completed and paid, nothing held, nothing unsent. Raises `NotMeasuredError`."""
     databases = at.stack.settings.own_dsn("NAME", "NAME")
     for name in SERVICES:
         connection = await asyncpg.connect(dsn_of(databases, name), timeout=10)
@@ -113,4 +114,4 @@ async def check_books(at: Place) -> None:
         finally:
             await connection.close()
         if wrong:
-            raise RuntimeError(f"The peer's {name} has {wrong} rows that should not be there.")
+            raise NotMeasuredError(f"The peer's {name} has {wrong} rows that should not be there.")
