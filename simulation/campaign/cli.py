@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from simulation.campaign.make import ORDERS, make
-from simulation.campaign.many import SAVE_EVERY_S, Campaign, OtherCampaignError, hashes_of
+from simulation.campaign.many import SAVE_EVERY_S, Campaign, OtherCampaignError, collected_between_worlds, hashes_of
 from simulation.campaign.run import Run, play
 from simulation.campaign.script import Script, dump, read
 from simulation.campaign.shrink import shrink
@@ -187,8 +187,10 @@ def _shrink(found: argparse.Namespace) -> int:
 
 
 def _hash(found: argparse.Namespace) -> int:
-    for seed in range(*found.seeds):
-        sys.stdout.write(f"{seed} {play(make(seed, found.orders)).trace}\n")
+    with collected_between_worlds() as collect:
+        for seed in range(*found.seeds):
+            sys.stdout.write(f"{seed} {play(make(seed, found.orders)).trace}\n")
+            collect()
     return PASSED
 
 

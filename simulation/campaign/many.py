@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import platform
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -61,11 +63,31 @@ class Tally:
         return sorted(self.planned.keys() - self.happened.keys())
 
 
+@contextmanager
+def collected_between_worlds() -> Iterator[Callable[[], object]]:
+    """The garbage collector stands still but when called: a world is young, alive as a whole until it is over, and all garbage
+    then. Looking through it in between took 29 % of all the work."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield gc.collect
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
 def work(first: int, last: int, orders: int) -> Tally:
     """Play the seeds from `first` to before `last`."""
     logging.disable(logging.CRITICAL)  # what is set aside is counted here, and the logs of a million orders help nobody
+    with collected_between_worlds() as collect:
+        return _work(first, last, orders, collect)
+
+
+def _work(first: int, last: int, orders: int, collect: Callable[[], object]) -> Tally:
     tally, digest, begun = Tally(), sha256(), time.process_time()
     for seed in range(first, last):
+        collect()
         script = make(seed, orders)
         result = play(script)
         digest.update(result.trace.encode())
