@@ -21,6 +21,8 @@ from devstack.records import runs
 #: So long is waited for somebody whom the fault can meet.
 _PATIENCE_S: Final = 90.0
 _POLL_S: Final = 0.05
+#: Who speaks on no half-open connection for so long may never do so, with its next connections open already.
+_SILENT_S: Final = 5.0
 _DELAY_S: Final = 0.3
 
 
@@ -102,8 +104,17 @@ class Saboteur:
     async def _half_open(self, fault: Fault) -> Done:
         proxy = await self._in_use(fault.target)
         before, began = proxy.lost_bytes, time.time()
-        count = proxy.half_open()
-        await self._until(lambda: proxy.lost_bytes > before, f"nobody spoke into the half-open {fault.target}")
+        count, again_at = proxy.half_open(), time.monotonic() + _SILENT_S
+
+        def spoken_into() -> bool:
+            # A client that was just starting had only the connection on which it asks where the brokers are, and never speaks
+            # there again: then what it has opened since goes half-open, too.
+            nonlocal count, again_at
+            if proxy.lost_bytes == before and time.monotonic() > again_at:
+                count, again_at = count + proxy.half_open(), time.monotonic() + _SILENT_S
+            return proxy.lost_bytes > before
+
+        await self._until(spoken_into, f"nobody spoke into the half-open {fault.target}")
         return Done(fault, began, began, {"connections": count, "first_bytes_lost": proxy.lost_bytes - before})
 
     async def _slow(self, fault: Fault) -> Done:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
 import time
@@ -25,6 +26,7 @@ from devstack.stack import Stack
 from proof import results
 from proof.conformance.replay import HANDLERS, DifferentError, Room, open_room, replay
 from proof.conformance.worlds import World, live
+from simulation.campaign.many import collected_between_worlds
 
 WORLDS_PER_SEED: Final = 1_000_000
 
@@ -47,6 +49,7 @@ async def _run(stack: Stack, seed: int, histories: int, for_s: float, result: di
     began, told_at = time.monotonic(), 0.0
     try:
         while result["histories"] < histories and not result["different"] and time.monotonic() - began < for_s:
+            gc.collect()
             number = WORLDS_PER_SEED * seed + result["worlds"]
             try:
                 for name, count in (await conform(live(number), rooms)).items():
@@ -70,7 +73,8 @@ def run(seed: int, histories: int, for_s: float, home: Path, result: dict[str, A
     try:
         make_home(stack.settings)
         stack.start(Plan(backends=(postgres_process(stack.settings, silent),)))
-        asyncio.run(_run(stack, seed, histories, for_s, result))
+        with collected_between_worlds():
+            asyncio.run(_run(stack, seed, histories, for_s, result))
     finally:
         stack.down(wipe=True)
 

@@ -18,6 +18,7 @@ import pytest
 import typer
 from rich.console import Console
 from test_chaos_proxy import Bench, Client
+from waiting import until
 
 from chaos import faults
 from chaos.__main__ import _play_all
@@ -165,6 +166,23 @@ async def test_a_fault_on_a_way_in_use_comes_with_its_evidence(room: FakeRoom, b
     await asyncio.gather(speaking, return_exceptions=True)
     assert done.evidence
     assert all(count > 0 for count in done.evidence.values())
+
+
+async def test_a_client_that_only_just_began_is_met_on_the_connection_that_it_then_uses(
+    room: FakeRoom, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "_SILENT_S", 0.1)
+    monkeypatch.setattr(faults, "_PATIENCE_S", 30.0)
+    await bench.client()  # as aiokafka's to the bootstrap server: once it has asked, it says nothing there any more
+    await until(lambda: bench.proxy.connections == 1, "the proxy has the connection")
+    fault = asyncio.create_task(Saboteur(cast(Room, room)).perform(Fault(0, Kind.HALF_OPEN, "orders>kafka")))
+    await until(lambda: bench.proxy.connections == 0, "it is half-open")
+    speaking = asyncio.create_task(_speak(await bench.client()))
+    done = await fault
+    speaking.cancel()
+    await asyncio.gather(speaking, return_exceptions=True)
+    assert done.evidence["connections"] == 2
+    assert done.evidence["first_bytes_lost"] > 0
 
 
 @pytest.mark.parametrize("act", [together, one_by_one])
