@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import asyncpg
+
 from chaos.errors import ChaosError
 from chaos.plan import KAFKA, LINKS, SERVICES, Link
 from chaos.proxy import LOOPBACK, Proxy
@@ -19,6 +21,7 @@ from chaos.wire import CommitWatch, ProduceWatch
 from devstack.control import ProcessStatus, StackStatus
 from devstack.errors import NotReadyError
 from devstack.ports import free_offset, is_free
+from devstack.postgres import SUPERUSER
 from devstack.processes import ProcessSpec, service_processes
 from devstack.progress import Report
 from devstack.settings import DATABASES, POSTGRES_PORT, Listener, database_variable
@@ -66,6 +69,7 @@ class Room:
         self._stack = Stack(home=self._home, offset=free_offset(), listeners=tuple(listeners))
         try:
             await asyncio.to_thread(self._bring_up)
+            await self._checkpoint()
         except BaseException:
             await self._take_down(wipe=False)
             raise
@@ -75,6 +79,15 @@ class Room:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._take_down(wipe=False)
+
+    async def _checkpoint(self) -> None:
+        """PostgreSQL has written what is there to its files, as it does every five minutes: the first crash would otherwise have
+        the creation of all databases to make up for (2,900 files, 1.1 s), which it has once in its life."""
+        connection = await asyncpg.connect(self.stack.settings.own_dsn(SUPERUSER, SUPERUSER))
+        try:
+            await connection.execute("CHECKPOINT")
+        finally:
+            await connection.close()
 
     async def status(self) -> StackStatus:
         """What runs now."""
