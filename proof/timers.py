@@ -71,12 +71,15 @@ class Template:
         system.command("ann", words.register_customer("ann"))
         system.command("tea", words.receive_stock("tea", 10, 250))
         system.command(_TEMPLATE, words.start_order())
-        system.run()
+        # Its timer is set for the earlier end of another wait at first.
+        system.skip(60)
         self._state, _ = system.parts.orders.states[_TEMPLATE]
         order = parse_order(self._state)
         ((_, self.timer),) = [
             (key, timer) for key, timer in system.parts.of["orders"].database.timers.items() if timer.key == _TEMPLATE
         ]
+        if self.timer.due_at != order.approval_deadline:
+            raise RuntimeError(f"the timer is for {self.timer.due_at}, the approval until {order.approval_deadline}")
         self.phase, self._due = order.phase.value, self.timer.due_at
         self.items = str(system.order(_TEMPLATE)["items"]).replace("'", '"')
 
