@@ -82,7 +82,10 @@ def main(arguments: list[str]) -> int:
             flush=True,
         )
     for lines in tally.different[:10]:
-        print(f"not the same: {' and '.join(lines)}; again: python -m simulation replay {lines[0].split()[0]} --trace")
+        print(
+            f"not the same: {' and '.join(lines)}; again: python -m simulation hash --orders {asked.orders} --seeds "
+            f"{lines[0].split()[0]}"
+        )
     if tally.different:
         return 1
     return 0 if tally.seeds >= asked.count else 3
