@@ -19,6 +19,7 @@ from chaos import acts, cells, crashing
 from chaos.errors import ChaosError, Exit
 from chaos.faults import Done
 from chaos.plan import Fault, Kind, kill_run, one_by_one
+from chaos.provoke import CALL_TIMEOUT_S
 from chaos.results import HOME, Rounds, commit, print_summary, worst
 from chaos.round import Say, Setup, play
 from chaos.sender import Mix
@@ -96,7 +97,8 @@ def crash_points_command(
         wanted = plan[number - 1]
         folder, hits = kept.folder / f"round-{number:02d}", list[crashing.Hit]()
         frozen = tuple(dict.fromkeys(cell.service for cell in wanted if cell.kind == cells.FREEZE))
-        setup = Setup(HOME, folder, Mix(rate), number, _RUN_S, _RUN_S, env={VARIABLE: str(folder)}, standbys=frozen)
+        env = {VARIABLE: str(folder), "PAYMENT_CALL_TIMEOUT_S": str(CALL_TIMEOUT_S)}
+        setup = Setup(HOME, folder, Mix(rate), number, _RUN_S, _RUN_S, env=env, standbys=frozen)
         say(f"round {number} of {len(plan)}: {len(wanted)} cells")
         result = await play(setup, lambda scene: crashing.crash(scene, wanted, folder, hits, at_once), say)
         return {**result, "hits": [hit.row() for hit in hits]}

@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import psutil
 
 from chaos.cells import FREEZE, Cell
 from chaos.errors import DidNotHappenError
-from chaos.provoke import failing_refunds
+from chaos.provoke import broken_word, letters
 from chaos.round import Scene
 from chaos.sender import Since
 from devstack.errors import DevstackError
@@ -98,14 +98,14 @@ class _Cell:
         if cell.point == "after-take-over":
             await self._scene.room.process_ready(cell.service)
             await asyncio.to_thread(stack.kill, cell.service)
+        nonce = self._line.split()[-1]
         match cell.service, cell.point:
             case "payment", "after-timer-claim":
-                refunding = asyncio.create_task(failing_refunds(self._scene.room, self._line.split()[-1]))
-                try:
+                async with _meanwhile(broken_word(self._scene.room, nonce)):
                     yield
-                finally:
-                    refunding.cancel()
-                    await asyncio.gather(refunding, return_exceptions=True)
+            case "notification", "before-publish" | "after-publish" | "after-mark":
+                async with _meanwhile(letters(self._scene.room, nonce, self._scene.verdict.broken)):
+                    yield
             case "notification", "after-timer-claim":
                 # No mail can be sent: it is tried again by a timer.
                 await asyncio.to_thread(stack.kill, _SMTP, signal.SIGSTOP)
@@ -146,6 +146,21 @@ class _Cell:
             if time.monotonic() > deadline:
                 raise DidNotHappenError(otherwise)
             await asyncio.sleep(_POLL_S)
+
+
+@asynccontextmanager
+async def _meanwhile(doing: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Until the end of what is inside; what was not reached because this failed is told with the reason."""
+    task = asyncio.create_task(doing)
+    try:
+        yield
+    except DidNotHappenError as error:
+        if task.done() and not task.cancelled() and (failure := task.exception()) is not None:
+            raise DidNotHappenError(f"{error}; it could not be brought about: {failure!r}") from failure
+        raise
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _runs(pid: int) -> bool:

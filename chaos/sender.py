@@ -128,6 +128,8 @@ class Sender:
         self._folder = folder
         self._env = {**env, "ORDERCTL_CONNECT_TIMEOUT_S": "120"}
         self._enough = False
+        #: Orders of all runs that were begun, sent or not.
+        self._asked_for = 0
         self._ends: list[asyncio.Task[None]] = []
 
     def ends(self) -> Counter[str]:
@@ -178,7 +180,9 @@ class Sender:
             *("--unapproved-rate", str(mix.unapproved), "--approval-timeout", str(APPROVAL_TIMEOUT_S)),
             *("--timeout", str(_REST_S), "--retry", "300"),
         )
-        wanted = self.follower.sent + orders - round(mix.rate_per_s * _OVERLAP_S)
+        # What the run before it has still to send does not count as this one's: the overlaps would add up.
+        self._asked_for += orders
+        wanted = self._asked_for - round(mix.rate_per_s * _OVERLAP_S)
         end = asyncio.create_task(self._to_its_end(argv, self._folder / f"load-{number}.log"))
         self._ends.append(end)
         while self.follower.sent < wanted and not end.done():  # noqa: ASYNC110 - the fact is in a file

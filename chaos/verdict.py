@@ -1,32 +1,35 @@
-"""What is looked at when all is over: the audit, from the sender's own record, and the dead letters (there must be none)."""
+"""What is looked at when all is over: the audit, from the sender's own record, and the dead letters: what was sent to be set aside,
+and nothing else."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import TopicPartition
-
 from chaos.errors import ChaosError, Exit
-from contracts.topics import DEFAULT_PARTITIONS, dead_letter_topics
+from contracts.topics import dead_letter_topics
 from devstack.settings import CLONE
-from messaging.clients import make_reader
+from orderctl.transport import KafkaTransport
 
 _SETTLE_S: Final = 60
+_CONNECT_S: Final = 60.0
 _AUDIT_DEADLINE_S: Final = 240
 
 
 @dataclass(slots=True)
 class Verdict:
-    """`violations`: promises that were broken; `invalid`: what was planned and did not happen."""
+    """`violations`: promises that were broken; `invalid`: what was planned and did not happen. `broken`: the keys of records that
+    nobody can read, sent on purpose, and whether the broker has acknowledged them."""
 
     violations: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
+    broken: dict[bytes, bool] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -54,20 +57,22 @@ async def judge(env: Mapping[str, str], records: Sequence[Path], verdict: Verdic
     # An audit that found no rest left rules out.
     verdict.violations += [f"not at rest {_SETTLE_S} s after the end: {why}" for why in verdict.audit["restless"]]
     verdict.violations += [f"messages of {one['key']} wait at {one['service']}" for one in verdict.audit["parked"]]
-    verdict.violations += [f"{count} dead letters on {topic}" for topic, count in (await _dead_letters(env)).items()]
+    verdict.violations += list(misplaced(await _dead_letters(env), verdict.broken))
 
 
-async def _dead_letters(env: Mapping[str, str]) -> dict[str, int]:
-    partitions = range(int(env.get("TOPIC_PARTITIONS", DEFAULT_PARTITIONS)))
-    reader = make_reader(env["KAFKA_BOOTSTRAP_SERVERS"], "chaos")
-    await reader.start()
+def misplaced(letters: Sequence[tuple[str, bytes | None]], broken: Mapping[bytes, bool]) -> Iterator[str]:
+    """What is wrong with the dead letters, each a topic and a key: there that should not be, or not there that should. One may
+    stand there twice: who is killed between publishing and remembering it publishes again."""
+    for topic, count in Counter(topic for topic, key in letters if key not in broken).items():
+        yield f"{count} dead letters on {topic}"
+    for key in sorted({key for key, acknowledged in broken.items() if acknowledged} - {key for _, key in letters}):
+        yield f"{key.decode()} cannot be read, and is no dead letter"
+
+
+async def _dead_letters(env: Mapping[str, str]) -> list[tuple[str, bytes | None]]:
+    transport = KafkaTransport(env["KAFKA_BOOTSTRAP_SERVERS"], "chaos", _CONNECT_S)
     try:
-        tps = [TopicPartition(topic, p) for topic, _ in dead_letter_topics() for p in partitions]
-        ends = await reader.end_offsets(tps)
+        found = await transport.read_all([topic for topic, _ in dead_letter_topics()])
     finally:
-        await reader.stop()
-    counts: dict[str, int] = {}
-    for tp, end in ends.items():
-        if end:
-            counts[tp.topic] = counts.get(tp.topic, 0) + end
-    return counts
+        await transport.close()
+    return [(record.topic, record.key) for record in found]
