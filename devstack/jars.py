@@ -48,7 +48,7 @@ def ensure_jars(report: Report, cache: Path = CACHE, pins: Path = PINS) -> Path:
     # The folder's name follows from the list, so that a new list never meets an old folder.
     folder = cache / hashlib.sha256(pins.read_bytes()).hexdigest()[:16]
     cache.mkdir(parents=True, exist_ok=True)
-    with _only_one(cache / "lock"):
+    with only_one(cache / "lock"):
         if folder.is_dir():
             problem = difference(folder, pinned)
             if problem is None:
@@ -149,8 +149,8 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """One process at a time; the others wait and then find what the first one fetched."""
+def only_one(lock: Path) -> Iterator[None]:
+    """One process at a time; the others wait and then find what the first one made."""
     handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

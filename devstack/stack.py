@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from devstack.classes import ensure_classes
 from devstack.cleanup import DATA, end_leftovers, forget, tidy
 from devstack.control import StackStatus, ask, ask_status
 from devstack.environment import environment_of
@@ -195,7 +196,8 @@ class Stack:
 
     def _prepare_kafka(self, report: Report) -> ProcessSpec:
         java = find_java(report)
-        return kafka_process(self.settings, java, ensure_jars(report), report)
+        jars = ensure_jars(report)
+        return kafka_process(self.settings, java, jars, ensure_classes(self.settings, java, jars, report), report)
 
     def _launch(self, plan: Plan, report: Report) -> None:
         end_leftovers(self.settings, report)

@@ -68,6 +68,14 @@ async def test_up_a_second_time_changes_nothing(stack: Stack) -> None:
     assert all(process.restarts == 0 for process in stack.status().processes)
 
 
+def test_the_broker_runs_on_its_prepared_classes(stack: Stack) -> None:
+    broker = next(process for process in stack.status().processes if process.name == "kafka")
+    prepared = [argument for argument in psutil.Process(broker.pid).cmdline() if "SharedArchiveFile" in argument]
+    assert len(prepared) == 1
+    mapped = {found.path for found in psutil.Process(broker.pid).memory_maps()}
+    assert prepared[0].partition("=")[2] in mapped, "Java did not take them"
+
+
 async def test_the_contracts_topics_are_there_and_another_partition_count_is_refused(stack: Stack) -> None:
     await ensure_topics(stack.settings.bootstrap, 4)
     with pytest.raises(ProvisionError, match="has 4 partitions, but TOPIC_PARTITIONS asks for 5"):
