@@ -192,7 +192,7 @@ LABELS: Final[dict[str, frozenset[str] | None]] = {
     "phase": frozenset({"decode", "load", "decide", "commit", "publish"}),
     "call": frozenset({"charge", "void", "refund"}),
     "outcome": None,  # services.payment.state.End; OUTCOMES of the learner
-    "what": frozenset({"baskets", "skus", "untold"}),
+    "what": frozenset({"baskets", "skus", "unreadable", "untold"}),
     "source": frozenset({*SUBSCRIPTIONS, "gateway", "kafka"}),
     "status": None,  # an order's or a charge's: a closed list each, checked by the databases
     "waiting_for": None,  # services.orders.domain: a dozen

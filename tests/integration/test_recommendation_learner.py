@@ -214,6 +214,24 @@ async def test_a_lost_state_is_read_back_and_rebuilt_from_the_topic_it_is_the_sa
     assert await bench.told() == before
 
 
+async def test_what_is_no_row_on_the_changelog_is_told_and_keeps_no_learner_from_starting(
+    bench: Bench, start: Start
+) -> None:
+    learner = start()
+    orders = some_orders("C", 30)
+    await bench.complete(orders)
+    await bench.knows(computed(orders))
+    await learner.stop()
+    for key, value in ((b"no row", b"[]"), (b'["C1","C-1"]', b"\xff"), (b"\xff", b'["C1"]')):
+        await bench.producer.send_and_wait(RECOMMENDATION_CHANGELOG, value, key, 1)
+    learner = start()
+    await learner.ready()
+    assert 'recommendation_learner_state{what="unreadable"} 3.0' in await learner.metrics()
+    more = [*orders, ("C-last", ["C1", "C2"])]
+    await bench.complete(more[-1:])
+    await bench.knows(computed(more))
+
+
 async def renew(bench: Bench, *topics: str) -> None:
     """The topics, empty."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bench.bootstrap)

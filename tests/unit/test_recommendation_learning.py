@@ -21,7 +21,7 @@ ORDERS = st.dictionaries(st.sampled_from([f"O{n}" for n in range(8)]), st.lists(
 def learnt(baskets: list[Basket]) -> dict[str, BoughtTogether]:
     """As the learner does it: through the table's rows, where a repeat writes the same row again."""
     rows = dict(row_of(basket) for basket in baskets)
-    counts = Counts(basket_of(key, value) for key, value in rows.items())
+    counts = Counts(basket for row in rows.items() if (basket := basket_of(*row)) is not None)
     return {sku: counts.best(sku) for sku in counts.skus}
 
 
@@ -161,3 +161,10 @@ def test_a_partition_that_stands_still_with_records_waiting_is_read_again_and_gi
     assert [progress.stuck({P: 7}) for _ in range(2 * MOST_LOOKS)] == [{}] * 2 * MOST_LOOKS
     with pytest.raises(NoProgressError):
         [progress.stuck({P: 8}) for _ in range(MOST_LOOKS + 2)]
+
+
+def test_what_is_no_row_is_no_basket() -> None:
+    assert basket_of(None, b'["B"]') is None
+    assert basket_of(b"no row", b"[]") is None
+    assert basket_of(b'["A","O-1"]', b"\xff") is None
+    assert basket_of(b'["A"]', b'["B"]') is None

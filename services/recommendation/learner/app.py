@@ -216,9 +216,14 @@ class Learner:
 
     async def _recovered(self) -> None:
         """The table was read back. Everything is counted anew and told again: a process that was frozen while others learnt
-        may have told something old last, and its return is what causes a rebalance."""
+        may have told something old last, and its return is what causes a rebalance. What others wrote onto the changelog, and is
+        no row, stays there and counts nothing: whoever ends for it ends again at every start."""
         rows = self._table.data
-        self._counts = Counts(basket_of(key, value) for key, value in rows.items())
+        baskets = [basket_of(key, value) for key, value in rows.items()]
+        self._counts = Counts(basket for basket in baskets if basket is not None)
+        if unreadable := baskets.count(None):
+            log.warning("rows-unreadable", topic=RECOMMENDATION_CHANGELOG, count=unreadable)
+        self._meters.state("unreadable", unreadable)
         self._untold = set(self._counts.skus)
         self._read_back = True
         self._meters.recovered()

@@ -61,6 +61,6 @@ class LearnerMeters:
         """The table was read back."""
         self._recoveries.inc()
 
-    def state(self, what: Literal["baskets", "skus", "untold"], value: int) -> None:
+    def state(self, what: Literal["baskets", "skus", "unreadable", "untold"], value: int) -> None:
         """How much there is of it now."""
         self._state.labels(what).set(value)
