@@ -26,7 +26,7 @@ _ORDERS: Final = 5
 _HANGS: Final = "pm_card_late"
 #: Payment waits so long for such an answer: it must be waiting still when the bank breaks its word.
 CALL_TIMEOUT_S: Final = 30
-_UNDER_WAY: Final = "select count(*) from gateway.charges where order_id = any($1::text[])"
+_ASKED_FOR: Final = "select count(*) from gateway.charges where order_id = any($1::text[])"
 #: The money moves all the same, and the first refunds fail.
 _BREAK: Final = """
 update gateway.charges set state = 'captured', lands_at = now(), payment_method = 'pm_refund_fails', version = version + 1
@@ -73,7 +73,7 @@ async def broken_word(room: Room, nonce: str) -> None:
 async def _called(bank: asyncpg.Connection[asyncpg.Record], ids: list[str]) -> None:
     """Returns when the bank was asked for the money of all of them; also when that takes too long."""
     deadline = time.monotonic() + _STEP_S
-    while await bank.fetchval(_UNDER_WAY, ids) < len(ids) and time.monotonic() < deadline:  # noqa: ASYNC110 - it is in a table
+    while await bank.fetchval(_ASKED_FOR, ids) < len(ids) and time.monotonic() < deadline:  # noqa: ASYNC110 - it is in a table
         await asyncio.sleep(_POLL_S)
 
 

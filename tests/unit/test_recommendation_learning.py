@@ -164,7 +164,6 @@ def test_a_partition_that_stands_still_with_records_waiting_is_read_again_and_gi
 
 
 def test_what_is_no_row_is_no_basket() -> None:
-    assert basket_of(None, b'["B"]') is None
     assert basket_of(b"no row", b"[]") is None
     assert basket_of(b'["A","O-1"]', b"\xff") is None
     assert basket_of(b'["A"]', b'["B"]') is None

@@ -71,10 +71,10 @@ def row_of(basket: Basket) -> tuple[bytes, bytes]:
     return to_json((basket.sku, basket.order_id)), to_json(basket.others)
 
 
-def basket_of(key: bytes | None, value: bytes) -> Basket | None:
+def basket_of(key: bytes, value: bytes) -> Basket | None:
     """The basket of a row, or None for what `row_of` did not write."""
     try:
-        sku, order_id = _KEY.validate_json(key or b"")
+        sku, order_id = _KEY.validate_json(key)
         return Basket(sku, order_id, _OTHERS.validate_json(value))
     except ValidationError:
         return None
