@@ -9,7 +9,7 @@ DATA ?= ../shared/data/online_retail.csv
 IMAGES := runtime service notification recommendation-learner operator console smtp-sink
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check lint schemas bench bench-check bench-peers audit lock format clean sim mutants chaos proof-fast proof-tests proof check-model compose-up compose-down browser-tests screenshots kubernetes
+.PHONY: help setup up status down demo test test-e2e test-integration test-others e2e check lint schemas bench bench-check bench-peers audit lock format clean sim mutants fuzz chaos proof-fast proof-tests proof check-model compose-up compose-down browser-tests screenshots kubernetes
 
 help: ## show this help
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
@@ -80,6 +80,13 @@ sim: setup ## 25,000 simulated orders with everything going wrong, on all cores 
 mutants: setup ## every hand-made bug against the tests that have to find it (MUTANTS="--only NAME", docs/guarantees.md)
 	@PYTHONPATH=tests $(BIN)/python -m mutants --json .proof/mutants.json $(MUTANTS)
 
+fuzz: setup .venv/.fuzz ## hostile messages guided by the branches they reach (atheris; FUZZ="--runs 10000000 --seed 2")
+	@$(BIN)/python -m proof.fuzz $(FUZZ)
+
+.venv/.fuzz: $(READY) requirements/fuzz.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
 schemas: setup ## make the JSON Schemas and the AsyncAPI document anew from the models (`check` tells when they are not current)
 	@$(BIN)/python -m contracts.publish write
 
@@ -131,7 +138,7 @@ check-model: setup ## search every world of the model checker's scenarios, small
 	@$(BIN)/python -m simulation.checker --long
 
 lock: setup ## resolve requirements/*.in anew, with hashes; each image's are versions of dev.txt
-	@for name in base console dev java dbos browser $(IMAGES:%=images/%); do case $$name in images/*|browser) of=--constraints=requirements/dev.txt ;; *) of= ;; esac; \
+	@for name in base console dev java dbos browser fuzz $(IMAGES:%=images/%); do case $$name in images/*|browser) of=--constraints=requirements/dev.txt ;; *) of= ;; esac; \
 	  uv pip compile --quiet --generate-hashes --no-emit-index-url --universal $$of \
 	  --python-version 3.11 --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
 

@@ -27,8 +27,11 @@ EXCEPTIONS = {
 
 
 def sources() -> Iterator[Path]:
+    """The files that name a client: in no other one can it be made, or get another name."""
     for folder in CODE:
-        yield from sorted((ROOT / folder).rglob("*.py"))
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if any(client in path.read_text() for client in CLIENTS):
+                yield path
 
 
 def constructions(path: Path) -> Iterator[ast.Call]:

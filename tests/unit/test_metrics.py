@@ -173,7 +173,7 @@ def test_every_metric_of_the_vocabulary_is_told_by_some_process() -> None:
 def test_no_metric_is_made_beside_the_vocabulary() -> None:
     found = []
     for path, text in sources():
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(ast.parse(text)) if "prometheus_client" in text else ():
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client"):
                 taken = {alias.name for alias in node.names} - {
                     "CollectorRegistry",
