@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from messaging.backoff import longer
 from messaging.errors import MessagingError, TooManyDeadLettersError, TopicMismatchError
 from messaging.handler import Handler, Performer
 from messaging.kafka import GroupReader, KafkaPublisher
@@ -34,7 +35,6 @@ ENDS_TIMEOUT_S: Final = 1.0
 #: A partition that stands still after so many new readers needs a new process.
 STALLS_MOST: Final = 3
 REJOIN_FIRST_S: Final = 0.2
-REJOIN_MOST_S: Final = 5.0
 
 
 class Host:
@@ -122,7 +122,7 @@ class Host:
                 self.last_error = failure(error, self._clock.now(), "no session with the broker")
                 log.warning("no-session", error=error, retry_in_s=backoff_s)
                 await self._pause(backoff_s)
-                backoff_s = min(backoff_s * 2, REJOIN_MOST_S)
+                backoff_s = longer(backoff_s)
             if self._crash is not None:
                 raise self._crash
 

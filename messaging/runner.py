@@ -10,6 +10,7 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
+from messaging.backoff import longer
 from messaging.crash_points import reached
 from messaging.decision import Effect, Message
 from messaging.errors import (
@@ -35,7 +36,6 @@ log = get_logger(__name__)
 IDLE_S: Final = 1.0
 TIDY_EVERY_S: Final = 1.0
 BACKOFF_FIRST_S: Final = 0.1
-BACKOFF_MOST_S: Final = 5.0
 #: Batches less than this apart are close, and then so long is waited for more to come. (With 15 ms, at 50 orders/s one in
 #: ten batches was saved, and every order was 30 ms later.)
 BUSY_S: Final = 0.006
@@ -159,7 +159,7 @@ class PartitionRunner:
                 self._note_failure(error)
                 await self._store.close()
                 await self._clock.sleep(backoff_s)
-                backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+                backoff_s = longer(backoff_s)
 
     def _note_failure(self, error: Exception) -> None:
         self.failing = True
@@ -280,7 +280,7 @@ class PartitionRunner:
                     self.notes.last_error = failure(error, self._clock.now(), "publishing")
                     log.warning("publishing-failed", retry_in_s=backoff_s, error=error)
                     await self._clock.sleep(backoff_s)
-                    backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+                    backoff_s = longer(backoff_s)
 
     def _launch(self, effect: Effect, resumed: bool) -> None:
         if effect.id in self._under_way:
@@ -303,7 +303,7 @@ class PartitionRunner:
                 self._meters.happened("effect-failed")
                 log.exception("effect-failed", kind=effect.kind, key=effect.key, retry_in_s=backoff_s)
                 await self._clock.sleep(backoff_s)
-                backoff_s, resumed = min(backoff_s * 2, BACKOFF_MOST_S), True
+                backoff_s, resumed = longer(backoff_s), True
         if tracer is not None:
             tracer.performed(effect, began_ns)
         self._outcomes.append(self.worker.outcome(effect, result, self._clock.now()))

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from contracts.topics import RECOMMENDATION_PAIRS
+from messaging.backoff import longer
 from messaging.clients import make_reader
 from messaging.kafka import stop_client
 from messaging.logs import get_logger
@@ -20,7 +21,6 @@ from services.recommendation.pairs import Pair, read
 log = get_logger(__name__)
 
 RETRY_FIRST_S: Final = 0.2
-RETRY_MOST_S: Final = 5.0
 LOOK_EVERY_S: Final = 10.0
 
 
@@ -95,7 +95,7 @@ class CopyReader:
             finally:
                 await stop_client(reader)
             await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, RETRY_MOST_S)
+            wait_s = longer(wait_s)
 
     async def _follow(self, reader: AIOKafkaConsumer) -> None:
         partitions = [TopicPartition(RECOMMENDATION_PAIRS, number) for number in range(self._settings.partitions)]
