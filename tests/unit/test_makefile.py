@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-#: Parts of `make test`, which tells of them.
-PARTS = {"test-e2e", "test-integration", "test-others"}
+#: Parts of `make test` and `make check`, which tell of them.
+PARTS = {"test-e2e", "test-integration", "test-others", "check-1", "check-2", "check-3"}
 
 
 def test_every_target_is_there_once_and_help_tells_what_it_is_for() -> None:
@@ -26,3 +26,9 @@ def test_every_target_is_there_once_and_help_tells_what_it_is_for() -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     assert told.stderr == ""
     assert {line.split()[0] for line in told.stdout.splitlines()} == targets - PARTS
+
+
+def test_the_parts_of_check_are_every_unit_test_and_each_once() -> None:
+    patterns = re.findall(r"^CHECKED_\d := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    parts = [path for line in patterns for pattern in line.split() for path in ROOT.glob(pattern)]
+    assert sorted(parts) == sorted([ROOT / "tests" / "contract", *(ROOT / "tests" / "unit").glob("test_*.py")])
