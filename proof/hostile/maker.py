@@ -62,7 +62,7 @@ class Maker:
         name = random.choice(self._types[topic])
         document: Document = self._grow[name](random)
         document["id"] = f"{self._prefix}.{number}"
-        how, bend = random.choices(_BENDS, _WEIGHTS)[0]
+        how, bend = random.choices(BENDS, WEIGHTS)[0]
         key: bytes | None = document["subject"].encode()
         headers: Headers = [(CONTENT_TYPE, STRUCTURED.encode()), (TYPE_HEADER, name.encode())]
         value, more = bend(self, random, document)
@@ -126,7 +126,10 @@ class Maker:
         other = random.choice(self._every)
         named, told = random.choice(((other, document["type"]), (document["type"], other), (other, other)))
         document["type"] = named
-        return _dumped(document), [(CONTENT_TYPE, STRUCTURED.encode()), (TYPE_HEADER, told.encode())]
+        return _dumped(document), [
+            (CONTENT_TYPE, STRUCTURED.encode()),
+            (TYPE_HEADER, told.encode(errors="surrogatepass")),
+        ]
 
     def mutated(self, random: Random, document: Document) -> tuple[bytes | None, Headers | None]:
         """Bytes are taken out, put in, turned over, moved."""
@@ -213,5 +216,6 @@ _SHARES: Final[dict[str, tuple[Bend, int]]] = {
     "garbage": (Maker.garbage, 50),
     "loose": (Maker.loose, 24),
 }
-_BENDS: Final = tuple((how, bend) for how, (bend, _) in _SHARES.items())
-_WEIGHTS: Final = tuple(share for _, share in _SHARES.values())
+#: Ways to bend a document that has the envelope's fields, by name; each returns the value, and headers that are not the usual ones.
+BENDS: Final = tuple((how, bend) for how, (bend, _) in _SHARES.items())
+WEIGHTS: Final = tuple(share for _, share in _SHARES.values())

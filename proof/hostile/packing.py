@@ -8,12 +8,15 @@ Any bytes are a record: a length that points beyond the end takes what there is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
 from typing import Final
 
 from messaging.partitioner import partition_of
 from messaging.ports import Headers
-from proof.hostile.maker import Hostile
+from proof.hostile.maker import BENDS, WEIGHTS, Hostile, Maker
 
 _OWN_PARTITION: Final = 128
 _NULL: Final = 0xFFFF
@@ -59,6 +62,22 @@ def unpack(packed: bytes, topics: Sequence[str], partitions: int) -> Hostile:
         value=None if missing & 2 else rest.left(),
         headers=headers,
     )
+
+
+def bent(packed: bytes, maker: Maker, random: Random, topics: Sequence[str], partitions: int) -> bytes | None:
+    """The record with its document bent in one of the maker's ways; None where it holds none, or the result does not fit."""
+    record = unpack(packed, topics, partitions)
+    try:
+        document = json.loads(record.value or b"")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or "" in document or not {"subject", "data"} <= document.keys():
+        return None
+    if not isinstance(document.get("type"), str):
+        return None
+    _, bend = random.choices(BENDS, WEIGHTS)[0]
+    value, headers = bend(maker, random, document)
+    return pack(replace(record, value=value, headers=headers or record.headers), topics, partitions)
 
 
 def _partition_of(key: bytes, partitions: int) -> int:

@@ -6,14 +6,18 @@ libFuzzer ends the process: with 0 after `-runs`, with 77 at the first record th
 from __future__ import annotations
 
 import sys
+from random import Random
 
 import atheris
 
 with atheris.instrument_imports(include=["contracts", "messaging"]):  # whose branches guide it
     from contracts.topics import DEFAULT_PARTITIONS
     from proof.hostile.judge import judge, record_of
-    from proof.hostile.packing import unpack
+    from proof.hostile.maker import Maker
+    from proof.hostile.packing import bent, unpack
     from proof.hostile.readers import INTERESTS, TOPICS, readers_of
+
+MAKER = Maker(0, TOPICS, DEFAULT_PARTITIONS)
 
 
 def test_one_input(packed: bytes) -> None:
@@ -23,6 +27,17 @@ def test_one_input(packed: bytes) -> None:
         judge(record, DEFAULT_PARTITIONS, INTERESTS[service])
 
 
+def mutate(packed: bytes, most_bytes: int, seed: int) -> bytes:
+    """Every other time the document in the record is bent, as the grammar's maker does it; else the bytes are, which know no
+    document."""
+    random = Random(seed)  # noqa: S311 - it must repeat, that is all
+    found = bent(packed, MAKER, random, TOPICS, DEFAULT_PARTITIONS) if random.random() < 0.5 else None
+    if found is not None and len(found) <= most_bytes:
+        return found
+    mutated: bytes = atheris.Mutate(packed, most_bytes)
+    return mutated
+
+
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, test_one_input)
+    atheris.Setup(sys.argv, test_one_input, custom_mutator=mutate)
     atheris.Fuzz()

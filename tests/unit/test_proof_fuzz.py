@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import example, given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from contracts.topics import DEFAULT_PARTITIONS
 from proof import fuzz
 from proof.hostile.maker import Hostile, Maker
-from proof.hostile.packing import pack, unpack
+from proof.hostile.packing import bent, pack, unpack
 from proof.hostile.readers import TOPICS
 
 MAKER = Maker(5, TOPICS, DEFAULT_PARTITIONS)
@@ -43,8 +44,25 @@ def test_any_bytes_are_a_record_of_a_topic_that_is_read(packed: bytes) -> None:
     assert again is None or same(record, unpack(again, TOPICS, DEFAULT_PARTITIONS))
 
 
+def test_a_document_in_a_record_is_bent_and_stays_one_for_its_topic() -> None:
+    random = Random(1)
+    packed = [pack(MAKER.make(number), TOPICS, DEFAULT_PARTITIONS) for number in range(1_000)]
+    fit = [one for one in packed if one is not None]
+    found = [(one, bent(one, MAKER, random, TOPICS, DEFAULT_PARTITIONS)) for one in fit]
+    changed = [(one, other) for one, other in found if other not in (None, one)]
+    assert len(changed) > len(fit) / 2
+    assert all(one[0] == other[0] for one, other in changed)
+
+
+@pytest.mark.parametrize("value", [b"", b"[]", b"{}", b"[" * 100_000, b"\xff"])
+def test_what_is_no_document_is_not_bent(value: bytes) -> None:
+    packed = pack(Hostile(0, "x", TOPICS[0], 0, b"k", value, []), TOPICS, DEFAULT_PARTITIONS)
+    assert packed is not None
+    assert bent(packed, MAKER, Random(1), TOPICS, DEFAULT_PARTITIONS) is None
+
+
 @pytest.mark.parametrize(
-    "bent",
+    "large",
     [
         Hostile(0, "x", TOPICS[0], 0, b"k" * 70_000, b"", []),
         Hostile(0, "x", TOPICS[0], 0, b"k", b"", [("n" * 300, b"")]),
@@ -53,8 +71,8 @@ def test_any_bytes_are_a_record_of_a_topic_that_is_read(packed: bytes) -> None:
     ],
     ids=["key", "name", "header", "headers"],
 )
-def test_what_does_not_fit_is_not_packed(bent: Hostile) -> None:
-    assert pack(bent, TOPICS, DEFAULT_PARTITIONS) is None
+def test_what_does_not_fit_is_not_packed(large: Hostile) -> None:
+    assert pack(large, TOPICS, DEFAULT_PARTITIONS) is None
 
 
 def test_the_fuzzer_begins_with_records_and_words_of_the_contract(tmp_path: Path) -> None:
