@@ -73,7 +73,7 @@ def _message(record: Record, message: Message) -> Fate:
     _sound(is_id(message.key), "a message's key is no id")
     data = message.data
     _sound(isinstance(data, BaseModel), "a message has no validated data")
-    _storable("the data of a message", data.model_dump_json())
+    _storable_json("the data of a message", data.model_dump_json())
     _sound(TYPE_OF[type(data)] == (record.topic, message.type), "a message's data are another type's")
     if record.topic in COMMAND_TOPICS:
         _sound(record.key == message.key.encode(), "an accepted command stands under another key")
@@ -123,7 +123,7 @@ def _rejected(invalid: InvalidCommand) -> None:
             correlationid=invalid.subject,
             causationid=invalid.command_id,
         )
-        _storable("a verdict", told.decode())
+        _storable_json("a verdict", told.decode())
         _sound(decode_event(named, told).data == verdict, "a verdict reads otherwise than it was told")
 
 
@@ -162,5 +162,11 @@ def _storable(what: str, *texts: str) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise WrongError(f"{what} holds half a surrogate pair") from None
-        # A backslash that is escaped itself begins nothing.
-        _sound("\x00" not in text and "\\u0000" not in text.replace("\\\\", ""), f"{what} holds a NUL")
+        _sound("\x00" not in text, f"{what} holds a NUL")
+
+
+def _storable_json(what: str, document: str) -> None:
+    """PostgreSQL takes it as `jsonb`."""
+    _storable(what, document)
+    # A backslash that is escaped itself begins nothing.
+    _sound("\\u0000" not in document.replace("\\\\", ""), f"{what} holds a NUL")

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from contracts.topics import DEFAULT_PARTITIONS
 from messaging.decoding import DeadLetter
+from messaging.partitioner import partition_of
+from messaging.ports import Headers
 from proof import decoder
 from proof.decoder import Tally, run
 from proof.hostile import judge as judging
@@ -84,3 +86,18 @@ def bent(draw: st.DrawFn) -> Hostile:
 def test_any_bytes_on_any_topic_are_judged_rightly_by_each_of_its_readers(hostile: Hostile) -> None:
     for service in readers_of(hostile.topic):
         assert judge(record_of(hostile), DEFAULT_PARTITIONS, INTERESTS[service]) in FATES
+
+
+def test_a_name_that_reads_like_an_escaped_nul_is_none() -> None:
+    """Found by `make fuzz`: the judge took the six characters of a plain text for what they are in a JSON document."""
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"1"),
+        ("ce_source", b"shop"),
+        ("ce_type", b"orders.approve-payment.v1"),
+        ("ce_subject", rb"a\u0000b"),
+    ]
+    hostile = Hostile(
+        0, "binary", "orders.commands.v1", partition_of(r"a\u0000b", DEFAULT_PARTITIONS), None, b"", headers
+    )
+    assert judge(record_of(hostile), DEFAULT_PARTITIONS, INTERESTS["orders"]) == "rejected"
