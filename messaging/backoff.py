@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MOST_S: Final = 5.0
-#: Who comes back is met after a third of the time for which it was away at most. Waits that double may take as long again: a
-#: database that was killed is back after two seconds, and orders went on after four to seven.
+#: Who comes back is met after a third of the time for which it was away at most; waits that double may take as long again.
 GROWTH: Final = 1.3
 
 
