@@ -89,9 +89,12 @@ RETURNING 1
 """
 
 # Only what is held ever moves; the condition asserts that it moves once.
+# The batch that ends a hold may have announced or extended it before.
 MOVE_RESERVATIONS: Final = """
-UPDATE reservation SET state = r.state, updated_at = r.updated_at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS r (order_id, reservation_id, state, updated_at)
+UPDATE reservation SET state = r.state, expires_at = r.expires_at, announce_at = r.announce_at, announced = r.announced,
+    updated_at = r.updated_at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::integer[], $7::timestamptz[])
+    AS r (order_id, reservation_id, state, expires_at, announce_at, announced, updated_at)
 WHERE reservation.order_id = r.order_id AND reservation.reservation_id = r.reservation_id AND reservation.state = 'held'
 RETURNING 1
 """
@@ -232,7 +235,10 @@ class PostgresInventory:
         _stage(
             transaction, "reservations_new", ADD_RESERVATIONS, [_reservation_row(r) for r in writes.new_reservations]
         )
-        moved = [(r.order_id, r.reservation_id, r.state, r.updated_at) for r in writes.moved_reservations]
+        moved = [
+            (r.order_id, r.reservation_id, r.state, r.expires_at, r.announce_at, r.announced, r.updated_at)
+            for r in writes.moved_reservations
+        ]
         _stage(transaction, "reservations_moved", MOVE_RESERVATIONS, moved)
         kept = [
             (r.order_id, r.reservation_id, r.expires_at, r.announce_at, r.announced, r.updated_at)

@@ -33,6 +33,11 @@ async def test_histories_of_the_simulation_lived_again_on_postgresql_leave_the_s
     assert histories >= FEWEST_HISTORIES
 
 
+async def test_a_hold_that_is_extended_and_ended_by_one_batch_leaves_the_same_row(rooms: list[Room]) -> None:
+    """Found by `python -m proof.conform --seed 2`: PostgreSQL kept the expiry of before."""
+    assert (await conform(live(2_000_459), rooms))["histories"] > 0
+
+
 async def test_a_row_that_is_only_in_one_of_the_two_is_noticed(rooms: list[Room]) -> None:
     world = live(3)
     orders = next(room for room in rooms if room.service == "orders")
