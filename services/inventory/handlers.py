@@ -101,10 +101,8 @@ class InventoryBatch:
             (writes.changed_stock if loaded else writes.new_stock).append(self._stock[sku])
         for key in self._changed_reservations:
             row = self._reservations[key]
-            if key not in self._loaded_reservations:
-                writes.new_reservations.append(row)
-            else:
-                (writes.kept_reservations if row.state == "held" else writes.moved_reservations).append(row)
+            loaded = key in self._loaded_reservations
+            (writes.changed_reservations if loaded else writes.new_reservations).append(row)
         writes.answers.extend((key, self._answers[key], at) for key, at in self._answered.items())
         return writes
 

@@ -78,7 +78,7 @@ class MemoryInventory:
             self._check(writes, read)
             tables = self.tables
             tables.stock.update({row.sku: row for row in (*writes.new_stock, *writes.changed_stock)})
-            changed = (*writes.new_reservations, *writes.moved_reservations, *writes.kept_reservations)
+            changed = (*writes.new_reservations, *writes.changed_reservations)
             tables.reservations.update({row.key: row for row in changed})
             tables.answers.update({key: answer for key, answer, _ in writes.answers})
             for found in writes.irregularities:
@@ -91,7 +91,6 @@ class MemoryInventory:
         stale = any(tables.stock.get(row.sku) is not read[row.sku] for row in writes.changed_stock)
         stale = stale or any(row.sku in tables.stock for row in writes.new_stock)
         stale = stale or any(row.key in tables.reservations for row in writes.new_reservations)
-        known = (*writes.moved_reservations, *writes.kept_reservations)
-        stale = stale or any(tables.reservations[row.key].state != "held" for row in known)
+        stale = stale or any(tables.reservations[row.key].state != "held" for row in writes.changed_reservations)
         if stale:
             raise StaleRowError("the stock or a reservation is not as it was read")

@@ -88,22 +88,12 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
 RETURNING 1
 """
 
-# Only what is held ever moves; the condition asserts that it moves once.
-# The batch that ends a hold may have announced or extended it before.
-MOVE_RESERVATIONS: Final = """
+# Only what is held ever changes; the condition asserts that it ends once. One batch may extend a hold and end it.
+CHANGE_RESERVATIONS: Final = """
 UPDATE reservation SET state = r.state, expires_at = r.expires_at, announce_at = r.announce_at, announced = r.announced,
     updated_at = r.updated_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::integer[], $7::timestamptz[])
     AS r (order_id, reservation_id, state, expires_at, announce_at, announced, updated_at)
-WHERE reservation.order_id = r.order_id AND reservation.reservation_id = r.reservation_id AND reservation.state = 'held'
-RETURNING 1
-"""
-
-# An expiry that was announced or extended. Whatever else became of the hold has moved it.
-KEEP_RESERVATIONS: Final = """
-UPDATE reservation SET expires_at = r.expires_at, announce_at = r.announce_at, announced = r.announced, updated_at = r.updated_at
-FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::integer[], $6::timestamptz[])
-    AS r (order_id, reservation_id, expires_at, announce_at, announced, updated_at)
 WHERE reservation.order_id = r.order_id AND reservation.reservation_id = r.reservation_id AND reservation.state = 'held'
 RETURNING 1
 """
@@ -144,8 +134,7 @@ class Writes:
     new_stock: list[Stock] = field(default_factory=list)
     changed_stock: list[Stock] = field(default_factory=list)
     new_reservations: list[Reservation] = field(default_factory=list)
-    moved_reservations: list[Reservation] = field(default_factory=list)
-    kept_reservations: list[Reservation] = field(default_factory=list)
+    changed_reservations: list[Reservation] = field(default_factory=list)
     answers: list[tuple[CommandKey, ShopAnswer, datetime]] = field(default_factory=list)
     irregularities: list[Irregularity] = field(default_factory=list)
 
@@ -235,16 +224,11 @@ class PostgresInventory:
         _stage(
             transaction, "reservations_new", ADD_RESERVATIONS, [_reservation_row(r) for r in writes.new_reservations]
         )
-        moved = [
+        changed = [
             (r.order_id, r.reservation_id, r.state, r.expires_at, r.announce_at, r.announced, r.updated_at)
-            for r in writes.moved_reservations
+            for r in writes.changed_reservations
         ]
-        _stage(transaction, "reservations_moved", MOVE_RESERVATIONS, moved)
-        kept = [
-            (r.order_id, r.reservation_id, r.expires_at, r.announce_at, r.announced, r.updated_at)
-            for r in writes.kept_reservations
-        ]
-        _stage(transaction, "reservations_kept", KEEP_RESERVATIONS, kept)
+        _stage(transaction, "reservations_changed", CHANGE_RESERVATIONS, changed)
         answers = [(*key, TYPE_OF[type(answer)][1], answer.model_dump_json(), at) for key, answer, at in writes.answers]
         _stage(transaction, "shop_answers", ADD_ANSWERS, answers)
         found = [(i.order_id, i.reservation_id, i.kind, i.state, i.cause, i.at) for i in writes.irregularities]

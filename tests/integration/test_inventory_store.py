@@ -155,7 +155,7 @@ async def test_what_is_not_held_any_more_is_not_moved_once_more(bench: Bench) ->
     partition, inventory = partition_of("o1", PARTITIONS), bench.backend.inventory()
     transaction = await bench.stores[partition].begin()
     (row,) = (await inventory.reservations(transaction, {("o1", "r1")})).values()
-    inventory.stage(transaction, Writes(moved_reservations=[replace(row, state="shipped")]))
+    inventory.stage(transaction, Writes(changed_reservations=[replace(row, state="shipped")]))
     with pytest.raises(StaleRowError):
         await transaction.commit(bench.workers[partition]._new_commit())
     await bench.stores[partition].rollback(transaction)

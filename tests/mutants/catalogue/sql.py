@@ -121,8 +121,8 @@ SERVICES: Final = (
         "released-reservation-moves-again",
         "a reservation that is not held any more is moved once more",
         "services/inventory/store.py",
-        'AND reservation.state = \'held\'\nRETURNING 1\n"""\n\n# An expiry',
-        'RETURNING 1\n"""\n\n# An expiry',
+        'AND reservation.state = \'held\'\nRETURNING 1\n"""\n\nADD_ANSWERS',
+        'RETURNING 1\n"""\n\nADD_ANSWERS',
         likely="integration/test_inventory_store.py::test_what_is_not_held_any_more_is_not_moved_once_more -k postgres",
     ),
     Mutant(
