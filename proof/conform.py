@@ -38,8 +38,13 @@ async def open_rooms(superuser: str, dsn_of: Callable[[str], str]) -> list[Room]
 
 async def conform(world: World, rooms: list[Room]) -> dict[str, int]:
     """Live the world again, service by service. Returns what that was; raises `DifferentError`."""
-    calls = sum([await replay(world, room) for room in rooms])
-    return {"worlds": 1, "histories": len(world.system.orders()), "calls": calls}
+    lived = [await replay(world, room) for room in rooms]
+    return {
+        "worlds": 1,
+        "histories": len(world.system.orders()),
+        "calls": sum(part.calls for part in lived),
+        "archived": sum(part.archived for part in lived),
+    }
 
 
 async def _judge(number: int, rooms: list[Room], result: dict[str, Any]) -> None:
@@ -100,7 +105,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--fresh", action="store_true", help="from the beginning, whatever ran before")
     asked = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)  # what goes wrong in the worlds goes wrong on purpose
-    fresh: dict[str, Any] = {"worlds": 0, "histories": 0, "calls": 0, "different": [], "only_once": []}
+    fresh: dict[str, Any] = {"worlds": 0, "histories": 0, "calls": 0, "archived": 0, "different": [], "only_once": []}
     result = fresh | ((None if asked.fresh else results.read("conform", asked.seed)) or {})
     run(asked.seed, asked.histories, asked.for_s, results.CLONE / ".devstack" / "conform", result)
     for found in result["only_once"]:

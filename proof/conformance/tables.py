@@ -42,11 +42,11 @@ SERVICE: Final[dict[str, dict[str, str]]] = {
     "orders": {
         "orders": """
             SELECT order_id, version, workflow, workflow_version, status, phase, reason, waiting_for, deadline, paused,
-                   customer_id, currency, total_minor, items::text, created_at, updated_at, state::text FROM orders""",
-        "command": "SELECT order_id, source, id, type, accepted, reason, message FROM command",
+                   customer_id, currency, total_minor, items::text, created_at, updated_at, state::text FROM every_order""",
+        "command": "SELECT order_id, source, id, type, accepted, reason, message FROM every_command",
         "history": """
             SELECT order_id, seq, at, type, event_id, data::text, sent::text, cause, cause_type, cause_at, cause_topic,
-                   cause_partition, cause_offset, answers, worker FROM history""",
+                   cause_partition, cause_offset, answers, worker FROM every_entry""",
     },
     "inventory": {
         "stock": """
@@ -81,6 +81,30 @@ SERVICE: Final[dict[str, dict[str, str]]] = {
     },
 }
 
+#: Tables of which memory has no twin: what stands in them follows from others of the same database, or somebody forgot a row. Each
+#: query finds what does not.
+FOLLOWS: Final[dict[str, dict[str, str]]] = {
+    "orders": {
+        "order_sku": """
+            SELECT coalesce(f.order_id, s.order_id), coalesce(f.sku, s.sku), f.sku IS NULL
+            FROM (SELECT DISTINCT order_id, line ->> 'sku', created_at FROM orders, json_array_elements(items) AS line)
+                AS f (order_id, sku, created_at)
+            FULL JOIN order_sku AS s USING (order_id, sku, created_at) WHERE f.sku IS NULL OR s.sku IS NULL""",
+        "archive": "SELECT order_id FROM archive JOIN orders USING (order_id)",
+        "archive_sum": """
+            SELECT what, word, reason, sum(total) FROM (
+                SELECT what, word, reason, total FROM archive_sum
+                UNION ALL SELECT 'status', status, '', -count(*) FROM archive GROUP BY status
+                UNION ALL SELECT 'owed', currency, '', -sum(total_minor) FROM archive
+                    WHERE status = 'COMPLETED' AND currency IS NOT NULL AND total_minor IS NOT NULL GROUP BY currency
+                UNION ALL SELECT 'verdict',
+                        CASE accepted WHEN true THEN 'accepted' WHEN false THEN 'rejected' ELSE 'undecided' END,
+                        coalesce(reason, 'none'), -count(*)
+                    FROM archive, json_populate_recordset(NULL::command, document -> 'commands') GROUP BY 2, 3
+            ) AS s GROUP BY what, word, reason HAVING sum(total) <> 0""",
+    }
+}
+
 #: Columns of JSON, which are compared by what they say.
 _JSON: Final = frozenset({"offsets", "acked", "request", "items", "data", "sent", "lines", "answer", "event"})
 
@@ -89,6 +113,12 @@ async def stored(connection: asyncpg.Connection[asyncpg.Record], service: str) -
     """What the service's database holds."""
     queries = {**RUNTIME, **SERVICE[service]}
     return {name: [_row(row) for row in await connection.fetch(query)] for name, query in queries.items()}
+
+
+async def astray(connection: asyncpg.Connection[asyncpg.Record], service: str) -> list[str]:
+    """What stands in a table of `FOLLOWS` and should not, or does not and should."""
+    found = {name: await connection.fetch(query) for name, query in FOLLOWS.get(service, {}).items()}
+    return [f"{name}: {[tuple(row) for row in rows[:3]]}" for name, rows in found.items() if rows]
 
 
 def _row(row: asyncpg.Record) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from proof.conform import conform, open_rooms
 from proof.conformance import replay as replaying
 from proof.conformance.replay import DifferentError, Room, replay
 from proof.conformance.worlds import live
+from services.orders import store as orders_store
 
 #: Each world holds about five orders, and each order's life is a history.
 WORLDS = 6
@@ -36,6 +37,27 @@ async def test_histories_of_the_simulation_lived_again_on_postgresql_leave_the_s
 async def test_a_hold_that_is_extended_and_ended_by_one_batch_leaves_the_same_row(rooms: list[Room]) -> None:
     """Found by `python -m proof.conform --seed 2`: PostgreSQL kept the expiry of before."""
     assert (await conform(live(2_000_459), rooms))["histories"] > 0
+
+
+#: In its replay everything that rests is archived again and again, and some of it is asked for later.
+WORLD_THAT_IS_ARCHIVED = 12
+
+
+async def test_orders_that_go_into_the_archive_and_come_back_make_no_difference(rooms: list[Room]) -> None:
+    world = live(WORLD_THAT_IS_ARCHIVED)
+    orders = next(room for room in rooms if room.service == "orders")
+    lived = await replay(world, orders)
+    left: int = await orders.admin.fetchval("SELECT count(*) FROM archive")
+    assert lived.archived > left > 0, "none came back, or none stayed"
+
+
+async def test_an_order_that_does_not_come_back_from_the_archive_is_noticed(
+    rooms: list[Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = next(room for room in rooms if room.service == "orders")
+    monkeypatch.setattr(orders_store, "RESTORE", "DELETE FROM archive WHERE order_id = ANY ($1::text[])")
+    with pytest.raises(DifferentError, match="orders"):
+        await replay(live(WORLD_THAT_IS_ARCHIVED), orders)
 
 
 async def test_a_row_that_is_only_in_one_of_the_two_is_noticed(rooms: list[Room]) -> None:
