@@ -8,22 +8,21 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import uvloop
-from aiohttp import web
 from prometheus_client.registry import Collector
 
 from messaging import crash_points
 from messaging.errors import MessagingError, SettingsError, TopicMismatchError
 from messaging.handler import Handler, NoEffects, Performer
 from messaging.host import Host
-from messaging.http import json_response, make_app, serve
-from messaging.lane_queries import lane_routes
+from messaging.late_http import Answers, Routes, answering
 from messaging.logs import configure, get_logger, load_log_settings
 from messaging.meters import Meters
 from messaging.otlp import load_trace_settings, open_traces
@@ -33,6 +32,9 @@ from messaging.safe_text import safe_text
 from messaging.settings import Settings, load_settings
 from messaging.spread import DatabaseUrls, prepare
 from messaging.version import code_version
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 log = get_logger(__name__)
 
@@ -46,7 +48,8 @@ GC_YOUNG: Final = 50_000
 class Service:
     """A service, wired: what the runtime needs to run it. `patient`: the topics for whose records nobody waits, so that they may
     be read in gulps. `ready`: whether what it needs beside the runtime is there. `begin`: what it does once its database is there,
-    before it reads anything. `metrics`: its own. `ends`: the events that end what a key is about, for its trace."""
+    before it reads anything. `metrics`: its own. `ends`: the events that end what a key is about, for its trace. `routes`: its
+    queries, which it imports when they are asked for, and not before."""
 
     name: str
     topics: tuple[str, ...]
@@ -55,7 +58,7 @@ class Service:
     locking: bool = False
     patient: frozenset[str] = frozenset()
     performer: Performer = field(default_factory=NoEffects)
-    routes: Sequence[web.RouteDef] = ()
+    routes: Routes = tuple
     close: Callable[[], Awaitable[None]] | None = None
     ready: Callable[[], bool] = lambda: True
     metrics: Collector | None = None
@@ -128,26 +131,37 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
         meters.registry.register(service.metrics)
     traces = open_traces(traced, settings.service, settings.identity, service.ends)
     state: list[Host] = []
+    flows = asyncio.Event()
 
     async def ready() -> bool:
         return bool(state) and state[0].ready and service.ready()
 
     told = ProcessProgress(settings, service.topics)
 
-    async def progress(request: web.Request) -> web.Response:
-        ask = request.query.get("ends") != "known"
-        return json_response(await _progress(told, state[0] if state else None, await ready(), ask))
+    async def progress(ask: bool) -> dict[str, Any]:
+        return await _progress(told, state[0] if state else None, await ready(), ask)
 
-    about = {
-        "service": settings.service,
-        "identity": settings.identity,
-        "version": told.version,
-        "task_queue": settings.task_queue,
-    }
-    routes = [*service.routes, web.get("/progress", progress), *lane_routes(settings.database_urls)]
-    app = make_app(routes, meters.registry, ready, lambda: not state or state[0].alive, about)
-    http = await serve(app, settings.http_host, settings.http_port)
-    try:
+    answers = Answers(
+        about={
+            "service": settings.service,
+            "identity": settings.identity,
+            "version": told.version,
+            "task_queue": settings.task_queue,
+        },
+        registry=meters.registry,
+        routes=service.routes,
+        ready=ready,
+        alive=lambda: not state or state[0].alive,
+        progress=progress,
+    )
+    async with AsyncExitStack() as at_the_end:
+        if traces is not None:
+            at_the_end.push_async_callback(asyncio.to_thread, traces.close)
+        if service.close is not None:
+            at_the_end.push_async_callback(service.close)
+        await at_the_end.enter_async_context(
+            answering(settings, answers, flows, _spare_garbage_collection, stopped.set)
+        )
         if not await _migrated(settings, service.migrations, stopped, told):
             return 0
         if service.begin is not None:
@@ -161,16 +175,11 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
             meters,
             service.patient,
             None if traces is None else traces.tracer,
+            flows,
         )
         state.append(host)
         _spare_garbage_collection()
         return await _until_stopped(host, stopped)
-    finally:
-        await http.cleanup()
-        if service.close is not None:
-            await service.close()
-        if traces is not None:
-            await asyncio.to_thread(traces.close)
 
 
 async def _progress(told: ProcessProgress, host: Host | None, ready: bool, ask: bool) -> dict[str, Any]:
@@ -250,6 +259,8 @@ async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitab
         return True
 
     about = {"service": settings.service, "identity": settings.identity, "version": version}
+    from messaging.http import make_app, serve  # noqa: PLC0415 - workers import this module, and need no HTTP at first
+
     http = await serve(
         make_app(service.routes, meters.registry, ready, alive, about), settings.http_host, settings.http_port
     )
@@ -265,10 +276,12 @@ async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitab
 
 def _spare_garbage_collection() -> None:
     """Nearly everything here is freed by its reference count; what the collector would look through again and again are the orders
-    in memory. At its default threshold it took a tenth of the process, in pauses of up to half a second."""
+    in memory. At its default threshold it took a tenth of the process, in pauses of up to half a second. While a process is
+    imported it is off (`__main__`)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_YOUNG, 20, 100)
+    gc.enable()
 
 
 def _on_signals() -> asyncio.Event:

@@ -38,7 +38,8 @@ REJOIN_FIRST_S: Final = 0.2
 
 
 class Host:
-    """Runs the sessions of one process. A session is one membership in the group; when it ends, all it held is let go."""
+    """Runs the sessions of one process. A session is one membership in the group; when it ends, all it held is let go. `worked` is
+    set when the group gives it partitions for the first time."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Host:
         meters: Meters,
         patient: frozenset[str] = frozenset(),
         tracer: Tracer | None = None,
+        worked: asyncio.Event | None = None,
     ) -> None:
         self._tracer = tracer
         self._patient = patient
@@ -66,7 +68,7 @@ class Host:
         self._session_over = asyncio.Event()
         self._why = ""
         self._joined = False
-        self._worked = False
+        self._worked = worked or asyncio.Event()
         # Topics that were not there when this was last looked at.
         self._gone: list[str] = []
         self._stop = asyncio.Event()
@@ -117,7 +119,7 @@ class Host:
             except TooManyDeadLettersError:
                 raise
             except (KafkaError, MessagingError, OSError, TimeoutError) as error:
-                if isinstance(error, TopicMismatchError) and not self._worked:
+                if isinstance(error, TopicMismatchError) and not self._worked.is_set():
                     raise
                 self.last_error = failure(error, self._clock.now(), "no session with the broker")
                 log.warning("no-session", error=error, retry_in_s=backoff_s)
@@ -221,7 +223,8 @@ class Host:
             )
             self._runners[partition] = runner
             runner.start()
-        self._joined = self._worked = True
+        self._joined = True
+        self._worked.set()
 
     async def _revoked(self, partitions: set[int]) -> None:
         self._joined = False

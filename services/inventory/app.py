@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
@@ -13,10 +13,11 @@ from contracts.topics import ORDERS_EVENTS
 from messaging.app import Service
 from messaging.settings import Settings
 from services.inventory.handlers import InventoryHandler
-from services.inventory.movements import movement_routes
-from services.inventory.queries import routes
 from services.inventory.settings import DEFAULT_CURRENCY
 from services.inventory.store import PostgresInventory
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 QUERY_TIMEOUT_S: Final = 5
@@ -28,6 +29,12 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
     pool = await asyncpg.create_pool(
         settings.database_url, min_size=0, max_size=4, timeout=QUERY_TIMEOUT_S, command_timeout=QUERY_TIMEOUT_S
     )
+
+    def routes() -> Sequence[web.RouteDef]:
+        from services.inventory import movements, queries
+
+        return [*queries.routes(pool), *movements.movement_routes(pool)]
+
     return Service(
         name=handler.name,
         topics=handler.topics,
@@ -35,6 +42,6 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
         handler=handler,
         locking=True,
         patient=frozenset({ORDERS_EVENTS}),
-        routes=[*routes(pool), *movement_routes(pool)],
+        routes=routes,
         close=pool.close,
     )

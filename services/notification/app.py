@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
@@ -11,10 +12,12 @@ from contracts.topics import ORDERS_EVENTS
 from messaging.app import Service
 from messaging.settings import Settings
 from services.notification.handlers import SERVICE, MailHandler
-from services.notification.queries import routes
 from services.notification.settings import load_mail_settings
 from services.notification.smtp import SmtpPerformer
 from services.notification.store import PostgresMails
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -29,6 +32,12 @@ async def build(settings: Settings) -> Service:
         await pool.close()
 
     handler = MailHandler(PostgresMails())
+
+    def routes() -> Sequence[web.RouteDef]:
+        from services.notification import queries
+
+        return queries.routes(pool)
+
     return Service(
         SERVICE,
         handler.topics,
@@ -37,6 +46,6 @@ async def build(settings: Settings) -> Service:
         # What is written about may wait. Whom to write to is read at once: a new address is there before its first mail.
         patient=frozenset({ORDERS_EVENTS}),
         performer=performer,
-        routes=routes(pool),
+        routes=routes,
         close=close,
     )

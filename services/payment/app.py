@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from messaging.app import Service
 from messaging.settings import Settings
@@ -14,9 +14,11 @@ from services.payment.gateway.postgres import PostgresLedger
 from services.payment.gateway.simulated import SimulatedGateway, SystemClock
 from services.payment.handlers import PaymentHandler
 from services.payment.performer import GatewayPerformer
-from services.payment.queries import PaymentQueries
 from services.payment.settings import CALL_TIMEOUT_S, CONCURRENCY, FAILURE_RATE, GATEWAY_DATABASE_URL
 from services.payment.store import PostgresCharges
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 QUERY_CONNECTIONS: Final = 4
@@ -39,13 +41,18 @@ async def build(settings: Settings, env: Mapping[str, str] = os.environ) -> Serv
         await databases.close()
         await ledger.close()
 
+    def routes() -> Sequence[web.RouteDef]:
+        from services.payment.queries import PaymentQueries
+
+        return PaymentQueries(databases, gateway).routes()
+
     return Service(
         name="payment",
         topics=PaymentHandler.topics,
         migrations=MIGRATIONS,
         handler=PaymentHandler(PostgresCharges()),
         performer=performer,
-        routes=PaymentQueries(databases, gateway).routes(),
+        routes=routes,
         close=close,
         metrics=performer.registry,
     )

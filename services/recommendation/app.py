@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from messaging.app import Service
 from messaging.settings import Settings
 from services.recommendation.copy import CopyReader, PairsCopy
 from services.recommendation.handlers import SERVICE, RecommendationHandler
-from services.recommendation.queries import routes
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 #: The service has no tables of its own, only the runtime's: there is nothing in this folder, nor is there the folder.
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -22,12 +25,18 @@ async def build(settings: Settings) -> Service:
     reader = CopyReader(settings, copy)
     reader.start()
     handler = RecommendationHandler(copy.pairs)
+
+    def routes() -> Sequence[web.RouteDef]:
+        from services.recommendation import queries
+
+        return queries.routes(copy.pairs)
+
     return Service(
         SERVICE,
         handler.topics,
         MIGRATIONS,
         handler,
-        routes=routes(copy.pairs),
+        routes=routes,
         close=reader.close,
         ready=lambda: reader.loaded,
     )

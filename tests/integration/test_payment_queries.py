@@ -146,7 +146,7 @@ async def test_the_service_is_wired_from_the_environment(server_dsn: str) -> Non
         env = {"PAYMENT_DATABASE_URL": dsn, "GATEWAY_DATABASE_URL": gateway_dsn, "PAYMENT_FAILURE_RATE": "0.2"}
         service = await build(load_settings("payment", env=env), env)
         assert service.topics == ("payment.commands.v1",)
-        assert [route.path for route in service.routes] == ["/charges", "/gateway/entries"]
+        assert [route.path for route in service.routes()] == ["/charges", "/gateway/entries"]
         assert service.close is not None
         await service.close()
         for name, value in (
