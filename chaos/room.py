@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from chaos.proxy import LOOPBACK, Proxy
 from chaos.wire import CommitWatch, ProduceWatch
 from devstack.control import ProcessStatus, StackStatus
 from devstack.errors import NotReadyError
-from devstack.ports import free_offset, is_free
+from devstack.ports import free_offset, is_free, ports_at
 from devstack.postgres import SUPERUSER
 from devstack.processes import ProcessSpec, service_processes
 from devstack.progress import Report
@@ -62,11 +62,12 @@ class Room:
 
     async def __aenter__(self) -> Self:
         _prepare_environment()
-        ports = _free_ports(sum(link.backend == KAFKA for link in LINKS))
+        offset = free_offset()
+        ports = _free_ports(sum(link.backend == KAFKA for link in LINKS), ports_at(offset))
         listeners: list[Listener] = []
         for link in LINKS:
             await self._open(link, ports, listeners)
-        self._stack = Stack(home=self._home, offset=free_offset(), listeners=tuple(listeners))
+        self._stack = Stack(home=self._home, offset=offset, listeners=tuple(listeners))
         try:
             await asyncio.to_thread(self._bring_up)
             await self._checkpoint()
@@ -133,7 +134,9 @@ class Room:
         self.stack.down(wipe=True, report=self._report)
         self.stack.up(only_backends=True, report=self._report, timeout_s=_READY_S)
         specs = tuple(map(self._through_proxies, service_processes(self.stack.settings, SERVICES)))
-        self.stack.extend((*specs, *(_second(spec) for spec in specs if spec.name in self._standbys)), self._report)
+        doubled = [spec for spec in specs if spec.name in self._standbys]
+        ports = _free_ports(len(doubled), ports_at(self.stack.settings.offset))
+        self.stack.extend((*specs, *map(_second, doubled, ports)), self._report)
         self.stack.wait_until_ready(_READY_S)
 
     def _through_proxies(self, spec: ProcessSpec) -> ProcessSpec:
@@ -155,11 +158,11 @@ class Room:
                 proxy.close()
 
 
-def _second(spec: ProcessSpec) -> ProcessSpec:
+def _second(spec: ProcessSpec, port: int) -> ProcessSpec:
     """Another process of the same service, with a port and a membership in the group of its own."""
-    url = f"http://{LOOPBACK}:{_free_ports(1)[0]}"
+    url = f"http://{LOOPBACK}:{port}"
     member = f"{spec.env['KAFKA_GROUP_INSTANCE_ID']}-2"
-    env = {**spec.env, "HTTP_PORT": url.rpartition(":")[2], "KAFKA_GROUP_INSTANCE_ID": member}
+    env = {**spec.env, "HTTP_PORT": str(port), "KAFKA_GROUP_INSTANCE_ID": member}
     return spec.model_copy(update={"name": f"{spec.name}-2", "env": env, "address": url, "target": f"{url}/readyz"})
 
 
@@ -171,11 +174,12 @@ def _prepare_environment() -> None:
     os.environ["DEVSTACK_HEALTHY_S"] = "0"
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(count: int, but: Set[int]) -> list[int]:
+    """So many, none of which is among `but`: the stack's own, which it will need later."""
     found: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
-        if is_free(port):
-            found.append(port)
         if len(found) == count:
             return found
+        if port not in but and is_free(port):
+            found.append(port)
     raise ChaosError(f"No {count} free ports below {_PORTS.stop}.")

@@ -45,12 +45,17 @@ def free_port() -> int:
         return found
 
 
+def ports_at(offset: int) -> frozenset[int]:
+    """Every port that a stack may need."""
+    bases = (KAFKA_PORT, CONTROLLER_PORT, SMTP_PORT, MAIL_PAGE_PORT, WATCHER_PORT, *HTTP_PORTS.values())
+    return frozenset(base + offset for base in bases)
+
+
 def free_offset() -> int:
     """An offset at which every port of a stack is free now, for a stack beside another one."""
-    bases = (KAFKA_PORT, CONTROLLER_PORT, SMTP_PORT, MAIL_PAGE_PORT, WATCHER_PORT, *HTTP_PORTS.values())
     # Below the ports that the system hands out by itself; drawn, so that two that look at once seldom find the same.
     for offset in random.sample(range(200, 20_000, 20), 200):
-        if all(is_free(base + offset) for base in bases):
+        if all(map(is_free, ports_at(offset))):
             return offset
     raise DevstackError("No offset was found at which all ports of a stack are free.")
 
