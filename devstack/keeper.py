@@ -29,7 +29,7 @@ _LARGEST_LOG: Final = 32 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class BackOff:
     """How long to wait before a process is started again: `first_s`, doubling to `most_s`; from the beginning after it ran
-    for `healthy_s`."""
+    for `healthy_s`, and then not at all if it was ready: there is nothing to spare yet, and others wait for it."""
 
     first_s: float = 0.2
     most_s: float = 10.0
@@ -133,12 +133,14 @@ class Keeper:
             self.last_exit = await self._run_once()
             self.pid = None
             self.state = "waiting"
-            self.never_ready = 0 if self.ready.is_set() else self.never_ready + 1
+            was_ready = self.ready.is_set()
+            self.never_ready = 0 if was_ready else self.never_ready + 1
             self.ready.clear()
             if self._stopping.is_set():
                 break
             self.failures = 1 if time.monotonic() - began >= self._back_off.healthy_s else self.failures + 1
-            wait_s = 0.0 if self._skip_wait.is_set() else self._back_off.after(self.failures)
+            at_once = self._skip_wait.is_set() or (was_ready and self.failures == 1)
+            wait_s = 0.0 if at_once else self._back_off.after(self.failures)
             self._say(f"{self.last_exit}; starting again in {wait_s:.1f} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._skip_wait.wait(), wait_s)

@@ -227,6 +227,20 @@ async def test_a_run_that_was_ready_is_none_of_those_that_make_a_process_hopeles
     await broken.stop()
 
 
+async def test_who_was_ready_is_started_again_at_once_and_who_was_not_after_a_while(
+    tmp_path: Path, web: ProcessSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for spec, told in ((web, "starting again in 0.0 s"), (failing(), "starting again in 3600.0 s")):
+        keeper = Keeper(spec, Folders(tmp_path, tmp_path, tmp_path), BackOff(first_s=3600, most_s=3600, healthy_s=0))
+        keeper.start()
+        if spec is web:
+            await asyncio.wait_for(keeper.ready.wait(), DEADLINE_S)
+            keeper.signal(signal.SIGKILL)
+        await asyncio.to_thread(eventually, lambda keeper=keeper: keeper.last_exit is not None)
+        await keeper.stop()
+        assert told in capsys.readouterr().out
+
+
 async def test_a_frozen_process_can_be_stopped(tmp_path: Path, web: ProcessSpec) -> None:
     keeper = Keeper(web, Folders(tmp_path, tmp_path, tmp_path), BackOff())
     keeper.start()
