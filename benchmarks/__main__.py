@@ -14,6 +14,7 @@ from benchmarks.errors import NotMeasuredError
 from benchmarks.growth import growth
 from benchmarks.hot import hot
 from benchmarks.listing import listing
+from benchmarks.machine import machine
 from benchmarks.rounds import peers
 from benchmarks.run import run
 from benchmarks.scale import scale
@@ -29,6 +30,7 @@ app.command()(console)
 app.command()(hot)
 app.command()(growth)
 app.command()(scale)
+app.command()(machine)
 
 
 def main() -> None:

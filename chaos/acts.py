@@ -32,13 +32,38 @@ async def together(scene: Scene, faults: Sequence[Fault], log: list[Done]) -> No
 
 
 async def one_by_one(scene: Scene, faults: Sequence[Fault], log: list[Done]) -> None:
-    """One fault, until an order that was sent after it is through and everything runs again, then the next one."""
+    """One fault, until an order that was sent after it is through, everything runs again and what had to wait meanwhile is worked
+    off, then the next one: it shall be met by a system that has nothing left of the one before."""
     saboteur, began = Saboteur(scene.room), time.monotonic()
+    usual = await _most_unfinished(scene)
     for fault in faults:
         await _perform(scene, saboteur, fault, log, began)
         await _recovered(scene, log)
         await scene.room.ready()
+        await _worked_off(scene, usual)
         await asyncio.sleep(_CALM_S)
+
+
+async def _most_unfinished(scene: Scene) -> int:
+    """How many orders are on their way at a time, while nothing is wrong."""
+    most = 0
+    for _ in range(round(_CALM_S / _POLL_S)):
+        most = max(most, scene.sender.follower.unfinished)
+        await asyncio.sleep(_POLL_S)
+    return most
+
+
+async def _worked_off(scene: Scene, usual: int) -> None:
+    """Wait until no more orders are unfinished than usual. A system that does not get there has too much to do without any fault,
+    which is told, and is no breach."""
+    deadline = time.monotonic() + RECOVERY_DEADLINE_S
+    while scene.sender.follower.unfinished > usual:
+        if time.monotonic() > deadline:
+            scene.say(
+                f"{scene.sender.follower.unfinished} orders are unfinished still, and {usual} were before all faults"
+            )
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 async def _perform(scene: Scene, saboteur: Saboteur, fault: Fault, log: list[Done], began: float) -> None:

@@ -82,6 +82,11 @@ class Follower:
         self._waiting.append(done)
 
     @property
+    def unfinished(self) -> int:
+        """How many orders were sent and have not ended."""
+        return len(self._open)
+
+    @property
     def waiting(self) -> bool:
         """Whether a fault has not been recovered from."""
         return bool(self._waiting)
