@@ -264,9 +264,9 @@ async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitab
     http = await serve(
         make_app(service.routes, meters.registry, ready, alive, about), settings.http_host, settings.http_port
     )
+    _spare_garbage_collection()
     try:
         migrated = await _migrated(settings, service.migrations, stopped)
-        _spare_garbage_collection()
         await stopped.wait()
         return 0
     finally:
@@ -277,7 +277,7 @@ async def _serve_queries(settings: Settings, build: Callable[[Settings], Awaitab
 def _spare_garbage_collection() -> None:
     """Nearly everything here is freed by its reference count; what the collector would look through again and again are the orders
     in memory. At its default threshold it took a tenth of the process, in pauses of up to half a second. While a process is
-    imported it is off (`__main__`)."""
+    imported it is off (`__main__`): it is on from here, which comes within seconds, whatever has to be waited for."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_YOUNG, 20, 100)
