@@ -195,11 +195,10 @@ async def test_a_process_without_its_broker_answers_and_names_it(new_database: A
 
 async def test_a_process_that_works_answers_for_all_its_partitions(kafka: str, new_database: Any) -> None:
     dsn = await new_database(MIGRATIONS)
+    # A fleet has the database begin where the topics end now: what other tests left there may be poison.
     async with (
         real_world(kafka, dsn, locking=False) as world,
-        new_fleet(
-            world, kafka, dsn
-        ),  # it reads from where the topics end now: what other tests left there may be poison
+        new_fleet(world, kafka, dsn),
         process(KAFKA_BOOTSTRAP_SERVERS=kafka, INVENTORY_DATABASE_URL=dsn) as url,
     ):
         seen = await ask(url, lambda p: p["ready"], "ready")

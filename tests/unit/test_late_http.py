@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from devstack.ports import free_port
 from messaging import late_http
 from messaging.late_http import Answers, answering
 from messaging.settings import Settings, load_settings
@@ -47,13 +48,6 @@ async def _progress(ask: bool) -> dict[str, Any]:
 
 def answers() -> Answers:
     return Answers({"service": "inventory"}, CollectorRegistry(), tuple, _ready, lambda: True, _progress)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 async def told(port: int, path: str) -> Any:
