@@ -1,4 +1,4 @@
-"""What failed, told once more at the end: three suites run side by side, and what the first says may be thousands of lines above.
+"""What failed, told once more at the end: suites run side by side, and what the first says may be thousands of lines above.
 
     python tests/failures.py .reports/*.xml
 

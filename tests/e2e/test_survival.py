@@ -19,8 +19,8 @@ from e2e.tools import orderctl
 
 KILLED: Final = ("orders", "inventory", "payment", "customer", "notification", "orders-api", "postgres", "kafka")
 RESTARTED: Final = ("postgres", "kafka")
-PER_LOAD: Final = 150
-RATE: Final = "25"
+PER_LOAD: Final = 60
+RATE: Final = "10"
 
 
 @dataclass(slots=True)
