@@ -204,7 +204,9 @@ async def test_a_password_is_changed_under_a_running_process_and_the_next_one_ta
             assert await old.status("/orders") == 200
             assert await old.ready()
             async with orders_api(secret, tmp_path) as late:
-                await until(lambda: "password authentication failed" in late.log.read_text() or None, late.log.read_text)
+                await until(
+                    lambda: "password authentication failed" in late.log.read_text() or None, late.log.read_text
+                )
                 assert not await late.ready()
             secret.write_text(server.url(password="second"))
             async with orders_api(secret, tmp_path) as new:
