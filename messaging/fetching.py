@@ -1,8 +1,12 @@
-"""Incremental fetches (KIP-227) for aiokafka's consumers.
+"""Incremental fetches (KIP-227) for aiokafka's consumers, on a connection of their own.
 
 By itself aiokafka names every partition in every fetch, and is answered about every one of them: a service that reads six topics of
 four partitions packs and unpacks two dozen of them, in Python, for one record. In a session the broker remembers what is read: a
 fetch names what has changed since the last one, and the answer what there is to tell.
+
+And it asks everything else on the connection on which a fetch may be waiting at the broker, which answers a connection's requests
+one after the other: where nothing comes, whoever asks for the end of a partition waits for up to half a second each time (a
+partition that goes on after its database was away asks three times, a timer once).
 """
 
 from __future__ import annotations
@@ -24,12 +28,15 @@ _SINCE: Final = 7
 #: The error code of a broker that has forgotten the session: it started anew, or needed the room.
 _NOT_FOUND: Final = 70
 
+#: aiokafka keeps a connection for each node and group of requests; its own groups are numbers.
+FETCHES: Final = "fetches"
+
 Place = tuple[str, int]
 Send = Callable[[FetchRequest], Awaitable[Any]]
 
 
 def fetch_incrementally(consumer: AIOKafkaConsumer) -> None:
-    """Have the consumer, which is not started yet, keep a session with each broker that it reads from."""
+    """Have the consumer, which is not started yet, keep a session with each broker that it reads from, on its own connection."""
     client = consumer._client
     send = client.send
     sessions: dict[Any, FetchSession] = defaultdict(FetchSession)
@@ -37,7 +44,7 @@ def fetch_incrementally(consumer: AIOKafkaConsumer) -> None:
     async def through_session(node_id: Any, request: Any, **more: Any) -> Any:
         if not isinstance(request, FetchRequest):
             return await send(node_id, request, **more)
-        return await sessions[node_id].fetch(request, lambda asked: send(node_id, asked, **more))
+        return await sessions[node_id].fetch(request, lambda asked: send(node_id, asked, **more, group=FETCHES))
 
     client.send = through_session
 

@@ -282,8 +282,8 @@ class Host:
             self._end_session(f"partition {partition} received nothing for {still_s:.0f} s with {lag} records waiting")
 
     async def _ask_ends(self, reader: GroupReader, workers: list[PartitionWorker]) -> None:
-        """Where the partitions end now, all in one request: each waits behind the fetch that is under way on its connection.
-        Offsets without a record (a transaction's markers) were read when nothing is buffered."""
+        """Where the partitions end now, all in one request. Offsets without a record (a transaction's markers) were read when
+        nothing is buffered."""
         ends = await reader.all_ends([worker.partition for worker in workers])
         for worker in workers:
             read = {} if len(worker.buffers) else await reader.positions(worker.partition)

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v4, FetchRequest_v11
 
-from messaging.fetching import FetchSession
+from messaging.fetching import FETCHES, FetchSession, fetch_incrementally
 
 MOST = 100
 
@@ -127,3 +127,18 @@ async def test_a_broker_that_knows_no_sessions_is_always_told_everything() -> No
     for _ in range(2):
         await session.fetch(fetch_of(FIRST), broker.send)
         assert broker.named == list(FIRST)
+
+
+async def test_fetches_have_a_connection_of_their_own_and_nothing_else_waits_on_it() -> None:
+    sent: list[tuple[Any, Any]] = []
+
+    async def send(node_id: int, request: Any, *, group: Any = "others") -> Any:
+        sent.append((type(request).__mro__[1], group))
+        return SimpleNamespace(error_code=0, session_id=0, topics=[])
+
+    consumer: Any = SimpleNamespace(_client=SimpleNamespace(send=send))
+    fetch_incrementally(consumer)
+    await consumer._client.send(1, fetch_of(FIRST))
+    await consumer._client.send(1, SimpleNamespace())
+    await consumer._client.send(1, SimpleNamespace(), group="coordination")
+    assert sent == [(FetchRequest, FETCHES), (object, "others"), (object, "coordination")]
