@@ -26,7 +26,7 @@ from messaging.late_http import Answers, Routes, answering
 from messaging.logs import configure, get_logger, load_log_settings
 from messaging.meters import Meters
 from messaging.otlp import load_trace_settings, open_traces
-from messaging.postgres import PostgresStore
+from messaging.postgres import PostgresStores
 from messaging.progress import ProcessProgress, failure
 from messaging.safe_text import safe_text
 from messaging.settings import Settings, load_settings
@@ -166,11 +166,13 @@ async def _serve(settings: Settings, build: Callable[[Settings], Awaitable[Servi
             return 0
         if service.begin is not None:
             await service.begin()
+        stores = PostgresStores(settings.database_of, service.locking)
+        at_the_end.callback(stores.close)
         host = Host(
             settings,
             service.handler,
             service.performer,
-            lambda partition: PostgresStore(settings.database_of(partition), service.locking),
+            stores.of,
             SystemClock(),
             meters,
             service.patient,

@@ -7,41 +7,20 @@ counts, so that anything unexpected undoes it all.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import asyncpg
 
 from contracts.letters import Letter
 from messaging import postgres_lanes as lanes
 from messaging import postgres_sql as sql
-from messaging.errors import FenceLostError, PermanentStoreError, StaleRowError, TransientStoreError
+from messaging.errors import FenceLostError
 from messaging.ports import Commit, DueTimer, Lane, Ownership, Parked, PendingEffect, Placed, Wire
 from messaging.postgres_lanes import headers_of
+from messaging.postgres_line import TRANSIENT, Line, translated
 from messaging.postgres_statement import Part, compose, runtime_parts
-from messaging.safe_text import safe_text
-
-COMMAND_TIMEOUT_S: Final = 20
-CONNECT_TIMEOUT_S: Final = 5
-#: A batch's transaction that says nothing for so long is ended by the server. Where the way to its process died without a word,
-#: nobody else would end it, and whoever goes on would wait for its locks for ever.
-IDLE_IN_TRANSACTION_S: Final = 5
-# Every statement here goes by key. A plan that was made while a table was small would keep scanning it whole as it grows
-# (until the next analyze); measured on the gateway's ledger: 124 against 15 microseconds per row. So there is but one plan for each
-# of them, and it is made once: planned anew for every small batch, the statements took a seventh more of the server's time.
-BY_KEY_ONLY: Final = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
-    "application_name": "messaging",
-    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
-}
-# Data that no retry makes acceptable: SQLSTATE classes 22 (data exception) and 23 (integrity violation).
-_PERMANENT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_TRANSIENT: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 class PostgresTransaction:
@@ -54,7 +33,7 @@ class PostgresTransaction:
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Rows of a query, inside the batch's transaction where the store locks."""
-        with _translated():
+        with translated():
             return await self._connection.fetch(query, *arguments)
 
     def stage(self, name: str, text: str, *arguments: Any, rows: int | None = None) -> None:
@@ -66,7 +45,7 @@ class PostgresTransaction:
         """Everything in one statement; see `Transaction.commit`."""
         parts = [*runtime_parts(commits), *self._parts]
         text, arguments = compose(parts)
-        with _translated():
+        with translated():
             await self._connection.fetchval(text, *arguments)
             if self.begun:
                 await self._connection.execute("COMMIT")
@@ -74,37 +53,25 @@ class PostgresTransaction:
 
 
 class PostgresStore:
-    """One partition's connection to its service's database. `locking`: batches lock rows that they share with others, so the
-    reads and the write are one transaction; without it the single statement of the commit is the transaction."""
+    """One partition's way to its service's database. `locking`: batches lock rows that they share with others, so the reads and the
+    write are one transaction; without it the single statement of the commit is the transaction. Batches go over a connection of
+    its own, which is opened for the first one; whatever else is asked, over `beside`, where that is shared with others."""
 
-    def __init__(self, dsn: str, locking: bool = False) -> None:
-        self._dsn = dsn
+    def __init__(self, dsn: str, locking: bool = False, beside: Line | None = None) -> None:
+        self._own = Line(dsn)
+        self._beside = beside or self._own
         self._locking = locking
-        self._held: asyncpg.Connection | None = None
-
-    async def _connection(self) -> asyncpg.Connection:
-        if self._held is None or self._held.is_closed():
-            with _translated():
-                self._held = await asyncpg.connect(
-                    self._dsn,
-                    timeout=CONNECT_TIMEOUT_S,
-                    command_timeout=COMMAND_TIMEOUT_S,
-                    server_settings=BY_KEY_ONLY,
-                )
-        return self._held
 
     async def take_over(self, partition: int, owner: str, topics: Sequence[str]) -> Ownership:
         """See `Store.take_over`."""
-        connection = await self._connection()
         offsets = json.dumps(dict.fromkeys(topics, 0))
-        with _translated():
+        async with self._beside.turn() as connection:
             row = await connection.fetchrow(sql.TAKE_OVER, partition, owner, offsets)
             return await self._ownership(connection, row)
 
     async def reload(self, partition: int, epoch: int) -> Ownership:
         """See `Store.reload`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             row = await connection.fetchrow(sql.OWNERSHIP, partition)
             if row is None or row["epoch"] != epoch:
                 raise FenceLostError(f"partition {partition} has another owner")
@@ -123,34 +90,31 @@ class PostgresStore:
 
     async def set_offsets(self, partition: int, epoch: int, offsets: Mapping[str, int]) -> None:
         """See `Store.set_offsets`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             if await connection.fetchval(sql.SET_OFFSETS, partition, epoch, json.dumps(dict(offsets))) is None:
                 raise FenceLostError(f"partition {partition} has another owner")
 
     async def begin(self) -> PostgresTransaction:
         """See `Store.begin`."""
-        connection = await self._connection()
+        connection = await self._own.opened()
         if self._locking:
-            with _translated():
+            with translated():
                 await connection.execute("BEGIN")
         return PostgresTransaction(connection, self._locking)
 
     async def rollback(self, transaction: PostgresTransaction) -> None:
         """See `Store.rollback`. A connection that cannot even roll back is thrown away."""
-        if not transaction.begun or self._held is None:
+        if not transaction.begun or self._own.held is None:
             return
         transaction.begun = False
         try:
-            await self._held.execute("ROLLBACK")
-        except _TRANSIENT:
-            self._held.terminate()
-            self._held = None
+            await self._own.held.execute("ROLLBACK")
+        except TRANSIENT:
+            self._own.terminate()
 
     async def outbox_after(self, partition: int, seq: int, limit: int) -> list[Wire]:
         """See `Store.outbox_after`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             rows = await connection.fetch(sql.OUTBOX_AFTER, partition, seq, limit)
         return [
             Wire(
@@ -169,89 +133,78 @@ class PostgresStore:
         self, partition: int, epoch: int, seq: int, acked: Mapping[str, int], placed: Sequence[Placed]
     ) -> None:
         """See `Store.mark_published`."""
-        connection = await self._connection()
         first, last = (placed[0].seq, placed[-1].seq) if placed else (None, None)
         places = [row.topic for row in placed], [row.seq for row in placed], [row.offset for row in placed]
-        with _translated():
+        async with self._beside.turn() as connection:
             await connection.execute(
                 sql.MARK_PUBLISHED, partition, epoch, seq, json.dumps(dict(acked)), first, last, *places
             )
 
     async def unplace(self, partition: int, epoch: int, since_seq: int) -> None:
         """See `Store.unplace`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             await connection.execute(sql.UNPLACE, partition, epoch, since_seq)
 
     async def forget_published(self, older_than: datetime) -> bool:
         """See `Store.forget_published`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             return bool(await connection.fetchval(sql.FORGET_PUBLISHED, older_than))
 
     async def due_timers(
         self, partition: int, until: datetime, limit: int, but: Collection[str] = ()
     ) -> list[DueTimer]:
         """See `Store.due_timers`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             rows = await connection.fetch(sql.DUE_TIMERS, partition, until, limit, list(but))
         return [DueTimer(row["key"], row["name"], row["step"], row["due_at"]) for row in rows]
 
     async def next_due(self, partition: int, but: Collection[str] = ()) -> datetime | None:
         """See `Store.next_due`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             found: datetime | None = await connection.fetchval(sql.NEXT_DUE, partition, list(but))
             return found
 
     async def lanes(self, partition: int) -> list[Lane]:
         """See `Store.lanes`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             return await lanes.read_lanes(connection, partition)
 
     async def parked(self, partition: int, keys: Collection[str], limit: int) -> list[Parked]:
         """See `Store.parked`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             return await lanes.read_parked(connection, partition, keys, limit)
 
     async def done_with(self, letters: Collection[Letter]) -> set[Letter]:
         """See `Store.done_with`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             return await lanes.read_done(connection, letters)
 
     async def pending_effects(self, partition: int) -> list[PendingEffect]:
         """See `Store.pending_effects`."""
-        connection = await self._connection()
-        with _translated():
+        async with self._beside.turn() as connection:
             rows = await connection.fetch(sql.PENDING_EFFECTS, partition)
         return [PendingEffect(row["id"], row["key"], row["kind"], row["request"].encode()) for row in rows]
 
     async def close(self) -> None:
-        """See `Store.close`."""
-        if self._held is not None:
-            self._held.terminate()
-            self._held = None
+        """See `Store.close`. What is shared is somebody else's, too."""
+        self._own.terminate()
 
 
-class _translated:  # noqa: N801 - used as a statement
-    """Driver errors become the runtime's words where they arise."""
+class PostgresStores:
+    """The stores of a process's partitions. What is asked beside the batches goes over one connection to each database: after the
+    database was down every connection is made anew, plans and all, and that is what those wait for who want to go on."""
 
-    def __enter__(self) -> None:
-        return None
+    def __init__(self, database_of: Callable[[int], str], locking: bool) -> None:
+        self._database_of = database_of
+        self._locking = locking
+        self._beside: dict[str, Line] = {}
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
-        if isinstance(error, asyncpg.PostgresError) and error.sqlstate == "OP002":
-            raise FenceLostError(str(error)) from error
-        if isinstance(error, asyncpg.PostgresError) and error.sqlstate == "OP001":
-            raise StaleRowError(str(error)) from error
-        if isinstance(error, _PERMANENT):
-            # The driver's text may hold the data; the SQLSTATE does not.
-            raise PermanentStoreError(f"refused with {type(error).__name__}") from error
-        if isinstance(error, _TRANSIENT):
-            raise TransientStoreError(safe_text(error)) from error
+    def of(self, partition: int) -> PostgresStore:
+        """A store for the partition, without a connection yet."""
+        dsn = self._database_of(partition)
+        return PostgresStore(dsn, self._locking, self._beside.setdefault(dsn, Line(dsn)))
+
+    def close(self) -> None:
+        """Let go of what they share."""
+        for line in self._beside.values():
+            line.terminate()

@@ -14,7 +14,8 @@ from tally import MIGRATIONS
 
 from chaos.proxy import LOOPBACK, Proxy
 from chaos.wire import CommitWatch
-from messaging.postgres import IDLE_IN_TRANSACTION_S, PostgresStore
+from messaging.postgres import PostgresStore
+from messaging.postgres_line import IDLE_IN_TRANSACTION_S
 
 LOCK = "SELECT total FROM tally WHERE key = 'a' FOR UPDATE"
 
