@@ -17,6 +17,8 @@ RECOVERY_DEADLINE_S: Final = 90.0
 _POLL_S: Final = 0.1
 #: Between two faults that come one at a time.
 _CALM_S: Final = 2.0
+#: What is being worked off becomes less within this.
+_FEWER_WITHIN_S: Final = 5.0
 
 
 async def together(scene: Scene, faults: Sequence[Fault], log: list[Done]) -> None:
@@ -54,16 +56,23 @@ async def _most_unfinished(scene: Scene) -> int:
 
 
 async def _worked_off(scene: Scene, usual: int) -> None:
-    """Wait until no more orders are unfinished than usual. A system that does not get there has too much to do without any fault,
-    which is told, and is no breach."""
-    deadline = time.monotonic() + RECOVERY_DEADLINE_S
-    while scene.sender.follower.unfinished > usual:
-        if time.monotonic() > deadline:
-            scene.say(
-                f"{scene.sender.follower.unfinished} orders are unfinished still, and {usual} were before all faults"
-            )
-            return
+    """Wait until no more orders are unfinished than usual, or until they become fewer no more: then a slower moment of the machine
+    has more of them on their way, or has too much to do without any fault, which is told, and is no breach."""
+    least, before = await _fewest_unfinished(scene, usual), None
+    while least > usual and (before is None or least < before):
+        least, before = await _fewest_unfinished(scene, usual), least
+    if least > usual:
+        scene.say(f"{least} orders are unfinished still, and {usual} were before all faults")
+
+
+async def _fewest_unfinished(scene: Scene, usual: int) -> int:
+    """How few orders are on their way at some moment of the next seconds; at once when there are no more than usual."""
+    until = time.monotonic() + _FEWER_WITHIN_S
+    least = scene.sender.follower.unfinished
+    while least > usual and time.monotonic() < until:
         await asyncio.sleep(_POLL_S)
+        least = min(least, scene.sender.follower.unfinished)
+    return least
 
 
 async def _perform(scene: Scene, saboteur: Saboteur, fault: Fault, log: list[Done], began: float) -> None:
