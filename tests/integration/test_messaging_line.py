@@ -34,6 +34,20 @@ async def backend(line: Line) -> int:
         return found
 
 
+async def asking_for_long(line: Line) -> asyncio.Task[None]:
+    """Somebody whose turn it is, and whose question the server does not answer by itself."""
+    asking = asyncio.Event()
+
+    async def ask() -> None:
+        async with line.turn() as connection:
+            asking.set()
+            await connection.execute("SELECT pg_sleep(600)")
+
+    task = asyncio.create_task(ask())
+    await asking.wait()
+    return task
+
+
 async def test_four_partitions_ask_over_one_connection_and_a_batch_has_its_own(new_database: NewDatabase) -> None:
     dsn = await new_database(MIGRATIONS)
     stores = PostgresStores(lambda _: dsn, locking=False)
@@ -52,15 +66,8 @@ async def test_one_who_was_not_waited_for_leaves_the_next_a_connection_that_is_n
     new_database: NewDatabase,
 ) -> None:
     line = Line(await new_database(MIGRATIONS))
-    first, asking = await backend(line), asyncio.Event()
-
-    async def for_long() -> None:
-        async with line.turn() as connection:
-            asking.set()
-            await connection.execute("SELECT pg_sleep(600)")
-
-    task = asyncio.create_task(for_long())
-    await asking.wait()
+    first = await backend(line)
+    task = await asking_for_long(line)
     waiting = asyncio.create_task(backend(line))
     task.cancel()
     assert await waiting != first
@@ -82,15 +89,8 @@ async def test_a_connection_that_the_server_ended_is_one_error_and_then_another_
 ) -> None:
     dsn = await new_database(MIGRATIONS)
     line, admin = Line(dsn), await asyncpg.connect(dsn)
-    first, asking = await backend(line), asyncio.Event()
-
-    async def for_long() -> None:
-        async with line.turn() as connection:
-            asking.set()
-            await connection.execute("SELECT pg_sleep(600)")
-
-    task = asyncio.create_task(for_long())
-    await asking.wait()
+    first = await backend(line)
+    task = await asking_for_long(line)
     while not task.done():
         await admin.execute("SELECT pg_terminate_backend($1)", first)
     with pytest.raises(TransientStoreError):
