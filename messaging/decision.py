@@ -16,7 +16,8 @@ class Message(NamedTuple):
 
     `data` is the validated body: a model of the contracts, an `InvalidCommand`, a `TimerFired` or an `EffectDone`.
     `at`: when it was appended to its topic (by the broker's clock) or was due. `uid` tells it from every other cause. `answers`:
-    the id of the message that caused it, where it says so. Topic, partition and offset are None for what never stood on a topic.
+    the id of the message that caused it, where it says so. `sequence`: an event's place among what its sender says of the key,
+    0 where it tells none. Topic, partition and offset are None for what never stood on a topic.
     """
 
     type: str
@@ -31,6 +32,7 @@ class Message(NamedTuple):
     offset: int | None = None
     partition: int | None = None
     answers: str | None = None
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ def _message(record: Record, named: str, envelope: Envelope[Any]) -> Message:
         offset=record.offset,
         partition=record.partition,
         answers=envelope.causationid,
+        sequence=envelope.sequence or 0,
     )
 
 

@@ -77,7 +77,7 @@ SERVICE: Final[dict[str, dict[str, str]]] = {
         "mail": """
             SELECT order_id, kind, cause, customer_id, message_id, status, attempts, lookups, last_error, event::text, ended_at,
                    created_at, sent_at FROM mail""",
-        "contact": "SELECT customer_id, name, email, registered_at, erased FROM contact",
+        "contact": "SELECT customer_id, name, email, registered_at, erased, sequence FROM contact",
     },
 }
 

@@ -72,13 +72,15 @@ LOOKING_UP: Final = RetryPolicy(1, 2, 60, 10)
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A customer's name and address, as registered last. Both are empty where they were `erased`; `registered_at` is when."""
+    """A customer's name and address, as registered last. Both are empty where they were `erased`; `registered_at` is when, and
+    `sequence` which of the customer service's events told it."""
 
     customer_id: str
     name: str
     email: str
     registered_at: datetime
     erased: bool = False
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +178,24 @@ def decide(state: State, message: Message, now: datetime) -> Decision[State]:
 
 def _remember(state: State, registered: CustomerRegistered, message: Message) -> Decision[State]:
     """The last registration wins. A `duplicate` repeats an old answer: what it tells may have been replaced since."""
-    known = state.contact
-    if registered.duplicate or (known is not None and known.registered_at > message.at):
+    if registered.duplicate or _is_overtaken(state, message):
         return Decision(state)
-    contact = Contact(registered.customer_id, registered.name, registered.email, message.at)
+    contact = Contact(registered.customer_id, registered.name, registered.email, message.at, sequence=message.sequence)
     return Decision(replace(state, contact=contact))
 
 
 def _erase(state: State, erased: CustomerErased, message: Message) -> Decision[State]:
     """Name and address are forgotten. A `duplicate` repeats an old answer: the customer may have registered anew since."""
-    if erased.duplicate:
+    if erased.duplicate or _is_overtaken(state, message):
         return Decision(state)
-    return Decision(replace(state, contact=Contact(erased.customer_id, "", "", message.at, erased=True)))
+    contact = Contact(erased.customer_id, "", "", message.at, erased=True, sequence=message.sequence)
+    return Decision(replace(state, contact=contact))
+
+
+def _is_overtaken(state: State, message: Message) -> bool:
+    """Whether what is known was told by a later event. An event may come once more behind a later one, with a later time of the
+    broker's: a process that has lost its partition may still publish what it had in hand. Its place in the order stays."""
+    return state.contact is not None and state.contact.sequence > message.sequence
 
 
 def _order_ended(state: State, event: Ended, message: Message, now: datetime) -> Decision[State]:

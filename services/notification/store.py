@@ -17,7 +17,7 @@ FROM mail WHERE order_id = ANY ($1::text[])
 """
 
 LOAD_CONTACTS: Final = """
-SELECT customer_id, name, email, registered_at, erased FROM contact WHERE customer_id = ANY ($1::text[])
+SELECT customer_id, name, email, registered_at, erased, sequence FROM contact WHERE customer_id = ANY ($1::text[])
 """
 
 SAVE_MAILS: Final = """
@@ -36,10 +36,11 @@ RETURNING 1
 """
 
 SAVE_CONTACTS: Final = """
-INSERT INTO contact (customer_id, name, email, registered_at, erased)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[])
+INSERT INTO contact (customer_id, name, email, registered_at, erased, sequence)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[], $6::bigint[])
 ON CONFLICT (customer_id) DO UPDATE
-SET name = excluded.name, email = excluded.email, registered_at = excluded.registered_at, erased = excluded.erased
+SET name = excluded.name, email = excluded.email, registered_at = excluded.registered_at, erased = excluded.erased,
+    sequence = excluded.sequence
 RETURNING 1
 """
 
@@ -83,7 +84,7 @@ class PostgresMails:
 
     def stage_contacts(self, transaction: PostgresTransaction, contacts: Collection[Contact]) -> None:
         """See `MailStore.stage_contacts`."""
-        rows = [(c.customer_id, c.name, c.email, c.registered_at, c.erased) for c in contacts]
+        rows = [(c.customer_id, c.name, c.email, c.registered_at, c.erased, c.sequence) for c in contacts]
         if rows:
             transaction.stage("contacts", SAVE_CONTACTS, *map(list, zip(*rows, strict=True)), rows=len(rows))
 

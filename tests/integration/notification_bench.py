@@ -74,10 +74,10 @@ class Bench:
         self.worker = PartitionWorker(MailHandler(self.tables), store, 0, 1, "test", Meters("notification"))
         return await self.worker.take_over()
 
-    def tell(self, key: str, data: EventData, id: str | None = None) -> Record:
+    def tell(self, key: str, data: EventData, id: str | None = None, sequence: int | None = None) -> Record:
         """An event on its topic, a moment after the one before it."""
         self.clock.time += timedelta(milliseconds=1)
-        return put(self.broker, key, data, id=id)
+        return put(self.broker, key, data, id=id, sequence=sequence)
 
     async def step(self, *outcomes: Message) -> list[Effect]:
         """Handle all that may be handled now; the effects that were asked for."""

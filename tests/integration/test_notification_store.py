@@ -153,6 +153,17 @@ async def test_who_registers_again_gets_mails_again(bench: Bench) -> None:
     assert effect.request.address == "two@shop.example"
 
 
+async def test_a_registration_that_is_published_once_more_behind_the_erasure_brings_nothing_back(bench: Bench) -> None:
+    bench.tell("C1", registered(), "r", sequence=7)
+    await bench.step()
+    bench.tell("C1", erased(), sequence=9)
+    await bench.step()
+    bench.tell("C1", registered(), "r", sequence=7)
+    bench.tell("O1", completed())
+    assert await bench.step() == []
+    assert await bench.status("O1") == [("confirmation", "undeliverable", 0)]
+
+
 async def test_nothing_of_an_erased_address_is_left_in_the_database(server_dsn: str) -> None:
     async with new_database(server_dsn) as dsn:
         bench = Bench(lambda _: PostgresStore(dsn), PostgresMails())

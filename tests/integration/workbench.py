@@ -117,8 +117,12 @@ def put(
     id: str | None = None,
     source: str = "test",
     at: datetime = NOW,
+    sequence: int | None = None,
 ) -> Record:
     """A message on its topic, under this key."""
     topic, named = TYPE_OF[type(data)]
-    value = encode(id=id or uuid4().hex, source=source, type=named, subject=key, data=data, time=at, correlationid=key)
+    id = id or uuid4().hex
+    value = encode(
+        id=id, source=source, type=named, subject=key, data=data, time=at, correlationid=key, sequence=sequence
+    )
     return broker.append(topic, key.encode(), value, headers_for(named))
