@@ -22,10 +22,10 @@ from messaging.stamp import Stamped, stamp
 
 log = get_logger(__name__)
 
-#: So many failures of the handler in a row are the handler's fault.
+#: So many records in a row that the handler fails on are the handler's fault.
 MAX_FAILURES_IN_A_ROW: Final = 50
-#: A timer whose decision raised is tried again after this long.
-TIMER_RETRY_S: Final = 60
+#: A timer or an effect's outcome whose decision raised, or which the database refused, is tried again after this long.
+RETRY_S: Final = 60
 _MOST_TEXT: Final = 1000
 #: Why a letter is not discarded.
 _NO_VERDICT: Final = "Its sender cannot be told: not even the rejection can be decided or stored."
@@ -55,6 +55,8 @@ class Deciding:
         self.stamped: list[Stamped] = []
         #: Which message asked for which effect.
         self.asked: dict[str, Message] = {}
+        #: Outcomes of effects that are to be tried again later.
+        self.put_off: list[Message] = []
         self.lane_work = LaneWork(lanes, commit)
         self._service = service
         # Nearly always nobody waits and nobody has said anything: then nothing is asked about it for each item.
@@ -157,19 +159,22 @@ class Deciding:
             else:
                 self._answer_head(item, found, "failed", error)
             return
+        if isinstance(item, DueTimer):
+            retry_at = self.now + timedelta(seconds=RETRY_S)
+            self.commit.timers[item.key, item.name] = SetTimer(item.key, item.name, item.step, retry_at)
+            return
+        if isinstance(item, Message):
+            self.put_off.append(item)
+            return
+        # What is tried again by itself does not count towards the failures that stop everything either: none of it is set aside.
         self.failures += 1
         if self.failures >= MAX_FAILURES_IN_A_ROW:
             raise TooManyDeadLettersError(f"{self.failures} messages in a row failed, the last with: {error}")
-        if isinstance(item, Record):
-            lane = found.key if isinstance(found, Message) else None
-            if lane is not None:
-                self.lane_work.open(lane, item, error)
-                self._plain = False
-            self._bury(DeadLetter(item, "handler-error", error, lane))
-        elif isinstance(item, DueTimer):
-            retry_at = self.now + timedelta(seconds=TIMER_RETRY_S)
-            self.commit.timers[item.key, item.name] = SetTimer(item.key, item.name, item.step, retry_at)
-        # The outcome of an effect is not recorded: the effect is asked for again when the partition is next taken over.
+        lane = found.key if isinstance(found, Message) else None
+        if lane is not None:
+            self.lane_work.open(lane, item, error)
+            self._plain = False
+        self._bury(DeadLetter(item, "handler-error", error, lane))
 
     def _bury(self, dead: DeadLetter) -> None:
         log.warning("dead-letter", reason=dead.reason, **of_record(dead.record))

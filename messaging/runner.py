@@ -91,7 +91,8 @@ class PartitionRunner:
     @property
     def view(self) -> PartitionView:
         """How it stands now."""
-        return PartitionView(self.worker, self.notes, self.ready, self.failing, len(self._under_way))
+        under_way = len(self._under_way) + len(self.worker.put_off)
+        return PartitionView(self.worker, self.notes, self.ready, self.failing, under_way)
 
     def start(self) -> None:
         """Begin to work on the partition."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from contracts.letters import FEWEST_HEADERS, Word, word_of
 from messaging.crash_points import reached
-from messaging.deciding import Deciding, Found, Item
+from messaging.deciding import RETRY_S, Deciding, Found, Item
 from messaging.decision import Effect, EffectDone, Message, SetTimer, TimerFired
 from messaging.decoding import decode
 from messaging.errors import PermanentStoreError
@@ -23,6 +23,7 @@ from messaging.log_context import of_item
 from messaging.logs import get_logger
 from messaging.meters import Meters
 from messaging.ports import Commit, DueTimer, Ownership, Parked, PendingEffect, Placed, Publisher, Record, Store, Wire
+from messaging.put_off import PutOff
 from messaging.schedule import Barrier, Buffers, take
 from messaging.together import ENOUGH, Part, Together, transact
 from messaging.tracing import Tracer
@@ -57,6 +58,7 @@ class PartitionWorker:
         self.unpublished: deque[Wire] = deque()
         self.launch: list[Effect] = []
         self.lanes = Lanes()
+        self.put_off = PutOff()
         self._handler = handler
         self._store = store
         self._together = together
@@ -90,7 +92,8 @@ class PartitionWorker:
         return await self._adopt(ownership, restart=True)
 
     async def reload(self) -> list[PendingEffect]:
-        """Go on from what the database holds, after an error. Raises `FenceLostError` where the partition is another's."""
+        """Go on from what the database holds, after an error. Returns the effects whose outcome did not come here yet. Raises
+        `FenceLostError` where the partition is another's."""
         return await self._adopt(await self._store.reload(self.partition, self._ownership.epoch), restart=False)
 
     async def _adopt(self, ownership: Ownership, restart: bool) -> list[PendingEffect]:
@@ -111,7 +114,9 @@ class PartitionWorker:
             self.published_seq = self._recorded_seq = ownership.published_seq
         await self._queue_outbox(self.published_seq)
         self.lanes.adopt(await self._store.lanes(self.partition))
-        return await self._store.pending_effects(self.partition)
+        pending = await self._store.pending_effects(self.partition)
+        self.put_off.keep({effect.id for effect in pending})
+        return [effect for effect in pending if effect.id not in self.put_off]
 
     async def _queue_outbox(self, after: int) -> None:
         self.unpublished.clear()
@@ -160,7 +165,8 @@ class PartitionWorker:
                 self.next_due = await self._store.next_due(self.partition, self.lanes.keys)
         # What waits in a lane is older than what comes now.
         turn = await self._store.parked(self.partition, self.lanes.free, MAX_BATCH) if self.lanes.free else ()
-        items: list[Item] = [*outcomes, *turn, *take(self.buffers, timers, self.offsets, barrier, MAX_BATCH)]
+        again = self.put_off.due(now) if self.put_off else ()
+        items: list[Item] = [*outcomes, *again, *turn, *take(self.buffers, timers, self.offsets, barrier, MAX_BATCH)]
         if items:
             await self._handle(items, now, frozenset())
             if any(isinstance(item, DueTimer) for item in items):
@@ -275,6 +281,8 @@ class PartitionWorker:
         self._next_seq = commit.next_seq
         self.unpublished.extend(commit.outbox)
         done = set(commit.effects_done)
+        self.put_off.forget(done)
+        self.put_off.add(work.put_off, work.now + timedelta(seconds=RETRY_S))
         self.launch.extend(effect for effect in commit.effects if effect.id not in done)
         for timer in commit.timers.values():
             if isinstance(timer, SetTimer) and (self.next_due is None or timer.due_at < self.next_due):

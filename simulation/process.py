@@ -116,6 +116,10 @@ class Lane:
             at = max(worker.next_due + JUST_AFTER - self._process.ahead, self._patient_until)
             due = due or at <= now
             moments.append(at)
+        if (again := worker.put_off.next_due) is not None:
+            at = max(again - self._process.ahead, self._patient_until)
+            due = due or at <= now
+            moments.append(at)
         possible = [self._handling] if due or self._any_unread() else []
         if worker.unpublished:
             moments.append(self._publish_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +11,8 @@ from tally_world import HOME, Process, Sender, Totals, World
 
 from contracts.envelope import header, headers_for
 from contracts.topics import INVENTORY_COMMANDS, MAX_DEAD_LETTER_BYTES, ORDERS_EVENTS, dead_letter_topic
-from messaging.deciding import MAX_FAILURES_IN_A_ROW, TIMER_RETRY_S
-from messaging.errors import TooManyDeadLettersError
+from messaging.deciding import MAX_FAILURES_IN_A_ROW, RETRY_S
+from messaging.errors import FenceLostError, TooManyDeadLettersError
 from messaging.ports import Record
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -198,8 +199,6 @@ class Touchy:
         if self._how == "raise":
             raise ValueError("told to")
         decision = self._batch.decide(message, now)
-        from dataclasses import replace
-
         self._batch.changed[message.key] = replace(decision.state, total=-1)
         return decision
 
@@ -224,9 +223,43 @@ async def test_a_timer_whose_decision_fails_is_tried_again_later_and_holds_nobod
     now = datetime.now(UTC)
     outcome = process.worker.outcome(effect, "done", now)
     assert await process.worker.step(now, await process.barrier(), [outcome]) == 3
-    assert await process.store.next_due(HOME) == now + timedelta(seconds=TIMER_RETRY_S)
+    assert await process.store.next_due(HOME) == now + timedelta(seconds=RETRY_S)
     assert [row.id for row in await process.store.pending_effects(HOME)] == ["e1"], (
         "it is asked for again by the next owner"
     )
+    assert await process.worker.reload() == [], "this owner knows how it ended"
     await process.worker.publish(process.publisher)
     assert await sender.said() == ["a: m1 -> 1", "b: m2 -> 1"]
+    handler.load = load  # type: ignore[method-assign]
+    before, then = (now + timedelta(seconds=RETRY_S + late) for late in (-1, 0))
+    assert await process.worker.step(before, None) == 0, "it is tried again after a while"
+    assert process.worker.put_off.next_due == then
+    barrier = replace(await process.barrier(), at=then + timedelta(seconds=1))
+    assert await process.worker.step(then, barrier) == 2
+    assert await process.store.pending_effects(HOME) == []
+    assert (len(process.worker.put_off), await process.store.next_due(HOME)) == (0, None)
+
+
+async def test_an_outcome_that_waits_to_be_recorded_is_nothing_any_more_once_another_owner_has_its_effect(
+    world: World, process: Process, sender: Sender
+) -> None:
+    await sender.add("a", 1, "effect=e1")
+    await process.fetch()
+    now = datetime.now(UTC)
+    await process.worker.step(now, None)
+    (effect,) = process.worker.launch
+    handler = process.worker._handler
+    load = handler.load
+
+    async def touchy(*arguments: Any) -> Any:
+        return Touchy(await load(*arguments), "raise")
+
+    handler.load = touchy  # type: ignore[method-assign]
+    await process.worker.step(now, None, [process.worker.outcome(effect, "done", now)])
+    handler.load = load  # type: ignore[method-assign]
+    heir = Process(world, HOME)
+    assert [left.id for left in await heir.take_over()] == ["e1"]
+    await heir.worker.step(now, None, [heir.worker.outcome(effect, "done", now)])
+    assert await heir.store.pending_effects(HOME) == []
+    with pytest.raises(FenceLostError):
+        await process.worker.step(now + timedelta(seconds=RETRY_S), None)

@@ -140,6 +140,14 @@ TIMERS: Final = (
         "self.commit.timers.setdefault((item.key, item.name), SetTimer(item.key, item.name, item.step, retry_at))",
         likely=f"{_OF_THE_TALLY}poison.py::test_a_timer_whose_decision_fails_is_tried_again_later_and_holds_nobody_up -k memory",
     ),
+    Mutant(
+        "refused-outcome-is-dropped",
+        "the end of an effect that could not be recorded is not tried again",
+        "messaging/deciding.py",
+        "self.put_off.append(item)",
+        "pass",
+        likely=f"{_OF_THE_TALLY}poison.py::test_a_timer_whose_decision_fails_is_tried_again_later_and_holds_nobody_up -k memory",
+    ),
 )
 
 IN_MEMORY: Final = (
