@@ -60,10 +60,13 @@ class Lab:
         return self.payment
 
     async def payment_ready(self) -> None:
-        """Wait until it is at work."""
+        """Wait until it is at work, and the broker knows how far it is: a group that has never told so cannot be told behind."""
         (spec,) = service_processes(self.devstack.settings, OURS)
-        async with asyncio.timeout(180):
+        async with asyncio.timeout(180), self.admin() as admin:
             while not await is_ready(spec):  # noqa: ASYNC110 - the fact is outside this process
+                await asyncio.sleep(0.1)
+            group = f"{self.settings.task_queue}.payment"
+            while not await admin.list_consumer_group_offsets(group):  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.1)
 
     async def end_payment(self, signum: int = signal.SIGKILL) -> int:
