@@ -116,7 +116,7 @@ class Lane:
             at = max(worker.next_due + JUST_AFTER - self._process.ahead, self._patient_until)
             due = due or at <= now
             moments.append(at)
-        if (again := worker.put_off.next_due) is not None:
+        if worker.put_off and (again := worker.put_off.next_due) is not None:
             at = max(again - self._process.ahead, self._patient_until)
             due = due or at <= now
             moments.append(at)
