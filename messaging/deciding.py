@@ -9,7 +9,7 @@ from typing import Any, Final
 from contracts.envelope import InvalidCommand
 from contracts.letters import Act, Letter, LetterAnswered, Outcome, Word
 from contracts.values import CommandData
-from messaging.decision import CancelTimer, Decision, EffectDone, Message, Outgoing, SetTimer
+from messaging.decision import CancelTimer, Decision, EffectDone, Message, Outgoing
 from messaging.decoding import DeadLetter, Forward, dead_letter_wire, forward_wire
 from messaging.errors import PoisonError, TooManyDeadLettersError
 from messaging.handler import Batch
@@ -17,7 +17,7 @@ from messaging.lanes import Lanes, LaneWork
 from messaging.log_context import of_message, of_record
 from messaging.logs import get_logger
 from messaging.meters import Meters
-from messaging.ports import Commit, DueTimer, LetterDone, Parked, Record
+from messaging.ports import Commit, DueTimer, LetterDone, Parked, PostponedTimer, Record
 from messaging.stamp import Stamped, stamp
 
 log = get_logger(__name__)
@@ -160,8 +160,8 @@ class Deciding:
                 self._answer_head(item, found, "failed", error)
             return
         if isinstance(item, DueTimer):
-            retry_at = self.now + timedelta(seconds=RETRY_S)
-            self.commit.timers[item.key, item.name] = SetTimer(item.key, item.name, item.step, retry_at)
+            postponed = PostponedTimer(item, self.now + timedelta(seconds=RETRY_S))
+            self.commit.timers[item.key, item.name] = postponed
             return
         if isinstance(item, Message):
             self.put_off.append(item)

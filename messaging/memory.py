@@ -25,6 +25,7 @@ from messaging.ports import (
     Parked,
     PendingEffect,
     Placed,
+    PostponedTimer,
     Record,
     Wire,
     wire_headers,
@@ -97,9 +98,12 @@ class MemoryTransaction:
         for wire in commit.outbox:
             database.outbox[partition][wire.seq] = (now, wire)
         for (key, name), timer in commit.timers.items():
-            database.timers.pop((partition, key, name), None)
+            before = database.timers.pop((partition, key, name), None)
             if isinstance(timer, SetTimer):
                 database.timers[partition, key, name] = DueTimer(key, name, timer.step, timer.due_at)
+            elif isinstance(timer, PostponedTimer) and before is not None:
+                stays = replace(before, due_at=timer.until) if before == timer.claimed else before
+                database.timers[partition, key, name] = stays
         for effect in commit.effects:
             stored = PendingEffect(effect.id, effect.key, effect.kind, effect.request.model_dump_json().encode())
             database.effects.setdefault((partition, effect.id), stored)

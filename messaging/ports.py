@@ -63,6 +63,14 @@ class DueTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class PostponedTimer:
+    """A timer that could not be decided: it comes again at `until`, if it still stands as it was `claimed`."""
+
+    claimed: DueTimer
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PendingEffect:
     """An effect's row: asked for, its end not recorded yet. `request` is the JSON of what was asked."""
 
@@ -158,7 +166,7 @@ class Commit:
     offsets: dict[str, int]
     next_seq: int
     outbox: list[Wire] = field(default_factory=list)
-    timers: dict[tuple[str, str], SetTimer | CancelTimer] = field(default_factory=dict)
+    timers: dict[tuple[str, str], SetTimer | CancelTimer | PostponedTimer] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     effects_done: list[str] = field(default_factory=list)
     lanes: LaneChanges | None = None

@@ -99,6 +99,19 @@ DELETE FROM timer WHERE ctid = ANY (ARRAY(
 ))
 """
 
+# Only as it was claimed: one that was set anew or cancelled since is another.
+POSTPONE_TIMERS: Final = """
+UPDATE timer SET due_at = $6 WHERE ctid = ANY (ARRAY(
+    SELECT found.at
+    FROM unnest($1::integer[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[]) AS r (partition, key, name, step, due_at)
+    CROSS JOIN LATERAL (
+        SELECT t.ctid AS at, t.step, t.due_at FROM timer AS t
+        WHERE t.partition = r.partition AND t.key = r.key AND t.name = r.name LIMIT 1
+    ) AS found
+    WHERE found.step = r.step AND found.due_at = r.due_at
+))
+"""
+
 DUE_TIMERS: Final = """
 SELECT key, name, step, due_at FROM timer
 WHERE partition + 0 = $1 AND due_at <= $2 AND key <> ALL ($4::text[]) ORDER BY due_at, key, name LIMIT $3

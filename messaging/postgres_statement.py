@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from messaging import postgres_lanes as lanes
 from messaging import postgres_sql as sql
-from messaging.decision import SetTimer
-from messaging.ports import Commit, Wire
+from messaging.decision import CancelTimer, SetTimer
+from messaging.ports import Commit, PostponedTimer, Wire
 from messaging.postgres_lanes import headers_json
 
 _PLACEHOLDER: Final = re.compile(r"\$(\d+)")
@@ -68,7 +68,7 @@ def runtime_parts(commits: Sequence[Commit]) -> list[Part]:
             sql.SET_TIMERS,
             [(p, t.key, t.name, t.step, t.due_at) for p, t in timers if isinstance(t, SetTimer)],
         ),
-        ("timers_gone", sql.CANCEL_TIMERS, [(p, t.key, t.name) for p, t in timers if not isinstance(t, SetTimer)]),
+        ("timers_gone", sql.CANCEL_TIMERS, [(p, t.key, t.name) for p, t in timers if isinstance(t, CancelTimer)]),
         (
             "effects_asked",
             sql.ADD_EFFECTS,
@@ -83,6 +83,11 @@ def runtime_parts(commits: Sequence[Commit]) -> list[Part]:
     ]
     parts = [Part("fence", sql.FENCE, _columns(fences), len(fences))]
     parts += [Part(name, text, _columns(rows), None) for name, text, rows in tables if rows]
+    postponed = [(p, t.claimed, t.until) for p, t in timers if isinstance(t, PostponedTimer)]
+    if postponed:
+        claimed = _columns([(p, timer.key, timer.name, timer.step, timer.due_at) for p, timer, _ in postponed])
+        until = max(until for *_, until in postponed)
+        parts.append(Part("timers_postponed", sql.POSTPONE_TIMERS, (*claimed, until), None))
     for commit in commits:
         if commit.lanes is not None:
             found = lanes.lane_parts(commit.partition, commit.lanes)

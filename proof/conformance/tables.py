@@ -291,7 +291,9 @@ def _notification(parts: Parts) -> Tables:
             )
             for m in kept.mails.values()
         ],
-        "contact": [(c.customer_id, c.name, c.email, c.registered_at, c.erased, c.sequence) for c in kept.contacts.values()],
+        "contact": [
+            (c.customer_id, c.name, c.email, c.registered_at, c.erased, c.sequence) for c in kept.contacts.values()
+        ],
     }
 
 

@@ -18,7 +18,7 @@ from workbench import fresh_database
 from messaging.decision import CancelTimer, Effect, SetTimer
 from messaging.errors import FenceLostError
 from messaging.memory import MemoryDatabase, MemoryStore
-from messaging.ports import Commit, DueTimer, Ownership, Placed, Store, Wire
+from messaging.ports import Commit, DueTimer, Ownership, Placed, PostponedTimer, Store, Wire
 from messaging.postgres import PostgresStore
 
 TOPIC, OTHER = "orders.commands.v1", "inventory.events.v1"
@@ -229,6 +229,22 @@ async def test_a_cancelled_timer_is_gone_and_no_other(books: Books) -> None:
     await owner.commit(timers=timer("a")["timers"] | timer("b")["timers"] | timer("a", key="other")["timers"])
     await owner.commit(timers={("k", "a"): CancelTimer("k", "a")})
     assert sorted((found.key, found.name) for found in await owner.due()) == [("k", "b"), ("other", "a")]
+
+
+async def test_a_timer_is_put_off_only_as_it_was_claimed(books: Books) -> None:
+    owner = await books.owner()
+    names = ("stays", "set-anew", "another-step", "cancelled")
+    claimed = {name: DueTimer("k", name, 1, DUE) for name in names}
+    await owner.commit(timers={key: value for name in names for key, value in timer(name)["timers"].items()})
+    await owner.commit(timers=timer("set-anew", 1, DUE + LATER)["timers"] | timer("another-step", 2, DUE)["timers"])
+    await owner.commit(timers={("k", "cancelled"): CancelTimer("k", "cancelled")})
+    until = DUE + 2 * LATER
+    await owner.commit(timers={("k", name): PostponedTimer(claimed[name], until) for name in names})
+    assert await owner.due() == [
+        DueTimer("k", "another-step", 2, DUE),
+        DueTimer("k", "set-anew", 1, DUE + LATER),
+        DueTimer("k", "stays", 1, until),
+    ]
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------

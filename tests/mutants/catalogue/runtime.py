@@ -136,8 +136,8 @@ TIMERS: Final = (
         "failed-timer-is-dropped",
         "a timer whose decision failed is not tried again",
         "messaging/deciding.py",
-        "self.commit.timers[item.key, item.name] = SetTimer(item.key, item.name, item.step, retry_at)",
-        "self.commit.timers.setdefault((item.key, item.name), SetTimer(item.key, item.name, item.step, retry_at))",
+        "self.commit.timers[item.key, item.name] = postponed",
+        "self.commit.timers.setdefault((item.key, item.name), postponed)",
         likely=f"{_OF_THE_TALLY}poison.py::test_a_timer_whose_decision_fails_is_tried_again_later_and_holds_nobody_up -k memory",
     ),
     Mutant(
