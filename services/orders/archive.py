@@ -50,8 +50,8 @@ async def archive(dsn: str, before: datetime, most: int | None = None, on_moved:
 
 
 async def due(dsn: str, before: datetime) -> int:
-    """How many `archive` would move."""
-    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=60)
+    """How many `archive` would move. It looks at every order that has ended."""
+    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=600)
     try:
         return int(await connection.fetchval(COUNT, before, _ANCIENT, ""))
     finally:

@@ -26,9 +26,10 @@ from services.orders.api.queries import ONE
 from services.orders.api.record import COMMANDS, HISTORY
 from services.orders.app import MIGRATIONS
 from services.orders.archive import archive, due, main
+from services.orders.archive_sql import ARCHIVE
 from services.orders.domain import Order, View, decide
 from services.orders.domain.state import Phase
-from services.orders.store import LOOK, Changes, PostgresOrders, read_view
+from services.orders.store import LOAD, LOOK, Changes, PostgresOrders, read_view
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = THEN + timedelta(days=100)
@@ -242,3 +243,33 @@ async def test_a_database_that_does_not_answer_and_wrong_settings_are_told(capsy
     assert "did not answer" in capsys.readouterr().err
     assert await asyncio.to_thread(main, ["--days", "1"], {"ORDERS_DATABASE_URL": "nonsense"}) == 2
     assert "ORDERS_DATABASE_URL" in capsys.readouterr().err
+
+
+FILL = (
+    """
+    INSERT INTO orders (order_id, version, workflow, workflow_version, status, phase, customer_id, items, created_at, updated_at, state)
+    SELECT 'O-' || n, 1, 'order', 2, 'COMPLETED', 'COMPLETED', 'C', '[]', at, at, '{}'
+    FROM generate_series(1, $1::integer) n, LATERAL (SELECT $2::timestamptz + n * interval '1 s' AS at) s
+    """,
+    """
+    INSERT INTO command (order_id, source, id, type, accepted, at)
+    SELECT 'O-' || n, 's', 'c' || k, 't', true, $2 FROM generate_series(1, $1::integer) n, generate_series(1, 2) k
+    """,
+    """
+    INSERT INTO history (order_id, seq, at, type, cause, cause_type, cause_at, worker, data)
+    SELECT 'O-' || n, k, $2, 't', 'c', 't', $2, 'w', '{}' FROM generate_series(1, $1::integer) n, generate_series(1, 8) k
+    """,
+)
+
+
+async def test_one_order_is_found_and_archived_along_the_keys_however_many_there_are(office: Office) -> None:
+    for query in FILL:
+        await office.db.execute(query, 5_000, THEN)
+    await archive(office.dsn, LATER, 1_000)
+    await office.db.execute("VACUUM ANALYZE")
+    asked: list[tuple[str, tuple[Any, ...]]] = [(query, ("O-4000",)) for query in (ONE, HISTORY, COMMANDS, LOOK)]
+    asked += [(LOAD, (["O-4000"],)), (ARCHIVE, (LATER, THEN, "", 5))]
+    for query, arguments in asked:
+        plan = "\n".join(row[0] for row in await office.db.fetch(f"EXPLAIN {query}", *arguments))
+        for table in ("orders", "command", "history", "archive"):
+            assert f"Seq Scan on {table}" not in plan, plan

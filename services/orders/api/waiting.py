@@ -8,24 +8,21 @@ from __future__ import annotations
 
 from typing import Final
 
-#: The history's ids stand in the database's own order, the orders' in that of their bytes: unsaid, the history's key is of no use.
-_OF: Final = 'h.order_id = o.order_id COLLATE "default"'
-
 #: A column of a query over `orders AS o` (one that is archived waits for nothing), worked out for the rows of the page alone. What
 #: began the wait stands among the first entries, however often something was tried since; so it is looked for from there. Stock is
 #: given back also where a line is refused: of those entries the last one counts, and what only asks again does not.
-SINCE: Final = f"""
+SINCE: Final = """
 CASE WHEN o.status NOT IN ('COMPLETED', 'CANCELLED', 'FAILED') THEN coalesce(CASE
     WHEN o.paused THEN (
-        SELECT h.at FROM history AS h WHERE {_OF} AND h.type = 'orders.order-paused.v1' ORDER BY h.seq DESC LIMIT 1)
+        SELECT h.at FROM history AS h WHERE h.order_id = o.order_id AND h.type = 'orders.order-paused.v1' ORDER BY h.seq DESC LIMIT 1)
     WHEN o.waiting_for = 'release' THEN (
         SELECT h.at FROM history AS h
-        WHERE {_OF} AND h.type NOT IN ('orders.asked-again', 'orders.retried-now')
+        WHERE h.order_id = o.order_id AND h.type NOT IN ('orders.asked-again', 'orders.retried-now')
           AND h.sent::text LIKE '%"inventory.release-stock.v1"%'
         ORDER BY h.seq DESC LIMIT 1)
     WHEN o.phase <> 'ENRICHING' THEN (
         SELECT h.at FROM history AS h
-        WHERE {_OF} AND CASE
+        WHERE h.order_id = o.order_id AND CASE
             WHEN o.phase = 'RESERVING' THEN h.type = 'orders.order-enriched.v1'
             WHEN o.phase = 'AWAITING_APPROVAL' THEN h.type = 'orders.stock-reserved.v1'
             WHEN o.phase = 'PAYING' THEN h.type = 'orders.payment-approved.v1'
