@@ -92,6 +92,8 @@ class Deciding:
     def _handle_in_turn(self, batch: Batch, item: Item, found: Found, condemned: bool) -> None:
         """The same where keys wait, or where operators have said something."""
         word = self._words.get(id(item))
+        if word is not None and isinstance(item, Record) and not self._is_the_letters(word, item):
+            word = None
         if word is not None and self.lane_work.is_done(word.letter):
             found, word = None, None  # it was said twice within this batch
         elif word is not None and isinstance(item, Record):
@@ -205,6 +207,13 @@ class Deciding:
             self._answer_head(row, found, outcome, None)
 
     # --- words about letters ------------------------------------------------------------------------------------------
+
+    def _is_the_letters(self, word: Word, record: Record) -> bool:
+        """Whether a record that carries a word is what waits as that letter. One that is not has come with a forged or mistaken
+        word, and is handled like any other."""
+        lane = self.lane_work.of_letter(word.letter)
+        head = None if lane is None or lane.head is None else lane.head.record
+        return head is None or (record.key, record.value) == (head.key, head.value)
 
     def _heeded(self, word: Word, found: Found) -> bool:
         """Act on a word. False: the record that carries it is to be handled like any other."""

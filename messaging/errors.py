@@ -31,6 +31,10 @@ class PoisonError(MessagingError):
         self.reason = reason
 
 
+class TailLostError(MessagingError):
+    """The broker no longer has what it acknowledged: reload, read its end again, and publish again what the outbox keeps."""
+
+
 class PublishUnknownError(MessagingError):
     """The broker did not acknowledge in time: the records may be there or not. Publish them again with a new producer."""
 

@@ -192,7 +192,8 @@ class Host:
 
     async def _assigned(self, partitions: set[int]) -> None:
         reader = self._reader
-        if reader is None or self._stop.is_set():
+        # A rebalance may end while the session does: nobody would stop what began to work then.
+        if reader is None or self._stop.is_set() or self._session_over.is_set():
             return
         log.info("owns-partitions", partitions=sorted(partitions))
         await self._release(set(self._runners))

@@ -175,7 +175,10 @@ class MemoryStore:
 
     async def unplace(self, partition: int, epoch: int, since_seq: int) -> None:
         """See `Store.unplace`."""
-        if self._database.ownership[partition].epoch == epoch:
+        owned = self._database.ownership[partition]
+        if owned.epoch == epoch:
+            moved = replace(owned, published_seq=min(owned.published_seq, since_seq - 1), acked={})
+            self._database.ownership[partition] = moved
             for part in self._database.published:
                 for key in [(p, seq) for p, seq in part if p == partition and seq >= since_seq]:
                     del part[key]

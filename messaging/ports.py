@@ -208,7 +208,8 @@ class Store(Protocol):
         of `seq`). Nothing happens where somebody else owns the partition."""
 
     async def unplace(self, partition: int, epoch: int, since_seq: int) -> None:
-        """Forget where the rows from `since_seq` on stand: the broker lost some of them, and they are published again."""
+        """Forget that the rows from `since_seq` on are published, and where: the broker lost some of them, and they are published
+        again, by whoever owns the partition then."""
 
     async def forget_published(self, older_than: datetime) -> bool:
         """Forget what the outbox keeps of the partitions of this database, a minute's rows at a time: those of which all are

@@ -29,8 +29,8 @@ BY_KEY_ONLY: Final = {
     "application_name": "messaging",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
 }
-# Data that no retry makes acceptable: SQLSTATE classes 22 (data exception) and 23 (integrity violation).
-_PERMANENT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+# What no retry makes acceptable: SQLSTATE classes 22 (data exception), 23 (integrity violation) and 54 (program limit exceeded).
+_PERMANENT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 TRANSIENT: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 

@@ -55,9 +55,13 @@ ON CONFLICT DO NOTHING
 
 # The row that holds the first of those numbers keeps what comes before it, and its time.
 UNPLACE: Final = """
-WITH gone AS (
-    DELETE FROM published USING partition_ownership AS o
-    WHERE published.partition = $1 AND last_seq >= $3 AND o.partition = $1 AND o.epoch = $2
+WITH held AS (
+    UPDATE partition_ownership SET published_seq = least(published_seq, $3 - 1), acked = '{}'
+    WHERE partition = $1 AND epoch = $2
+    RETURNING 1
+),
+gone AS (
+    DELETE FROM published USING held WHERE published.partition = $1 AND last_seq >= $3
     RETURNING first_seq, last_seq, topics, seqs, published.offsets, part
 )
 INSERT INTO published (partition, first_seq, last_seq, topics, seqs, offsets, part)

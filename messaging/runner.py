@@ -18,6 +18,7 @@ from messaging.errors import (
     MessagingError,
     PublishUnknownError,
     StaleRowError,
+    TailLostError,
     TooManyDeadLettersError,
 )
 from messaging.handler import Performer
@@ -40,10 +41,12 @@ BACKOFF_FIRST_S: Final = 0.1
 #: ten batches was saved, and every order was 30 ms later.)
 BUSY_S: Final = 0.006
 GATHER_S: Final = 0.005
-#: With so many records waiting the partition is not fetched from.
+#: With so many records waiting, or so many bytes of them, the partition is not fetched from.
 MAX_BUFFERED: Final = 5_000
-#: With so much unpublished the partition reads nothing more.
+MAX_BUFFERED_BYTES: Final = 16 * 1024 * 1024
+#: With so much unpublished the partition decides nothing more.
 MAX_UNPUBLISHED: Final = 20_000
+MAX_UNPUBLISHED_BYTES: Final = 64 * 1024 * 1024
 
 
 class PartitionRunner:
@@ -188,6 +191,8 @@ class PartitionRunner:
 
     async def _turn(self) -> None:
         worker, now = self.worker, self._clock.now()
+        if worker.tail_lost:
+            raise TailLostError("the broker no longer has what it acknowledged")
         notes, barrier = self.notes, None
         notes.busy_since = now
         if worker.next_due is not None and worker.next_due <= now:
@@ -195,9 +200,11 @@ class PartitionRunner:
             ends = await self._reader.ends(worker.partition)
             barrier = Barrier(now, ends, await self._reader.positions(worker.partition))
             now = self._clock.now()  # what came while the broker was asked is not decided before it came
-        outcomes = list(self._outcomes)
-        handled = await worker.step(now, barrier, outcomes)
-        self._outcomes = self._outcomes[len(outcomes) :]
+        handled = 0
+        if await self._has_room():
+            outcomes = list(self._outcomes)
+            handled = await worker.step(now, barrier, outcomes)
+            self._outcomes = self._outcomes[len(outcomes) :]
         for effect in worker.launch:
             self._launch(effect, resumed=False)
         worker.launch.clear()
@@ -211,25 +218,40 @@ class PartitionRunner:
             await worker.tidy(now, self._settings.outbox_grace_s)
             self._meters.state(worker.partition, "outbox-waiting", len(worker.unpublished))
             self._meters.state(worker.partition, "parked-keys", len(worker.lanes.keys))
-        if len(worker.unpublished) > MAX_UNPUBLISHED:
-            await until(lambda: len(worker.unpublished) <= MAX_UNPUBLISHED, self._published, IDLE_S)
         notes.busy_since = None
         await self._gather(handled)
+
+    async def _has_room(self) -> bool:
+        """Whether what is decided now may wait for its publication in memory. If not at once, it is waited for a while."""
+        unpublished = self.worker.unpublished
+
+        def fits() -> bool:
+            return len(unpublished) <= MAX_UNPUBLISHED and unpublished.bytes <= MAX_UNPUBLISHED_BYTES
+
+        if not fits():
+            await until(fits, self._published, IDLE_S)
+        return fits()
 
     def deliver(self, records: list[Record]) -> None:
         """Take records in as they come from the reader."""
         if not self._listening:
             return
         reached("after-fetch")
-        self.worker.buffers.offer(records, self.worker.offsets)
-        if not self._held and len(self.worker.buffers) > MAX_BUFFERED:
+        if self.worker.buffers.offer(records, self.worker.offsets):
+            self.worker.tail_lost, self._listening = True, False
+        if not self._held and self._filled() > 1:
             self._held = True
             self._reader.hold(self.worker.partition)
         self._wake.set()
 
+    def _filled(self) -> float:
+        """How much is buffered, of what may be."""
+        buffers = self.worker.buffers
+        return max(len(buffers) / MAX_BUFFERED, buffers.bytes / MAX_BUFFERED_BYTES)
+
     async def _gather(self, handled: int) -> None:
         """Wait for something to do: records, an outcome, a timer."""
-        if self._held and len(self.worker.buffers) < MAX_BUFFERED // 2:
+        if self._held and self._filled() < 1 / 2:
             self._held = False
             self._reader.go_on(self.worker.partition)
         timeout_s = self._patience(handled)
@@ -270,9 +292,10 @@ class PartitionRunner:
         while True:
             await self._to_publish.wait()
             self._to_publish.clear()
-            while self.worker.unpublished:
+            while self.worker.unpublished and not self.worker.tail_lost:
                 try:
-                    await self.worker.publish(self._publisher)
+                    if not await self.worker.publish(self._publisher):
+                        self._wake.set()  # the tail is lost: the loop has to look what is left
                     backoff_s = BACKOFF_FIRST_S
                     self.notes.outbox_since = self._clock.now() if self.worker.unpublished else None
                     self._published.set()

@@ -10,27 +10,46 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
-from messaging.ports import DueTimer, Record
+from messaging.ports import DueTimer, Parked, Record
+
+#: A batch ends with the record that brings it here. (A hundred orders of a thousand lines each, 9 MB, held up the whole process
+#: for 1.8 s; five hundred small ones are 0.3 MB.)
+MOST_BYTES: Final = 2 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class Buffers:
-    """Records that were read and not handled yet, by topic, in the order of their offsets."""
+    """Records that were read and not handled yet, by topic, in the order of their offsets; `bytes` is about how much they are."""
 
     topics: dict[str, deque[Record]] = field(default_factory=dict)
+    bytes: int = 0
 
-    def offer(self, records: Sequence[Record], expected: Mapping[str, int]) -> None:
-        """Take records in; those that were handled or taken before are passed over."""
+    def offer(self, records: Sequence[Record], expected: Mapping[str, int]) -> bool:
+        """Take records in; those that were handled or taken before are passed over. Returns whether there were any of those: a
+        reader gives each record once, so it has gone back, which it does where the broker no longer has what comes next."""
+        again = False
         for record in records:
             queue = self.topics.setdefault(record.topic, deque())
             after = queue[-1].offset + 1 if queue else expected.get(record.topic, 0)
             if record.offset >= after:
                 queue.append(record)
+                self.bytes += bytes_of(record)
+            else:
+                again = True
+        return again
+
+    def pop(self, topic: str) -> Record:
+        """Take out the earliest record of a topic."""
+        record = self.topics[topic].popleft()
+        self.bytes -= bytes_of(record)
+        return record
 
     def clear(self) -> None:
         """Forget everything; it will be read again."""
         self.topics.clear()
+        self.bytes = 0
 
     def __len__(self) -> int:
         return sum(len(queue) for queue in self.topics.values())
@@ -58,11 +77,13 @@ def take(
 
     `timers` are due, the earliest first. Without timers all records go. With one, records appended later than its deadline
     wait until it is known that nothing earlier can still arrive: from the barrier, or from later records in every topic.
+    At most `limit` are taken, and no more than bring the records to `MOST_BYTES`.
     """
     taken: list[Record | DueTimer] = []
+    size = 0
     waiting = deque(timers)
     position = dict(expected)
-    while len(taken) < limit:
+    while len(taken) < limit and size < MOST_BYTES:
         topic = _earliest(buffers)
         record = buffers.topics[topic][0] if topic is not None else None
         if waiting and (record is None or record.timestamp > waiting[0].due_at):
@@ -70,12 +91,27 @@ def take(
                 break
             taken.append(waiting.popleft())
         elif record is not None:
-            buffers.topics[record.topic].popleft()
+            size += bytes_of(buffers.pop(record.topic))
             position[record.topic] = record.offset + 1
             taken.append(record)
         else:
             break
     return taken
+
+
+def bytes_of(record: Record) -> int:
+    """About how much a record is."""
+    return len(record.key or b"") + len(record.value or b"")
+
+
+def within(rows: Sequence[Parked], most_bytes: int = MOST_BYTES) -> Sequence[Parked]:
+    """As many of the rows, from the first on, as a batch takes."""
+    size = 0
+    for place, row in enumerate(rows):
+        if size >= most_bytes:
+            return rows[:place]
+        size += bytes_of(row.record)
+    return rows
 
 
 def _earliest(buffers: Buffers) -> str | None:

@@ -6,7 +6,6 @@ ports. The same object runs in production, in the tests and in the simulation.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -22,15 +21,21 @@ from messaging.lanes import Lanes
 from messaging.log_context import of_item
 from messaging.logs import get_logger
 from messaging.meters import Meters
-from messaging.ports import Commit, DueTimer, Ownership, Parked, PendingEffect, Placed, Publisher, Record, Store, Wire
+from messaging.ports import Commit, DueTimer, Ownership, Parked, PendingEffect, Placed, Publisher, Record, Store
 from messaging.put_off import PutOff
-from messaging.schedule import Barrier, Buffers, take
+from messaging.schedule import Barrier, Buffers, bytes_of, take, within
 from messaging.together import ENOUGH, Part, Together, transact
 from messaging.tracing import Tracer
+from messaging.unpublished import Unpublished
 
 log = get_logger(__name__)
 
 MAX_BATCH: Final = 500
+#: What is published at once has its deadline together: so much, in rows and in bytes.
+MOST_AT_ONCE: Final = 5_000
+MOST_BYTES_AT_ONCE: Final = 8 * 1024 * 1024
+#: A batch with more bytes than this goes by itself, and holds up nobody else.
+HEAVY_BYTES: Final = 256 * 1024
 #: A partition that ends before what was read of it is read again from so many records before its end: far more than come while a
 #: broker starts again and its clients connect, and a few seconds' work.
 REREAD: Final = 10_000
@@ -55,7 +60,7 @@ class PartitionWorker:
         self.partition = partition
         self.tracer = tracer
         self.buffers = Buffers()
-        self.unpublished: deque[Wire] = deque()
+        self.unpublished = Unpublished()
         self.launch: list[Effect] = []
         self.lanes = Lanes()
         self.put_off = PutOff()
@@ -65,6 +70,8 @@ class PartitionWorker:
         self._partitions = partitions
         self._owner = owner
         self._meters = meters
+        #: It is certain that the broker no longer has what it acknowledged; see `reconcile`.
+        self.tail_lost = False
         self._failures = 0
         # Timers that were set, cancelled or fired since the due ones were claimed: what was claimed of them is over.
         self._touched: set[tuple[str, str]] = set()
@@ -126,17 +133,17 @@ class PartitionWorker:
 
     async def reconcile(self, begins: dict[str, int], ends: dict[str, int], output_ends: dict[str, int]) -> bool:
         """Compare what is stored with what the broker has. Where the broker lost its tail, what stands there now may have come
-        since: reading goes on `REREAD` records before the end, and what was handled before is told apart as any message that
-        comes twice; everything that the outbox kept is published again. Returns whether anything was lost."""
+        since, on any topic: reading goes on `REREAD` records before the ends, and what was handled before is told apart as any
+        message that comes twice; everything that the outbox kept is published again. Returns whether anything was lost."""
+        lost = self.tail_lost or any(offset > ends[topic] for topic, offset in self.offsets.items())
+        lost = lost or any(offset >= output_ends.get(topic, offset + 1) for topic, offset in self.acked.items())
         moved: dict[str, int] = {}
         for topic, offset in self.offsets.items():
-            if offset > ends[topic]:
-                moved[topic] = max(begins[topic], ends[topic] - REREAD)
-                log.warning("broker-lost-its-tail", topic=topic, offset=offset, moved_to=moved[topic])
-            elif offset < begins[topic]:
-                moved[topic] = begins[topic]
-        lost = any(offset > ends[topic] for topic, offset in self.offsets.items())
-        lost = lost or any(offset >= output_ends.get(topic, offset + 1) for topic, offset in self.acked.items())
+            goes_on = max(begins[topic], min(offset, ends[topic] - REREAD) if lost else offset)
+            if goes_on != offset:
+                moved[topic] = goes_on
+            if lost:
+                log.warning("broker-lost-its-tail", topic=topic, offset=offset, moved_to=goes_on)
         if moved:
             await self._store.set_offsets(self.partition, self._ownership.epoch, moved)
             self.offsets.update(moved)
@@ -146,7 +153,10 @@ class PartitionWorker:
             await self._queue_outbox(0)
             self._placed = []
             if self.unpublished:
-                await self._store.unplace(self.partition, self._ownership.epoch, self.unpublished[0].seq)
+                first = self.unpublished.first_seq
+                await self._store.unplace(self.partition, self._ownership.epoch, first)
+                self.published_seq = self._recorded_seq = min(self.published_seq, first - 1)
+            self.tail_lost = False
         return lost
 
     # --- one step -----------------------------------------------------------------------------------------------------
@@ -164,7 +174,7 @@ class PartitionWorker:
             else:
                 self.next_due = await self._store.next_due(self.partition, self.lanes.keys)
         # What waits in a lane is older than what comes now.
-        turn = await self._store.parked(self.partition, self.lanes.free, MAX_BATCH) if self.lanes.free else ()
+        turn = within(await self._store.parked(self.partition, self.lanes.free, MAX_BATCH)) if self.lanes.free else ()
         again = self.put_off.due(now) if self.put_off else ()
         items: list[Item] = [*outcomes, *again, *turn, *take(self.buffers, timers, self.offsets, barrier, MAX_BATCH)]
         if items:
@@ -215,7 +225,7 @@ class PartitionWorker:
             return work
 
         part = Part(self.partition, len(items), messages, settle, traced)
-        if self._together is not None and len(items) < ENOUGH:
+        if self._together is not None and len(items) < ENOUGH and _bytes_of(items) < HEAVY_BYTES:
             work = await self._together.transact(part)
         else:
             (work,) = await transact(self._handler, self._store, self._meters, [part])
@@ -246,7 +256,9 @@ class PartitionWorker:
         if len(record.headers) >= FEWEST_HEADERS and (word := word_of(record.headers)) is not None:
             if word.letter.service != self._handler.name:
                 return None
-            words[id(item)] = word
+            # A letter is spoken of by its own record, on its own topic and partition: only who may write there may do that.
+            if (word.letter.topic, word.letter.partition) == (record.topic, record.partition):
+                words[id(item)] = word
         return decode(record, self._partitions, self._handler.interests)
 
     async def _pass_over_what_is_done(self, items: Sequence[Item], read: list[Found], words: dict[int, Word]) -> None:
@@ -292,25 +304,32 @@ class PartitionWorker:
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
-    async def publish(self, publisher: Publisher, limit: int = 5000) -> int:
-        """Publish what is waiting, in order; returns how many. If it raises, everything is still waiting."""
-        wires = [self.unpublished[index] for index in range(min(limit, len(self.unpublished)))]
-        if not wires:
+    async def publish(self, publisher: Publisher) -> int:
+        """Publish the next of what is waiting, in order; returns how many. If it raises, everything is still waiting, and likewise
+        where it turns out that the broker lost its tail (`tail_lost`): then nothing is published before `reconcile`."""
+        wires = self.unpublished.head(MOST_AT_ONCE, MOST_BYTES_AT_ONCE)
+        if not wires or self.tail_lost:
             return 0
         reached("before-publish")
         with self._meters.phase("publish"):
             offsets = await publisher.publish(wires)
         reached("after-publish")
-        while self.unpublished and self.unpublished[0].seq <= wires[-1].seq:
-            self.unpublished.popleft()
+        # Where a forwarded command ended up says nothing about this partition's own tail.
+        here = [
+            Placed(wire.seq, wire.topic, offset)
+            for wire, offset in zip(wires, offsets, strict=True)
+            if wire.partition == self.partition and offset >= 0
+        ]
+        if any(row.offset <= self.acked.get(row.topic, -1) for row in here):
+            self.tail_lost = True
+            return 0
+        if not self.unpublished.leave(wires):
+            return len(wires)
         self.published_seq = max(self.published_seq, wires[-1].seq)
         if self.tracer is not None:
             self.tracer.published(self.partition, wires)
-        # Where a forwarded command ended up says nothing about this partition's own tail.
-        for wire, offset in zip(wires, offsets, strict=True):
-            if wire.partition == self.partition and offset >= 0:
-                self.acked[wire.topic] = offset
-                self._placed.append(Placed(wire.seq, wire.topic, offset))
+        self.acked.update({row.topic: row.offset for row in here})
+        self._placed += here
         return len(wires)
 
     async def tidy(self, now: datetime, grace_s: float) -> None:
@@ -334,3 +353,8 @@ class PartitionWorker:
         if self._forget_at is not None and self._forget_at <= now:
             left = await self._store.forget_published(now - timedelta(seconds=grace_s))
             self._forget_at = now + FORGET_EVERY if left else None
+
+
+def _bytes_of(items: Sequence[Item]) -> int:
+    records = (item.record if isinstance(item, Parked) else item for item in items)
+    return sum(bytes_of(record) for record in records if isinstance(record, Record))

@@ -210,9 +210,9 @@ def recorded(random: Random, unsure_rate: float, brittle: Callable[[Handler], Ha
             found: int = await self._overheard("step", arguments, arguments)
             return found
 
-        async def publish(self, publisher: Publisher, limit: int = 5000) -> int:
+        async def publish(self, publisher: Publisher) -> int:
             heard = _Heard(publisher)
-            found: int = await self._overheard("publish", (heard, limit), (heard, limit))
+            found: int = await self._overheard("publish", (heard,), (heard,))
             return found
 
         async def tidy(self, now: datetime, grace_s: float) -> None:

@@ -6,8 +6,8 @@ The keys go in as arrays, never as joins: what is planned for a small table must
 
 from typing import Final
 
-#: An order that a person has settled stays: what is on record about its money need not add up. (A subquery of its own, not a NOT EXISTS,
-#: which may become a join that reads the whole history for a few orders.)
+#: An order that a person has settled stays: what is on record about its money need not add up. (A subquery of its own, not a
+#: NOT EXISTS, which may become a join that reads the whole history for a few orders.)
 _AT_REST: Final = """
 SELECT o.* FROM orders AS o
 WHERE (o.created_at, o.order_id) > ($2::timestamptz, $3::text) AND o.created_at < $1 AND o.updated_at < $1

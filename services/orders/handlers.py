@@ -17,7 +17,7 @@ from messaging.stamp import Stamped
 from services.orders.domain import Verdict, View, decide
 from services.orders.domain.policies import DEFAULTS, Policies
 from services.orders.history import NOTED
-from services.orders.store import Changes, OrdersStore
+from services.orders.store import MOST_VERDICTS, Changes, Kept, Named, OrdersStore
 
 #: What a reply can be that the workflow reads; other events on the participants' topics are for others.
 REPLIES: Final = frozenset(
@@ -37,7 +37,7 @@ REPLIES: Final = frozenset(
 #: How many open orders of a partition stay in memory between batches. Who has ended is rarely asked for anything again.
 CACHED_ORDERS: Final = 10_000
 
-Cache = OrderedDict[str, tuple[View, int]]
+Cache = OrderedDict[str, Kept]
 
 
 class OrdersHandler:
@@ -60,7 +60,11 @@ class OrdersHandler:
     async def load(self, transaction: Any, parts: Parts) -> OrdersBatch:
         """See `Handler.load`."""
         caches = {key: self._caches[partition] for key, partition in partition_by_key(parts).items()}
-        missing = [key for key, cache in caches.items() if key not in cache]
+        missing: dict[str, set[Named]] = {key: set() for key, cache in caches.items() if key not in cache}
+        for messages in parts.values() if missing else ():
+            for message in messages:
+                if message.key in missing:
+                    missing[message.key].add((message.source, message.id))
         loaded = await self._store.load(transaction, missing) if missing else {}
         rows = {key: loaded[key] if key in loaded else cache[key] for key, cache in caches.items()}
         return OrdersBatch(self._store, self._policies, caches, rows)
@@ -78,13 +82,13 @@ class OrdersBatch:
         store: OrdersStore,
         policies: Policies,
         caches: Mapping[str, Cache],
-        rows: dict[str, tuple[View, int]],
+        rows: dict[str, Kept],
     ) -> None:
         self._store = store
         self._policies = policies
         self._caches = caches
         self._rows = rows
-        self._views = {key: view for key, (view, _) in rows.items()}
+        self._views = {key: row.view for key, row in rows.items()}
         self._verdicts: list[tuple[str, Verdict, CommandData | None]] = []
         self._at = datetime.min.replace(tzinfo=UTC)
 
@@ -113,20 +117,19 @@ class OrdersBatch:
         """See `Batch.stage`."""
         changed = []
         for key, view in self._views.items():
-            before, version = self._rows[key]
+            before, version, whole = self._rows[key]
             if view.order is not None and view.order is not before.order:
-                changed.append((view.order, version + 1))
-                self._rows[key] = (view, version + 1)
-            else:
-                self._rows[key] = (view, version)
+                version += 1
+                changed.append((view.order, version))
+            self._rows[key] = Kept(view, version, whole)
         if changed or self._verdicts or stamped:
             self._store.stage(transaction, Changes(changed, self._verdicts, stamped, self._at))
 
     def committed(self) -> None:
         """See `Batch.committed`."""
         for key, row in self._rows.items():
-            order, cache = row[0].order, self._caches[key]
-            if order is not None and order.ended:
+            order, cache = row.view.order, self._caches[key]
+            if order is None or order.ended or not row.whole or len(row.view.verdicts) > MOST_VERDICTS:
                 cache.pop(key, None)
             else:
                 cache[key] = row

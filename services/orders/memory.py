@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from messaging.errors import PermanentStoreError, StaleRowError
 from messaging.memory import MemoryTransaction
 from services.orders.domain import Verdict, View
 from services.orders.history import Entry, entries
-from services.orders.store import Changes, dump_asked, dump_order, parse_order
+from services.orders.store import Changes, Kept, Named, dump_asked, dump_order, parse_order
 
 
 @dataclass(slots=True)
@@ -21,13 +21,13 @@ class MemoryOrders:
     asked: dict[tuple[str, str, str], str] = field(default_factory=dict)
     history: dict[str, list[Entry]] = field(default_factory=dict)
 
-    async def load(self, transaction: MemoryTransaction, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
+    async def load(self, transaction: MemoryTransaction, asked: Mapping[str, Collection[Named]]) -> Mapping[str, Kept]:
         """See `OrdersStore.load`."""
-        return {key: self._view(key) for key in keys}
+        return {key: self._kept(key) for key in asked}
 
-    def _view(self, key: str) -> tuple[View, int]:
+    def _kept(self, key: str) -> Kept:
         state, version = self.states.get(key, (None, 0))
-        return View(None if state is None else parse_order(state), dict(self.verdicts.get(key, {}))), version
+        return Kept(View(None if state is None else parse_order(state), dict(self.verdicts.get(key, {}))), version)
 
     def stage(self, transaction: MemoryTransaction, changes: Changes) -> None:
         """See `OrdersStore.stage`."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import asyncpg
 from pydantic import BaseModel, TypeAdapter
@@ -24,24 +24,36 @@ from services.orders.history import Entry, entries
 
 log = get_logger(__name__)
 
+#: So many verdicts of a key are read. Where there are more (all commands that name no order are answered under `unknown`), those on
+#: the commands at hand are looked up instead.
+MOST_VERDICTS: Final = 1_000
+
 # One query for a whole batch: the state of every key and the verdicts given under it; or that it is in the archive.
-LOAD: Final = """
-SELECT k.key, o.state::text AS state, coalesce(o.version, 0) AS version, c.commands, coalesce(a.archived, false) AS archived
+LOAD: Final = f"""
+SELECT k.key, o.state::text AS state, coalesce(o.version, 0) AS version, c.commands, c.told, coalesce(a.archived, false) AS archived
 FROM unnest($1::text[]) AS k (key)
 LEFT JOIN orders AS o ON o.order_id = k.key
 LEFT JOIN LATERAL (
     SELECT true AS archived FROM archive WHERE archive.order_id = k.key AND o.order_id IS NULL LIMIT 1
 ) AS a ON true
 LEFT JOIN LATERAL (
-    SELECT json_agg(json_build_array(source, id, type, accepted, reason, message))::text AS commands
-    FROM command WHERE command.order_id = k.key
+    SELECT json_agg(json_build_array(source, id, type, accepted, reason, message))::text AS commands, count(*) AS told
+    FROM (SELECT * FROM command WHERE command.order_id = k.key LIMIT {MOST_VERDICTS + 1}) AS c
 ) AS c ON true
 """
 
-# One order, wherever it is, as `read_view` reads it.
+# The verdicts on these commands.
+LOAD_VERDICTS: Final = """
+SELECT c.order_id, c.source, c.id, c.type, c.accepted, c.reason, c.message
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (key, source, id)
+JOIN command AS c ON c.order_id = k.key AND c.source = k.source AND c.id = k.id
+"""
+
+# One order, wherever it is, as `read_view` reads it, with the verdict on one command if there is one.
 LOOK: Final = """
 SELECT (SELECT state::text FROM every_order WHERE order_id = $1) AS state, (
-    SELECT json_agg(json_build_array(source, id, type, accepted, reason, message))::text FROM every_command WHERE order_id = $1
+    SELECT json_agg(json_build_array(source, id, type, accepted, reason, message))::text
+    FROM every_command WHERE order_id = $1 AND source = $2 AND id = $3
 ) AS commands
 """
 
@@ -111,11 +123,24 @@ class Changes:
     at: datetime
 
 
-class OrdersStore(Protocol):
-    """Where orders are kept. `load` returns each key's view and the version of its row (0: there is none)."""
+class Kept(NamedTuple):
+    """What is kept of a key: its view, and the version of its row (0: there is none). `whole`: every verdict is there; else those
+    that were asked for."""
 
-    async def load(self, transaction: Any, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
-        """The views of these keys."""
+    view: View
+    version: int
+    whole: bool = True
+
+
+#: A command's source and id.
+Named = tuple[str, str]
+
+
+class OrdersStore(Protocol):
+    """Where orders are kept."""
+
+    async def load(self, transaction: Any, asked: Mapping[str, Collection[Named]]) -> Mapping[str, Kept]:
+        """What is kept of these keys; the verdicts on the named commands, if on no others."""
 
     def stage(self, transaction: Any, changes: Changes) -> None:
         """Stage the changes for the batch's commit."""
@@ -143,16 +168,33 @@ class PostgresOrders:
     def __init__(self, worker: str) -> None:
         self._worker = worker
 
-    async def load(self, transaction: PostgresTransaction, keys: Sequence[str]) -> Mapping[str, tuple[View, int]]:
+    async def load(
+        self, transaction: PostgresTransaction, asked: Mapping[str, Collection[Named]]
+    ) -> Mapping[str, Kept]:
         """See `OrdersStore.load`."""
-        rows = await transaction.fetch(LOAD, list(keys))
+        rows = await transaction.fetch(LOAD, list(asked))
         archived = [row["key"] for row in rows if row["archived"]]
         if archived:
             # Whoever comes for one of them finds it where it was, and decides as ever.
             await transaction.fetch(RESTORE, archived)
             log.info("orders-restored", count=len(archived))
-            rows = await transaction.fetch(LOAD, list(keys))
-        return {row["key"]: (read_view(row), row["version"]) for row in rows}
+            rows = await transaction.fetch(LOAD, list(asked))
+        kept = {row["key"]: Kept(read_view(row), row["version"]) for row in rows}
+        many = {row["key"] for row in rows if row["told"] > MOST_VERDICTS}
+        if many:
+            told = await self._verdicts(transaction, {key: asked[key] for key in many})
+            kept |= {key: Kept(View(kept[key].view.order, told[key]), kept[key].version, whole=False) for key in many}
+        return kept
+
+    async def _verdicts(
+        self, transaction: PostgresTransaction, asked: Mapping[str, Collection[Named]]
+    ) -> Mapping[str, dict[Named, Verdict]]:
+        wanted = [(key, source, command_id) for key, named in asked.items() for source, command_id in named]
+        found: dict[str, dict[Named, Verdict]] = {key: {} for key in asked}
+        for row in await transaction.fetch(LOAD_VERDICTS, *(_columns(wanted) if wanted else ([], [], []))):
+            key, source, command_id, kind, *told = row
+            found[key][source, command_id] = Verdict(Command(source, command_id, kind), *told)
+        return found
 
     def stage(self, transaction: PostgresTransaction, changes: Changes) -> None:
         """See `OrdersStore.stage`."""

@@ -11,7 +11,10 @@ from e2e.stack import Place
 
 #: What can be asked, of whom, and with which parameters. Anything may stand in them.
 QUERIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "/orders": ("orders-api", ("status", "customer", "waiting_for", "limit", "after")),
+    "/orders": (
+        "orders-api",
+        ("status", "customer", "waiting_for", "reason", "sku", "id_prefix", "created_before", "sort", "limit", "after"),
+    ),
     "/orders/{id}": ("orders-api", ()),
     "/orders/{id}/items": ("orders-api", ()),
     "/orders/{id}/history": ("orders-api", ("limit", "after")),
@@ -30,6 +33,13 @@ QUERIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "/progress": ("orders", ()),
 }
 _TEXT: Final = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
+_ANYTHING: Final = {"type": ["object", "array", "string"]}
+_COMMAND: Final = {
+    "type": "object",
+    "properties": {"type": {}, "data": {}, "id": {}, "source": {}},
+    "required": ["type", "data"],
+    "additionalProperties": False,
+}
 
 
 def _operation(path: str, names: tuple[str, ...]) -> dict[str, Any]:
@@ -47,7 +57,7 @@ DOCUMENT: Final[dict[str, Any]] = {
         "/orders/{id}/plan": {
             "post": {
                 **_operation("{id}", ())["get"],
-                "requestBody": {"content": {"application/json": {"schema": {"type": ["object", "array", "string"]}}}},
+                "requestBody": {"content": {"application/json": {"schema": {"anyOf": [_ANYTHING, _COMMAND]}}}},
             }
         },
     },

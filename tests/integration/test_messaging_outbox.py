@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from contracts.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS, PAYMENT_COMMA
 from messaging.decoding import DeadLetter, decode
 from messaging.errors import PublishUnknownError
 from messaging.partitioner import partition_of
-from messaging.ports import Record, Wire
+from messaging.ports import Publisher, Record, Wire
 from messaging.worker import REREAD
 
 
@@ -226,12 +227,97 @@ async def test_where_the_broker_lost_its_tail_the_owner_rewinds_and_publishes_ag
     assert [wire.seq for wire in process.worker.unpublished] == [1, 2, 3]
 
     again = await owner(world)
-    assert not again.worker.unpublished
-    assert await again.worker.reconcile(begins, lost_input, {INVENTORY_EVENTS: outputs[INVENTORY_EVENTS] - 1})
-    assert [wire.seq for wire in again.worker.unpublished] == [1, 2, 3]
+    assert [wire.seq for wire in again.worker.unpublished] == [1, 2, 3], (
+        "who dies before that leaves them to the next owner"
+    )
     await again.worker.publish(again.publisher)
     assert await sender.said() == ["a: m1 -> 1", "a: m2 -> 2", "a: m3 -> 3"] * 2
     assert await totals() == {"a": 3}
+
+
+async def test_where_the_broker_lost_only_what_this_service_wrote_that_is_published_again(
+    world: World, sender: Sender
+) -> None:
+    process = await owner(world)
+    for _ in range(3):
+        await sender.add("a")
+    await process.work()
+    await process.worker.tidy(datetime.now(UTC), 30)
+    ends = {topic: await world.end(topic, HOME) for topic in process.worker.offsets}
+    end = await world.end(INVENTORY_EVENTS, HOME)
+
+    again = await owner(world)
+    assert not again.worker.unpublished
+    assert not await again.worker.reconcile(dict.fromkeys(ends, 0), ends, {INVENTORY_EVENTS: end})
+    assert await again.worker.reconcile(dict.fromkeys(ends, 0), ends, {INVENTORY_EVENTS: end - 1})
+    assert [wire.seq for wire in again.worker.unpublished] == [1, 2, 3]
+    assert again.worker.offsets == {topic: max(0, end - REREAD) for topic, end in ends.items()}, (
+        "what came is read again"
+    )
+
+
+class Shortened:
+    """A broker that has lost so much of what it had acknowledged: whatever comes stands so much lower than it should."""
+
+    def __init__(self, publisher: Publisher, lost: int) -> None:
+        self._publisher = publisher
+        self._lost = lost
+
+    async def publish(self, wires: Sequence[Wire]) -> list[int]:
+        return [offset - self._lost for offset in await self._publisher.publish(wires)]
+
+
+async def test_a_tail_that_is_lost_while_the_partition_stays_is_found_by_the_next_publication(
+    world: World, sender: Sender
+) -> None:
+    process = await owner(world)
+    for _ in range(4):
+        await sender.add("a")
+    await process.work()
+    await process.worker.tidy(datetime.now(UTC), 30)
+    await sender.add("a")
+    await process.fetch()
+    await process.worker.step(datetime.now(UTC), None)
+    assert await process.worker.publish(Shortened(process.publisher, 3)) == 0
+    assert process.worker.tail_lost
+    assert await process.worker.publish(process.publisher) == 0, (
+        "nothing goes out before the broker was asked what is left"
+    )
+
+    await process.worker.reload()
+    ends = {topic: await world.end(topic, HOME) for topic in process.worker.offsets}
+    begins = dict.fromkeys(ends, 0)
+    outputs = {INVENTORY_EVENTS: await world.end(INVENTORY_EVENTS, HOME)}
+    assert await process.worker.reconcile(begins, ends, outputs), "although the ends have grown again"
+    assert [wire.seq for wire in process.worker.unpublished] == [1, 2, 3, 4, 5]
+    assert process.worker.offsets == {topic: max(0, end - REREAD) for topic, end in ends.items()}
+    assert await process.worker.publish(process.publisher) == 5
+    assert not process.worker.tail_lost
+
+
+async def test_a_publication_under_way_takes_nothing_with_it_of_what_is_queued_again(
+    world: World, sender: Sender
+) -> None:
+    process = await owner(world)
+    for _ in range(3):
+        await sender.add("a")
+    await process.work()
+    await process.worker.tidy(datetime.now(UTC), 30)
+    await sender.add("a")
+    await process.fetch()
+    await process.worker.step(datetime.now(UTC), None)
+    ends = {topic: await world.end(topic, HOME) for topic in process.worker.offsets}
+
+    class Meanwhile:
+        async def publish(self, wires: Sequence[Wire]) -> list[int]:
+            lost = {INVENTORY_EVENTS: await world.end(INVENTORY_EVENTS, HOME) - 1}
+            assert await process.worker.reconcile(dict.fromkeys(ends, 0), ends, lost)
+            return await process.publisher.publish(wires)
+
+    await process.worker.publish(Meanwhile())
+    assert [wire.seq for wire in process.worker.unpublished] == [1, 2, 3, 4]
+    await process.worker.tidy(datetime.now(UTC), 30)
+    assert [wire.seq for wire in (await owner(world)).worker.unpublished] == [1, 2, 3, 4]
 
 
 async def test_what_came_since_the_broker_lost_its_tail_is_handled(

@@ -111,8 +111,9 @@ async def test_what_only_fits_compressed_is_cut_in_the_dead_letters_and_says_so(
     wide = [(f"h{n}", b"x" * 100_000) for n in range(30)]
     heavy = Record(INVENTORY_COMMANDS, HOME, huge.offset + 1, b"k" * 2_000_000, b"{}", wide, LONG_AGO)
     process.worker.buffers.offer([huge, heavy], process.worker.offsets)
-    assert await process.worker.step(datetime.now(UTC), None) == 2
-    await process.worker.publish(process.publisher)
+    for _ in range(2):
+        assert await process.worker.step(datetime.now(UTC), None) == 1, "so large a one is a batch by itself"
+        await process.worker.publish(process.publisher)
     first, second = await dead(world)
     assert first.value == b"0" * len(first.value or b"")
     assert MAX_DEAD_LETTER_BYTES - 10_000 < len(first.value or b"") < MAX_DEAD_LETTER_BYTES

@@ -13,6 +13,7 @@ import pytest
 from tally_world import RealClock
 from workbench import fresh_database
 
+from contracts.envelope import InvalidCommand
 from contracts.orders import ApprovePayment, LineItemAdded, StartOrder
 from contracts.registry import TYPE_OF
 from contracts.values import Item
@@ -25,8 +26,9 @@ from messaging.stamp import Stamped
 from services.orders.app import MIGRATIONS
 from services.orders.domain import Order, Verdict, View, decide
 from services.orders.domain.state import Command
+from services.orders.handlers import OrdersHandler
 from services.orders.memory import MemoryOrders
-from services.orders.store import Changes, OrdersStore, PostgresOrders
+from services.orders.store import MOST_VERDICTS, Changes, OrdersStore, PostgresOrders
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ORDER = "O-1"
@@ -52,7 +54,7 @@ class Desk:
     """The owner of a partition, who writes what he is told to."""
 
     def __init__(self, store: Store, orders: OrdersStore, epoch: int) -> None:
-        self._store, self._orders, self._epoch = store, orders, epoch
+        self._store, self.orders, self._epoch = store, orders, epoch
 
     async def write(
         self,
@@ -64,18 +66,32 @@ class Desk:
         transaction = await self._store.begin()
         told = [(ORDER, verdict, None) for verdict in verdicts]
         try:
-            self._orders.stage(transaction, Changes(orders, told, history, NOW))
+            self.orders.stage(transaction, Changes(orders, told, history, NOW))
             await transaction.commit(Commit(0, self._epoch, {}, {}, 1))
         finally:
             await self._store.rollback(transaction)
 
-    async def read(self) -> tuple[View, int]:
-        """The order as it stands, and its version."""
+    async def read(self, *asked: tuple[str, str]) -> tuple[View, int]:
+        """The order as it stands, with the verdicts on these commands at least, and its version."""
         transaction = await self._store.begin()
         try:
-            return (await self._orders.load(transaction, [ORDER, "another"]))[ORDER]
+            kept = (await self.orders.load(transaction, {ORDER: asked, "another": ()}))[ORDER]
+            return kept.view, kept.version
         finally:
             await self._store.rollback(transaction)
+
+    async def hear(self, handler: OrdersHandler, *messages: Message) -> list[Any]:
+        """What a worker says to these, in one batch."""
+        transaction = await self._store.begin()
+        try:
+            batch = await handler.load(transaction, {0: messages})
+            said = [one.data for message in messages for one in batch.decide(message, NOW).says]
+            batch.stage(transaction, [])
+            await transaction.commit(Commit(0, self._epoch, {}, {}, 1))
+        finally:
+            await self._store.rollback(transaction)
+        batch.committed()
+        return said
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -99,6 +115,26 @@ async def test_an_order_is_read_as_it_was_written_with_all_its_verdicts(desk: De
     await desk.write([(order_of(APPROVED), 2)], APPROVED.fresh)
     view, version = await desk.read()
     assert (view.order, view.verdicts, version) == (APPROVED.order, APPROVED.verdicts, 2)
+
+
+async def test_a_command_is_known_again_however_many_there_are_under_its_key(desk: Desk) -> None:
+    def bad(number: int) -> Message:
+        data = InvalidCommand(f"c{number}", "test", "t", ORDER, "no")
+        return Message("t", ORDER, data, f"c{number}", "test", NOW, f"uid-{number}")
+
+    handler = OrdersHandler(desk.orders)
+    for first in range(0, MOST_VERDICTS + 100, 300):
+        said = await desk.hear(handler, *map(bad, range(first, first + 300)))
+        assert [one.duplicate for one in said] == [False] * 300
+    said = await desk.hear(handler, bad(7), bad(1100), bad(5000), bad(5000))
+    assert [(one.command_id, one.duplicate) for one in said] == [
+        ("c7", True),
+        ("c1100", True),
+        ("c5000", False),
+        ("c5000", True),
+    ]
+    said = await desk.hear(handler, bad(5000), bad(5001))
+    assert [one.duplicate for one in said] == [True, False]
 
 
 async def test_an_order_that_is_not_there_has_no_version(desk: Desk) -> None:

@@ -72,7 +72,7 @@ def after(method: str, version: int, words: list[str], until: str = "") -> Playe
 
 
 def view_of(system: System) -> View:
-    return finish(system.parts.orders.load(None, [ORDER]))[ORDER][0]  # type: ignore[arg-type]
+    return finish(system.parts.orders.load(None, {ORDER: ()}))[ORDER].view  # type: ignore[arg-type]
 
 
 def plan(system: System, data: CommandData) -> Foresight:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.ports import DueTimer, Record
-from messaging.schedule import Barrier, Buffers, take
+from messaging.ports import DueTimer, Parked, Record, Wire
+from messaging.schedule import MOST_BYTES, Barrier, Buffers, take, within
+from messaging.unpublished import Unpublished
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TOPICS = ("a", "b", "c")
@@ -143,3 +144,47 @@ def test_overlapping_reads_come_to_each_record_once_in_order(reads: Sequence[tup
     found = [record.offset for record in buffers.topics.get("a", ())]
     assert found == sorted(set(found))
     assert all(offset >= handled for offset in found)
+
+
+def record(offset: int, size: int = 1, topic: str = "a") -> Record:
+    return Record(topic, 0, offset, b"", b"v" * size, [], at(offset))
+
+
+def test_a_reader_that_gives_what_it_gave_before_has_gone_back() -> None:
+    buffers = Buffers()
+    assert not buffers.offer([record(5), record(7)], {"a": 5})
+    assert buffers.offer([record(7), record(8)], {"a": 5})
+    assert [taken.offset for taken in take(buffers, [], {"a": 5}, None, 10) if isinstance(taken, Record)] == [5, 7, 8]
+    assert buffers.offer([record(0)], {"a": 9})
+    assert not len(buffers)
+
+
+def test_a_batch_ends_with_the_record_that_makes_it_too_large() -> None:
+    half = MOST_BYTES // 2
+    buffers = Buffers()
+    buffers.offer([record(0, half), record(1, half + 1), record(2, 3 * half), record(3)], {})
+    sizes = []
+    while taken := take(buffers, [], {}, None, 500):
+        sizes.append(len(taken))
+    assert sizes == [2, 1, 1]
+    assert buffers.bytes == 0
+
+
+def test_of_what_waits_in_lanes_a_batch_takes_no_more_either() -> None:
+    rows = [Parked(place, "k", record(place, MOST_BYTES // 2), "waiting") for place in range(5)]
+    assert within(rows) == rows[:2]
+    assert within(rows, 10) == rows[:1]
+    assert within([]) == []
+
+
+def test_what_is_published_at_once_has_a_most_in_rows_and_in_bytes() -> None:
+    waiting = Unpublished()
+    rows = [Wire(seq, "a", 0, b"k", b"v" * (9 if seq < 4 else 99), "t") for seq in range(1, 6)]
+    waiting.extend(rows)
+    assert waiting.bytes == 3 * 10 + 2 * 100
+    assert waiting.head(2, 1000) == rows[:2]
+    assert waiting.head(5, 35) == rows[:3]
+    assert waiting.leave(rows[:3])
+    assert not waiting.leave(rows[:3]), "they stand there no more"
+    assert (list(waiting), waiting.bytes) == (rows[3:], 200)
+    assert waiting.head(5, 35) == rows[3:4], "one goes, however large"

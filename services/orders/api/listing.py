@@ -6,7 +6,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, Final, get_args
 
@@ -244,13 +244,19 @@ def _moment(asked: Mapping[str, str], name: str) -> datetime | None:
     value = asked.get(name)
     if value is None:
         return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = _instant(value)
+    if moment is None:
         raise Problem(400, f"Bad {name}", f"{name} must be a time with its zone, as 2026-01-31T12:00:00Z.")
     return moment
+
+
+def _instant(text: str) -> datetime | None:
+    """The moment in UTC; None for what is no time with its zone, or one that UTC has no year for."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return None if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _cursor(after: str | None) -> tuple[datetime | None, None, str | None]:
@@ -258,10 +264,10 @@ def _cursor(after: str | None) -> tuple[datetime | None, None, str | None]:
         return None, None, None
     try:
         at, order_id = urlsafe_b64decode(after.encode()).decode().split(" ", 1)
-        moment = datetime.fromisoformat(at)
     except ValueError:
-        moment, order_id = None, ""
-    if moment is None or moment.tzinfo is None or not is_id(order_id):
+        at, order_id = "", ""
+    moment = _instant(at)
+    if moment is None or not is_id(order_id):
         raise _bad_cursor()
     return moment, None, order_id
 

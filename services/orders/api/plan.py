@@ -54,7 +54,7 @@ class Plans:
         message = message_of(order_id, await request.read(), now)
         view = View()
         if is_id(order_id):
-            view = read_view((await self._fetch_of(order_id, LOOK, order_id))[0])
+            view = read_view((await self._fetch_of(order_id, LOOK, order_id, message.source, message.id))[0])
         return json_response(plan_json(order_id, message, foresee(view, message, now, await self._policies())))
 
 
@@ -65,12 +65,13 @@ def message_of(order_id: str, body: bytes, now: datetime) -> Message:
         asked = from_json(body, allow_inf_nan=False)
     except ValueError:
         asked = None
-    if not isinstance(asked, dict) or not {"type", "data"} <= asked.keys() <= _FIELDS:
+    fits = isinstance(asked, dict) and {"type", "data"} <= asked.keys() <= _FIELDS and isinstance(asked["type"], str)
+    if not fits:
         told = 'The body is the command as it would be sent: {"type": ..., "data": {...}}, with "id" and "source" if need be.'
         raise Problem(400, "Not a command", told)
     envelope = {"specversion": "1.0", "subject": order_id, **_NOBODY, **asked}
     topic = ORDERS_OPERATIONS if asked["type"] in OPERATIONS else ORDERS_COMMANDS
-    record = Record(topic, 0, 0, order_id.encode(), to_json(envelope), headers_for(str(asked["type"])), now)
+    record = Record(topic, 0, 0, order_id.encode(), to_json(envelope), headers_for(asked["type"]), now)
     found = decode(record, 1, {})
     if not isinstance(found, Message):
         raise Problem(400, "Not a command", "The command's id and source must be 1 to 64 printable characters.")

@@ -14,7 +14,8 @@ from typing import Final
 SINCE: Final = """
 CASE WHEN o.status NOT IN ('COMPLETED', 'CANCELLED', 'FAILED') THEN coalesce(CASE
     WHEN o.paused THEN (
-        SELECT h.at FROM history AS h WHERE h.order_id = o.order_id AND h.type = 'orders.order-paused.v1' ORDER BY h.seq DESC LIMIT 1)
+        SELECT h.at FROM history AS h WHERE h.order_id = o.order_id AND h.type = 'orders.order-paused.v1'
+        ORDER BY h.seq DESC LIMIT 1)
     WHEN o.waiting_for = 'release' THEN (
         SELECT h.at FROM history AS h
         WHERE h.order_id = o.order_id AND h.type NOT IN ('orders.asked-again', 'orders.retried-now')

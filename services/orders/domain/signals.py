@@ -217,11 +217,16 @@ def not_allowed(situation: Situation) -> Move:
     return reject(situation.order, situation.command, "not-allowed", "The order is approved; nothing can be added.")
 
 
+#: A command that comes again while it is undecided is answered so often when it is decided. All those answers are one decision:
+#: without an end to them a client that repeats itself for hours could make one too large to be written.
+MOST_REPEATS: Final = 100
+
+
 def remember_pending(order: Order, source: str, command_id: str) -> Order:
-    """A command that is not decided yet came again: it will get its verdict once more."""
+    """A command that is not decided yet came again: it will get its verdict once more, `MOST_REPEATS` times at most."""
     pending = tuple(
         replace(line, repeats=line.repeats + 1)
-        if (line.command.source, line.command.id) == (source, command_id)
+        if (line.command.source, line.command.id) == (source, command_id) and line.repeats < MOST_REPEATS
         else line
         for line in order.pending
     )

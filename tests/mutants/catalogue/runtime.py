@@ -47,7 +47,7 @@ BATCHES: Final = (
         "messaging/worker.py",
         "offset >= output_ends.get(topic, offset + 1)",
         "offset > output_ends.get(topic, offset + 1)",
-        likely=f"{_OF_THE_TALLY}outbox.py::test_where_the_broker_lost_its_tail_the_owner_rewinds_and_publishes_again -k memory",
+        likely=f"{_OF_THE_TALLY}outbox.py::test_where_the_broker_lost_only_what_this_service_wrote_that_is_published_again -k memory",
     ),
     Mutant(
         "memory-survives-a-change-of-owner",
