@@ -257,6 +257,25 @@ async def test_a_word_about_a_message_of_the_same_batch_is_heeded_too(
     assert stored == [(lane.key, lane.records, lane.held) for lane in process.worker.lanes]
 
 
+@pytest.mark.parametrize("act", ["discard", "replay"])
+async def test_a_word_on_another_record_than_the_letters_own_is_not_heeded(
+    world: World, process: Process, sender: Sender, act: Act
+) -> None:
+    head, *_ = await a_lane(world, process, sender, "add")
+    mend(process)
+    other = await sender.add("a", 1)
+    event = await sender.event("a")
+    await process.work()
+    before = await Totals(world)()
+    await say(world, act, other._replace(value=other.value), name_of(head))
+    await say(world, act, head._replace(topic=event.topic), name_of(head))
+    await process.work()
+    assert list(process.worker.lanes.keys) == ["b"], "the lane is as it was"
+    assert await answers(world) == []
+    told = await Totals(world)()
+    assert told == {**before, "a": before["a"] + 1}, "what carried the word is handled as if it carried none"
+
+
 async def test_a_word_to_another_service_is_passed_over(world: World, process: Process, sender: Sender) -> None:
     event = await sender.event("b")
     await process.work()

@@ -220,6 +220,9 @@ async def test_no_page_is_read_from_the_whole_table(orders: asyncpg.Connection, 
         {"reason": "none"},
         {"id_prefix": ""},
         {"sku": "S-1", "sort": "id"},
+        {"created_before": "yesterday"},
+        {"created_before": "0001-01-01T00:00:00+23:59"},
+        {"after": "MDAwMS0wMS0wMVQwMDowMDowMCsyMzo1OSBPLTE="},
     ],
 )
 def test_what_cannot_be_listed_is_refused(asked: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ def open_shop() -> Shop:
 async def http(open_shop: Shop) -> AsyncIterator[TestClient[Any, Any]]:
     """The API over the simulation's orders."""
 
-    async def fetch_of(key: str, query: str, order_id: str) -> list[Any]:
+    async def fetch_of(key: str, query: str, order_id: str, *command: str) -> list[Any]:
         assert (query, order_id) == (LOOK, key)
         state, _ = open_shop.system.parts.orders.states.get(order_id, (None, 0))
         return [{"state": state, "commands": None}]
@@ -151,7 +151,17 @@ async def test_an_order_that_is_not_there_yet_can_be_foreseen_too(plan: Any) -> 
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"type": "orders.cancel-order.v1"}', b'{"type": "x", "data": {}, "more": 1}', b"\xff"]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"type": "orders.cancel-order.v1"}',
+        b'{"type": "x", "data": {}, "more": 1}',
+        b"\xff",
+        b'{"type": [], "data": {}}',
+        b'{"type": null, "data": {}}',
+    ],
 )
 async def test_a_body_that_is_no_command_is_a_problem_that_says_what_it_should_be(http: Any, body: bytes) -> None:
     response = await http.post("/orders/O/plan", data=body)

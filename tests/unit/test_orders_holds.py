@@ -27,7 +27,8 @@ from orders_talk import (
 )
 
 from contracts.inventory import ExtendReservation, ReleaseStock, ReserveStock
-from contracts.orders import OrderFailed
+from contracts.orders import CommandAccepted, OrderFailed
+from services.orders.domain.signals import MOST_REPEATS
 from services.orders.domain.state import ENDED, Phase
 
 
@@ -172,3 +173,12 @@ def test_a_cancellation_after_an_extension_gives_everything_back() -> None:
     talk = in_phase(Phase.AWAITING_APPROVAL)
     talk.tell(expired())
     assert names(talk.tell(CANCEL)) == ["CommandAccepted", "ReleaseStock"]
+
+
+def test_a_line_that_is_asked_for_for_hours_is_answered_a_hundred_times_more_at_most() -> None:
+    talk = in_phase(Phase.AWAITING_APPROVAL)
+    asked = talk.message(ADD, id="line")
+    for _ in range(MOST_REPEATS + 50):
+        talk.hear(asked)
+    told = [one for one in talk.tell(held(EXTRA, "mug", 1)) if isinstance(one, CommandAccepted)]
+    assert [one.duplicate for one in told] == [False] + [True] * MOST_REPEATS
