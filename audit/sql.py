@@ -57,7 +57,7 @@ FROM (
     SELECT order_id, status, currency, total_minor FROM orders
     UNION ALL SELECT order_id, status, currency, total_minor FROM archive
 ) AS o
-WHERE status = 'COMPLETED' AND currency IS NOT NULL AND order_id <> ALL ($1::text[]) GROUP BY currency
+WHERE status = 'COMPLETED' AND currency IS NOT NULL AND order_id NOT IN (SELECT unnest($1::text[])) GROUP BY currency
 """
 
 # --- inventory ----------------------------------------------------------------------------------------------------------

@@ -152,10 +152,12 @@ MONEY_IMBALANCE: Final = Metric(
     ("account", "currency"),
 )
 STOCK_IMBALANCE: Final = Metric(
-    "invariant_stock_imbalance_units", "gauge", "Sum of |on hand + held + shipped - received - adjusted|: must read 0"
+    "invariant_stock_imbalance_units",
+    "gauge",
+    "What came in, was corrected and was shipped, against all receipts, corrections and shipped reservations: must read 0",
 )
 HELD_IMBALANCE: Final = Metric(
-    "invariant_reserved_imbalance_units", "gauge", "Sum of |held and shipped - what reservations say|: must read 0"
+    "invariant_reserved_imbalance_units", "gauge", "Sum of |held - what the held reservations say|: must read 0"
 )
 
 #: Why a record is set aside: all the words that `dlq-reason` can be.
@@ -193,7 +195,7 @@ LABELS: Final[dict[str, frozenset[str] | None]] = {
     "call": frozenset({"charge", "void", "refund"}),
     "outcome": None,  # services.payment.state.End; OUTCOMES of the learner
     "what": frozenset({"baskets", "skus", "unreadable", "untold"}),
-    "source": frozenset({*SUBSCRIPTIONS, "gateway", "kafka"}),
+    "source": frozenset({*SUBSCRIPTIONS, "gateway", "kafka", "money", "stock"}),
     "status": None,  # an order's or a charge's: a closed list each, checked by the databases
     "waiting_for": None,  # services.orders.domain: a dozen
     "verdict": frozenset({"accepted", "rejected", "undecided"}),

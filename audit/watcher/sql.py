@@ -30,15 +30,17 @@ SELECT status, sum(count)::bigint AS count FROM (
 ) AS o GROUP BY status
 """
 
+#: Each attempt at what an order waits for changes its row; since when it needs a person stands in its history.
 OPEN: Final = """
 SELECT coalesce(waiting_for, 'nothing') AS waiting_for, count(*) AS orders, count(*) FILTER (WHERE paused) AS paused,
        coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_s,
-       coalesce(extract(epoch FROM now() - min(updated_at) FILTER (WHERE status = 'NEEDS_ATTENTION')), 0)::float8
-           AS attention_s,
+       coalesce(extract(epoch FROM now() - min(CASE WHEN status = 'NEEDS_ATTENTION' THEN (
+           SELECT h.at FROM history AS h WHERE h.order_id = o.order_id AND h.type = 'orders.attention-needed.v1'
+           ORDER BY h.seq DESC LIMIT 1) END)), 0)::float8 AS attention_s,
        count(*) FILTER (WHERE status = 'NEEDS_ATTENTION') AS attention,
        count(*) FILTER (WHERE NOT paused AND status <> 'NEEDS_ATTENTION' AND deadline < now() - interval '60 seconds')
            AS overdue
-FROM orders WHERE status NOT IN ('COMPLETED', 'CANCELLED', 'FAILED') GROUP BY 1
+FROM orders AS o WHERE status NOT IN ('COMPLETED', 'CANCELLED', 'FAILED') GROUP BY 1
 """
 
 VERDICTS: Final = """
@@ -66,6 +68,9 @@ SELECT order_id FROM orders
 WHERE status NOT IN ('COMPLETED', 'CANCELLED', 'FAILED') OR updated_at > now() - make_interval(secs => $1)
 """
 
+# A long list goes in as `NOT IN (SELECT unnest(...))`, which is hashed. After five times `<> ALL (...)` is no longer, and every row
+# is compared with every one of the list: measured 7 s instead of 0.1 with 200,000 charges and 2,000 open orders.
+
 #: A person has given back, or decided not to: what is on record need not add up.
 SETTLED_BY_HAND: Final = """
 SELECT DISTINCT order_id FROM history WHERE type = 'orders.attention-resolved.v1' AND data ->> 'operator' IS NOT NULL
@@ -74,7 +79,7 @@ SELECT DISTINCT order_id FROM history WHERE type = 'orders.attention-resolved.v1
 OWED: Final = """
 SELECT currency, sum(owed)::bigint AS owed FROM (
     SELECT currency, total_minor AS owed FROM orders
-    WHERE status = 'COMPLETED' AND total_minor IS NOT NULL AND order_id <> ALL ($1::text[])
+    WHERE status = 'COMPLETED' AND total_minor IS NOT NULL AND order_id NOT IN (SELECT unnest($1::text[]))
     UNION ALL SELECT word, total FROM archive_sum WHERE what = 'owed'
 ) AS o GROUP BY currency
 """
@@ -93,12 +98,12 @@ REFUNDS_PENDING: Final = "SELECT count(*) FROM refund WHERE attempt_end IS DISTI
 #: What came into being after the orders were looked at belongs to orders that were not seen.
 TAKEN: Final = """
 SELECT currency, sum(captured_minor - refunded_minor)::bigint AS taken FROM charge
-WHERE captured_minor > 0 AND created_at < $2 AND order_id <> ALL ($1::text[]) GROUP BY currency
+WHERE captured_minor > 0 AND created_at < $2 AND order_id NOT IN (SELECT unnest($1::text[])) GROUP BY currency
 """
 
 MOVED: Final = """
 SELECT currency, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END)::bigint AS taken
-FROM gateway.entries($2) WHERE at < $2 AND order_id <> ALL ($1::text[]) GROUP BY currency
+FROM gateway.entries($2) WHERE at < $2 AND order_id NOT IN (SELECT unnest($1::text[])) GROUP BY currency
 """
 
 # --- inventory ----------------------------------------------------------------------------------------------------------
@@ -106,9 +111,23 @@ FROM gateway.entries($2) WHERE at < $2 AND order_id <> ALL ($1::text[]) GROUP BY
 STOCK: Final = """
 SELECT coalesce(sum(on_hand), 0)::bigint AS on_hand, coalesce(sum(held), 0)::bigint AS held,
        coalesce(sum(shipped), 0)::bigint AS shipped, coalesce(sum(received), 0)::bigint AS received,
-       coalesce(sum(adjusted), 0)::bigint AS adjusted, count(*) AS skus, count(*) FILTER (WHERE on_hand = 0) AS exhausted,
-       coalesce(sum(abs(on_hand + held + shipped - received - adjusted)), 0)::bigint AS imbalance
+       coalesce(sum(adjusted), 0)::bigint AS adjusted, count(*) AS skus, count(*) FILTER (WHERE on_hand = 0) AS exhausted
 FROM stock
+"""
+
+#: What a SKU's row adds up, against what it is the sum of: a look at every reservation and every answer that there ever was.
+STOCK_SUMS: Final = """
+WITH line AS (
+    SELECT sku COLLATE "C" AS sku, sum(quantity) AS shipped FROM reservation_line WHERE state = 'shipped' GROUP BY 1
+), receipt AS (
+    SELECT (answer ->> 'sku') COLLATE "C" AS sku, sum((answer ->> 'quantity')::bigint) AS received,
+           sum((answer ->> 'delta')::bigint) AS adjusted
+    FROM shop_command WHERE type IN ('inventory.stock-received.v1', 'inventory.stock-adjusted.v1') GROUP BY 1
+)
+SELECT coalesce(sum(abs(coalesce(s.received, 0) - coalesce(r.received, 0)) + abs(coalesce(s.adjusted, 0) - coalesce(r.adjusted, 0))
+                    + abs(coalesce(s.shipped, 0) - coalesce(l.shipped, 0))
+                    + abs(coalesce(s.on_hand + s.held + s.shipped - s.received - s.adjusted, 0))), 0)::bigint AS imbalance
+FROM stock s FULL JOIN line l USING (sku) FULL JOIN receipt r USING (sku)
 """
 
 RESERVATIONS: Final = """

@@ -24,6 +24,8 @@ from messaging.settings import TASK_QUEUE
 log = get_logger(__name__)
 
 TIMEOUT_S: Final = 10.0
+#: The stock is added up from all that ever happened to it, so this is done so often only.
+STOCK_EVERY_S: Final = 600.0
 _BROKER_OUTAGES: Final = (KafkaError, OSError, TimeoutError)
 _OUTAGES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -40,6 +42,11 @@ class Settings:
     rest_s: float = 60.0
     task_queue: str = TASK_QUEUE.default
 
+    @property
+    def timeout_s(self) -> float:
+        """How long a source may take: large tables get more time where the watcher looks less often."""
+        return max(TIMEOUT_S, self.every_s)
+
 
 @dataclass(slots=True)
 class Watcher:
@@ -54,6 +61,8 @@ class Watcher:
     _learner: looks.Standing = field(default_factory=looks.Standing)
     _stories: Stories = field(init=False)
     _money: looks.Money = field(init=False)
+    # When the stock was added up (monotonic), and whether that was answered.
+    _added_up: tuple[float, bool] | None = None
 
     def __post_init__(self) -> None:
         self.registry.register(self._book)
@@ -64,7 +73,9 @@ class Watcher:
     @property
     def alive(self) -> bool:
         """Whether it looks: three looks in a row did not end."""
-        return self.looked_at is None or time.monotonic() - self.looked_at < 3 * (self.settings.every_s + TIMEOUT_S)
+        return self.looked_at is None or time.monotonic() - self.looked_at < 3 * (
+            self.settings.every_s + self.settings.timeout_s
+        )
 
     async def run(self) -> None:
         """Look, and look again."""
@@ -79,10 +90,8 @@ class Watcher:
         ends, broker_answers = await self._look_at_broker()
         up = dict(await asyncio.gather(*(self._service(name, ends) for name in self.settings.databases)))
         up["kafka"] = broker_answers
-        if up.get("orders") and up.get("payment") and up.get("gateway"):
-            await self._guarded("orders", "money", self._look_at_money)
-        else:
-            self._book.write("money", ())
+        up["money"] = await self._beyond("money", ("orders", "payment", "gateway"), up, self._look_at_money)
+        up["stock"] = await self._stock(up)
         self.looked_at = time.monotonic()
         self._book.write(
             "watch",
@@ -107,7 +116,25 @@ class Watcher:
                 await self._stories.look(dbs)
             return found
 
-        return name, await self._guarded(name, name, look)
+        return name, await self._guarded(name, (name,), look)
+
+    async def _stock(self, up: Mapping[str, bool]) -> bool:
+        async def look() -> list[Sample]:
+            return merged([await looks.stock(db) for db in await self._all("inventory")])
+
+        looked = self._added_up
+        if looked is None or not looked[1] or time.monotonic() - looked[0] >= STOCK_EVERY_S:
+            self._added_up = looked = time.monotonic(), await self._beyond("stock", ("inventory",), up, look)
+        return looked[1]
+
+    async def _beyond(
+        self, page: str, databases: Sequence[str], up: Mapping[str, bool], look: Callable[[], Awaitable[list[Sample]]]
+    ) -> bool:
+        """As `_guarded`, where all of these databases have answered just before."""
+        if all(up.get(name) for name in databases):
+            return await self._guarded(page, databases, look)
+        self._book.write(page, ())
+        return False
 
     async def _look_into(self, name: str, db: Connection, ends: looks.Ends | None) -> list[Sample]:
         found = await looks.runtime(db, name, ends) if name in SUBSCRIPTIONS else []
@@ -126,17 +153,18 @@ class Watcher:
         orders, payment, (gateway,) = [await self._all(name) for name in ("orders", "payment", "gateway")]
         return await self._money.look(orders, payment, gateway)
 
-    async def _guarded(self, source: str, page: str, look: Callable[[], Awaitable[list[Sample]]]) -> bool:
-        """Whether the look was answered; if so, its page of the book is written anew, else it is empty."""
+    async def _guarded(self, page: str, databases: Sequence[str], look: Callable[[], Awaitable[list[Sample]]]) -> bool:
+        """Whether the look into these databases was answered; if so, its page of the book is written anew, else it is empty."""
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self.settings.timeout_s):
                 self._book.write(page, await look())
         except _OUTAGES as error:
-            log.warning("cannot-look", where=source, error=error)
+            log.warning("cannot-look", where=page, error=error)
             self._book.write(page, ())
-            for url in self.settings.databases[source]:
-                if (connection := self._connections.pop((source, url), None)) is not None:
-                    connection.terminate()
+            for name in databases:
+                for url in self.settings.databases[name]:
+                    if (connection := self._connections.pop((name, url), None)) is not None:
+                        connection.terminate()
             return False
         return True
 
@@ -150,7 +178,7 @@ class Watcher:
             found = self._connections[name, url] = await asyncpg.connect(
                 url,
                 timeout=TIMEOUT_S,
-                command_timeout=TIMEOUT_S,
+                command_timeout=self.settings.timeout_s,
                 server_settings={"application_name": "watcher", "jit": "off"},
             )
         return found

@@ -134,7 +134,7 @@ def test_books_that_do_not_balance_are_told_with_what_is_off_and_by_how_much(bef
     assert 'class="proof p-broken"' in html
     assert "✗ The books do not balance" in told
     assert re.search(r"✗ Money: .*?: off by 250", told)
-    assert "✓ Stock: on hand + held + shipped = received + adjusted" in told
+    assert "✓ Stock: received, adjusted and shipped are what receipts and reservations say" in told
     assert "Balanced since" not in told
 
 

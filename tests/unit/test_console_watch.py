@@ -27,7 +27,7 @@ from services.console.watch import (
 )
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
-UP = tuple((metrics.WATCH_UP, 1.0, (source,)) for source in ("orders", "payment", "inventory", "gateway"))
+UP = tuple((metrics.WATCH_UP, 1.0, (source,)) for source in ("inventory", "money", "stock"))
 BALANCED = (
     (metrics.MONEY_IMBALANCE, 0.0, ("payment", "GBP")),
     (metrics.STOCK_IMBALANCE, 0.0, ()),
