@@ -6,8 +6,9 @@ import getpass
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 import uvloop
@@ -36,6 +37,8 @@ VerdictTimeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Secon
 
 VERDICT_TIMEOUT_S: Final = 30.0
 
+T = TypeVar("T")
+
 
 def settings_of(context: typer.Context) -> Settings:
     """What the root command read."""
@@ -51,11 +54,19 @@ def transport_for(settings: Settings) -> Transport:
 
 def run(work: Callable[[], Coroutine[Any, Any, Exit]]) -> None:
     """Do the work and end with its exit code."""
+    raise typer.Exit(done(work))
+
+
+def done(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Do a part of the work; what it found. Ends the program at Ctrl-C, and where nobody reads its output any more."""
     try:
-        code: Exit = uvloop.run(work())
+        return uvloop.run(work())
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None
-    raise typer.Exit(code)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not complain about it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(Exit.OK) from None
 
 
 def quiet_libraries(verbose: bool) -> None:

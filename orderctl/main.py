@@ -122,10 +122,6 @@ def main() -> None:
     except SettingsError as error:
         _tell(error)
         sys.exit(Exit.USAGE)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not complain about it once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.OK)
 
 
 def _tell(error: Exception) -> None:

@@ -26,9 +26,16 @@ _COLOURS: Final = {
 }
 
 
+class _Results(Console):
+    """Rich ends a program whose output nobody reads any more as failed. That is the caller's to say (`cli.done`)."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def out() -> Console:
     """Where results go. Lines are never wrapped where nobody looks on: a program may read them."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _Results(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 200
     return console

@@ -75,6 +75,9 @@ def tell(job: Job, tally: Tally, stopped: bool, json: bool) -> None:
         console.print(line)
     if tally.silent:
         console.print(f"  no verdict {len(tally.silent)}")
+    if before := len(job.receipts) - tally.receipts:
+        refused = sum(receipt.reason is not None for receipt in job.receipts.values()) - tally.rejected.total()
+        console.print(f"  before     {before}" + (f" ({refused} rejected)" if refused else ""))
     if job.left:
         console.print(f"  left       {len(job.left)} of {len(job.run.order_ids)}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -88,7 +89,13 @@ def _act(
     data = new_command("-", build, None).data
     chosen = Selection(status, waiting_for, customer, age, ids, sku=sku, id_prefix=id_prefix)
     wish = Wish(data, chosen, receipts, rate, timeout, yes, json)
-    cli.run(lambda: _foresee(settings, wish) if dry_run else _run(settings, wish))
+    if dry_run:
+        cli.run(lambda: _foresee(settings, wish))
+    job = cli.done(lambda: _job(settings, wish))
+    if job.left and not yes:
+        cli.done(lambda: _show(settings, job, wish.data))
+        _confirm(job)
+    cli.run(lambda: _run(settings, wish, job))
 
 
 _VERBS: Final[dict[str, Words]] = {
@@ -141,13 +148,10 @@ async def _foresee(settings: Settings, wish: Wish) -> Exit:
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-async def _run(settings: Settings, wish: Wish) -> Exit:
-    job = await _job(settings, wish)
-    if job.left and not wish.yes:
-        await _confirm(settings, job, wish.data)
+async def _run(settings: Settings, wish: Wish, job: Job) -> Exit:
     if not job.left:
         report.tell(job, Tally(), False, wish.json)
-        return Exit.OK
+        return _end_of(job)
     stopped, told = asyncio.Event(), dict(job.receipts)
     with ReceiptFile(job.path, job.run) as file, Bar(short_name(job.run.type), len(job.left)) as bar:
 
@@ -167,11 +171,16 @@ async def _run(settings: Settings, wish: Wish) -> Exit:
     report.tell(job, tally, stopped.is_set(), wish.json)
     if job.left:
         return Exit.INTERRUPTED if stopped.is_set() else Exit.TIMEOUT
-    return Exit.REJECTED if tally.rejected else Exit.OK
+    return _end_of(job)
 
 
-async def _confirm(settings: Settings, job: Job, data: CommandData) -> None:
-    """Show what it is about, and ask. Raises `UsageError` where nobody can answer, or the answer is no."""
+def _end_of(job: Job) -> Exit:
+    """Of a run whose orders all have their receipt, whenever they got it."""
+    return Exit.REJECTED if any(receipt.reason is not None for receipt in job.receipts.values()) else Exit.OK
+
+
+async def _show(settings: Settings, job: Job, data: CommandData) -> None:
+    """Show what it is about."""
     first = job.run.command(job.left[0], data)
     async with Apis(settings) as apis:
         plan = await apis.plan(first, known=job.goes_on)
@@ -179,9 +188,16 @@ async def _confirm(settings: Settings, job: Job, data: CommandData) -> None:
     console.print(f"{report.headline(job)} The first of them:")
     for line in foresight.plan_lines(plan):
         console.print(line)
+
+
+def _confirm(job: Job) -> None:
+    """Ask. Raises `UsageError` where nobody can answer, or the answer is no. (Beside an event loop: there Ctrl-C would only be
+    noted, and the question would go on waiting.)"""
     try:
         sure = typer.confirm(f"{short_name(job.run.type)} {len(job.left)} orders?", err=True)
     except typer.Abort:
+        if sys.stdin.isatty():
+            raise typer.Exit(Exit.INTERRUPTED) from None
         raise UsageError("Nothing was sent. Where there is nobody to ask, say --yes.") from None
     if not sure:
         raise UsageError("Nothing was sent.")

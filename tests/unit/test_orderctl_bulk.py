@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -193,7 +196,7 @@ def test_every_order_has_its_receipt_and_those_that_ended_are_left_out(
     assert all(receipt["at"] and receipt["command_id"] for receipt in receipts)
 
 
-def test_a_refusal_is_a_receipt_with_its_reason_and_the_run_exits_5(ctl: Any, tmp_path: Path) -> None:
+def test_a_refusal_is_a_receipt_with_its_reason_and_the_run_exits_5(ctl: Any, tmp_path: Path, capsys: Any) -> None:
     ids, path = tmp_path / "ids", tmp_path / "run.jsonl"
     ids.write_text("# those of Monday\nO-1\n\nOLD\nO-1\nNOBODY\n")
     assert cancel(ctl, "--ids", str(ids), "--yes", "--receipts", str(path)) == Exit.REJECTED
@@ -203,6 +206,9 @@ def test_a_refusal_is_a_receipt_with_its_reason_and_the_run_exits_5(ctl: Any, tm
         "OLD": ("rejected", "too-late"),
         "NOBODY": ("rejected", "unknown-order"),
     }
+    capsys.readouterr()
+    assert cancel(ctl, "--ids", str(ids), "--yes", "--receipts", str(path)) == Exit.REJECTED, "nothing is left to do"
+    assert "before     3 (2 rejected)" in capsys.readouterr().out
 
 
 def test_the_filters_are_the_api_s(ctl: Any, api: type[Answers]) -> None:
@@ -425,3 +431,29 @@ def test_where_nobody_answers_the_run_gives_up(ctl: Any, shop: Shop, capsys: Any
     assert cancel(ctl, "--customer", "c", "--yes", "--timeout", "0.2") == Exit.TIMEOUT
     assert GIVE_UP_AFTER <= len(shop.commands) < 300
     assert "make status" in capsys.readouterr().err
+
+
+ASKS = """
+from pathlib import Path
+import typer
+from contracts.orders import CancelByOperator
+from orderctl.bulk.receipts import new_run
+from orderctl.bulk.report import Job
+from orderctl.commands.bulk import _confirm
+run = new_run(CancelByOperator(operator="op", reason="r"), ("O-1",))
+typer.run(lambda: _confirm(Job(run, {}, Path("x"), False)))
+"""
+
+
+def test_ctrl_c_at_the_question_leaves_at_once_with_130() -> None:
+    ours, theirs = pty.openpty()
+    asking = subprocess.Popen([sys.executable, "-c", ASKS], stdin=theirs, stderr=subprocess.PIPE)
+    try:
+        assert asking.stderr is not None
+        assert b"1 orders?" in asking.stderr.read1()
+        asking.send_signal(signal.SIGINT)
+        assert asking.wait(timeout=20) == Exit.INTERRUPTED
+    finally:
+        asking.kill()
+        os.close(ours)
+        os.close(theirs)

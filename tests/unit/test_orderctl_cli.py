@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -413,3 +415,27 @@ def test_text_from_outside_is_not_markup() -> None:
 
     event = Event("orders.order-failed.v1", "e", "A", None, 1, None, {"reason": "[red]x[/]", "message": "[/nonsense]"})
     assert "\\[red]" in render.event_line(event)
+
+
+TALKS = """
+import typer
+from orderctl import cli, render
+from orderctl.exits import Exit
+
+async def work():
+    for _ in range(10_000):
+        SAY
+    return Exit.REJECTED
+
+typer.run(lambda: cli.run(work))
+"""
+
+
+@pytest.mark.parametrize("say", ['render.out().print("x" * 100)', 'render.print_json("x" * 100)'])
+def test_output_that_nobody_reads_to_its_end_is_no_failure(say: str) -> None:
+    program = TALKS.replace("SAY", say)
+    talking = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert talking.stdout is not None
+    assert talking.stdout.readline().strip(b'"').startswith(b"xxx")
+    talking.stdout.close()
+    assert (talking.wait(timeout=20), talking.stderr and talking.stderr.read()) == (Exit.OK, b"")
