@@ -27,6 +27,10 @@ AWAY_S: Final = 0.5
 TOGETHER_S: Final = 0.2
 
 PERMANENT: Final = 500
+#: What a server says of its client, not of the mail: log in, or speak TLS, first.
+OF_THE_CLIENT: Final = frozenset({530, 534, 535, 538})
+#: Whether STARTTLS is asked for; None: where it is offered.
+_START_TLS: Final[dict[str, bool | None]] = {"offered": None, "required": True, "implicit": False, "off": False}
 
 
 class SmtpPerformer:
@@ -135,6 +139,11 @@ class _Connection:
                 port=self._settings.smtp_port,
                 local_hostname=socket.gethostname(),
                 timeout=self._settings.timeout_s,
+                use_tls=self._settings.tls == "implicit",
+                start_tls=_START_TLS[self._settings.tls],
+                tls_context=self._settings.context(),
+                username=self._settings.username,
+                password=self._settings.password,
             )
             await self._client.connect()
         options = [] if address.isascii() else ["SMTPUTF8", "BODY=8BITMIME"]
@@ -151,12 +160,12 @@ def outcome_of(error: Exception) -> SendOutcome:
     """What a failure means for the mail. A server's own words are left out: they may repeat the address."""
     named: Any = error.recipients[0] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else error
     told = type(named).__name__
-    if isinstance(named, aiosmtplib.SMTPNotSupported | ValueError):
+    # A certificate that is not trusted is both: it says nothing about the mail.
+    if isinstance(named, aiosmtplib.SMTPNotSupported | ValueError) and not isinstance(named, OSError):
         return SendOutcome("refused", told)
     if isinstance(named, aiosmtplib.SMTPResponseException):
-        about_the_mail = isinstance(
-            named, aiosmtplib.SMTPSenderRefused | aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError
-        )
-        final = about_the_mail and named.code >= PERMANENT
+        # Whoever refuses the sender refuses all mails: that is to be put right here, and then they go out.
+        about_the_mail = isinstance(named, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
+        final = about_the_mail and named.code >= PERMANENT and named.code not in OF_THE_CLIENT
         return SendOutcome("refused" if final else "failed", f"{told} {named.code}")
     return SendOutcome("failed", told)

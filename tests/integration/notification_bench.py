@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from typing import Any
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from workbench import HandClock, fresh_database, put
 
 from contracts.customer import CustomerErased, CustomerRegistered
@@ -129,10 +131,23 @@ class Sink:
     recipients: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     refuse: str | None = None
+    refuse_sender: str | None = None
     hold: asyncio.Event | None = None
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
+    #: How to speak TLS, and whom to believe who comes with what password.
+    tls: ssl.SSLContext | None = None
+    accounts: dict[bytes, bytes] = field(default_factory=dict)
     _servers: list[SMTP] = field(default_factory=list)
+
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Sequence[str]
+    ) -> str:
+        if self.refuse_sender is not None:
+            return self.refuse_sender
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Sequence[str]
@@ -161,9 +176,20 @@ class Sink:
 
     def protocol(self) -> SMTP:
         self.connections += 1
-        server = SMTP(self, hostname="localhost", enable_SMTPUTF8=True)
+        server = SMTP(
+            self,
+            hostname="localhost",
+            enable_SMTPUTF8=True,
+            tls_context=self.tls,
+            require_starttls=self.tls is not None,
+            authenticator=self._authenticate,
+            auth_required=bool(self.accounts),
+        )
         self._servers.append(server)
         return server
+
+    def _authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        return AuthResult(success=self.accounts.get(data.login) == data.password, handled=False)
 
     def settings(self, timeout_s: float = 5, connections: int = 2) -> MailSettings:
         """How to reach this server."""

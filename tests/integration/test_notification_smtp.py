@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import trustme
 from notification_bench import (
     Bench,
     Sink,
@@ -20,9 +24,11 @@ from notification_bench import (
 from workbench import NOW
 
 from messaging.decision import Effect
+from messaging.errors import SettingsError
 from messaging.postgres import PostgresStore
 from services.notification import smtp
 from services.notification.domain import SendMail, SendOutcome
+from services.notification.settings import load_mail_settings
 from services.notification.smtp import SmtpPerformer
 from services.notification.store import PostgresMails
 
@@ -136,6 +142,59 @@ async def test_a_refusal_for_good_is_final_and_one_for_now_is_not(sink: Sink, pe
     sink.refuse = "452 full"
     assert await send(performer, request(5)) == [SendOutcome("failed", "SMTPRecipientRefused 452")]
     assert sink.connections == 1
+
+
+async def test_what_is_wrong_with_the_client_is_no_refusal_of_its_mails(sink: Sink, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    sink.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(sink.tls)
+    sink.accounts = {b"shop": b"secret"}
+    plain = sink.settings()
+    trusting = replace(plain, tls="required", ca_file=str(tmp_path / "ca.pem"))
+    for settings, error in (
+        (plain, "SSLCertVerificationError"),
+        (replace(plain, tls="off"), "SMTPSenderRefused 530"),
+        (trusting, "SMTPSenderRefused 530"),
+        (replace(trusting, username="shop", password="wrong"), "SMTPAuthenticationError 535"),
+    ):
+        performer = SmtpPerformer(settings)
+        assert await send(performer, request()) == [SendOutcome("failed", error)]
+        await performer.close()
+    performer = SmtpPerformer(replace(trusting, username="shop", password="secret"))
+    assert await send(performer, request(1), request(2)) == [SendOutcome("sent")] * 2
+    await performer.close()
+
+
+async def test_a_server_that_refuses_the_sender_gets_the_mail_when_that_is_put_right(
+    sink: Sink, performer: SmtpPerformer
+) -> None:
+    sink.refuse_sender = "550 sender domain not allowed"
+    assert await send(performer, request()) == [SendOutcome("failed", "SMTPSenderRefused 550")]
+    sink.refuse_sender = None
+    assert await send(performer, request()) == [SendOutcome("sent")]
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"MAIL_FROM": "Shop, Ltd <o@shop.example>"},
+        {"MAIL_FROM": "nobody"},
+        {"MAIL_FROM": "a@shop.example, b@shop.example"},
+        {"SMTP_TLS": "perhaps"},
+        {"SMTP_USERNAME": "shop", "SMTP_TLS": "required"},
+        {"SMTP_USERNAME": "shop", "SMTP_PASSWORD": "secret"},
+        {"SMTP_CA_FILE": "/no/such/file"},
+    ],
+)
+def test_settings_with_which_no_mail_could_be_sent_are_refused_at_the_start(env: dict[str, str]) -> None:
+    with pytest.raises(SettingsError):
+        load_mail_settings(env)
+
+
+def test_a_sender_may_have_a_name() -> None:
+    named = '"Shop, Ltd" <o@shop.example>'
+    assert load_mail_settings({"MAIL_FROM": named}).mail_from == named
 
 
 async def test_one_connection_carries_many_mails(sink: Sink, performer: SmtpPerformer) -> None:
