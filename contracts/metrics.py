@@ -145,6 +145,10 @@ SKUS_EXHAUSTED: Final = Metric("inventory_skus_exhausted", "gauge", "SKUs with n
 RESERVATIONS: Final = Metric("inventory_reservations", "gauge", "Reservations, by state", ("state",))
 RESERVATIONS_OVER: Final = Metric("inventory_reservations_expired", "gauge", "Held reservations past their expiry")
 
+MAILS_UNDELIVERABLE: Final = Metric(
+    "notification_mails_undeliverable", "gauge", "Mails of the last week that were given up"
+)
+
 MONEY_IMBALANCE: Final = Metric(
     "invariant_money_imbalance_minor",
     "gauge",

@@ -114,6 +114,11 @@ async def inventory(db: Connection) -> list[Sample]:
     ]
 
 
+async def notification(db: Connection) -> list[Sample]:
+    """Mails that nobody will get."""
+    return [Sample(metrics.MAILS_UNDELIVERABLE, await db.fetchval(sql.UNDELIVERABLE))]
+
+
 async def stock(db: Connection) -> list[Sample]:
     """That what came in, was corrected and was shipped adds up."""
     return [Sample(metrics.STOCK_IMBALANCE, await db.fetchval(sql.STOCK_SUMS))]

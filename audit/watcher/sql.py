@@ -106,6 +106,12 @@ SELECT currency, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_mino
 FROM gateway.entries($2) WHERE at < $2 AND order_id NOT IN (SELECT unnest($1::text[])) GROUP BY currency
 """
 
+# --- notification -------------------------------------------------------------------------------------------------------
+
+UNDELIVERABLE: Final = (
+    "SELECT count(*) FROM mail WHERE status = 'undeliverable' AND created_at > now() - interval '7 days'"
+)
+
 # --- inventory ----------------------------------------------------------------------------------------------------------
 
 STOCK: Final = """

@@ -145,6 +145,8 @@ class Watcher:
                 found += await looks.payment(db)
             case "inventory":
                 found += await looks.inventory(db)
+            case "notification":
+                found += await looks.notification(db)
             case "gateway":
                 await db.fetchval("SELECT 1")
         return found

@@ -15,7 +15,7 @@
 
 A dash changes nothing: the message is a repeat, or a timer or an outcome of a step that is over. A mail waits while its customer
 is not known: order and customer stand on different partitions, and nothing orders the one before the other. For the same reason
-an erasure reaches a mail when its next attempt is due, at most a minute later: it is undeliverable then, as is every mail of an
+an erasure reaches a mail when its next attempt is due, at most five minutes later: it is undeliverable then, as is every mail of an
 order that ends while its customer is erased.
 """
 
@@ -64,8 +64,8 @@ class RetryPolicy:
         return timedelta(seconds=min(interval_s, self.maximum_interval_s))
 
 
-#: A mail is given up after 20 attempts, about 14 minutes after the first.
-SENDING: Final = RetryPolicy(1, 2, 60, 20)
+#: A mail is given up after 870 attempts, about three days after the first: a mail server may be away over a week-end.
+SENDING: Final = RetryPolicy(1, 2, 300, 870)
 #: A customer who is not known after 10 looks, about 4 minutes, has no address.
 LOOKING_UP: Final = RetryPolicy(1, 2, 60, 10)
 
