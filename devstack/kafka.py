@@ -12,7 +12,7 @@ from typing import Final
 from devstack.errors import DevstackError
 from devstack.processes import ProcessSpec
 from devstack.progress import Report
-from devstack.settings import CONTROLLER_PORT, KAFKA_PORT, LOOPBACK, Settings
+from devstack.settings import CONTROLLER_PORT, KAFKA_PORT, LOOPBACK, Settings, offset_file
 
 # A broker that lives for minutes on two cores never earns back what the optimizing compiler costs: in the first minutes that
 # took more of them than all requests together.
@@ -55,7 +55,7 @@ def kafka_process(settings: Settings, java: str, jars: Path, classes: Path | Non
     """The broker as a process; its folder is formatted if it is new. `classes`: see `devstack.classes`. Raises `DevstackError`."""
     home = settings.home / "kafka"
     home.mkdir(parents=True, exist_ok=True)
-    _keep_offset(settings, home)
+    _keep_offset(settings)
     config = home / "server.properties"
     config.write_text(server_properties(settings, home / "data"))
     log_config = home / "log4j2.properties"
@@ -92,14 +92,14 @@ def server_properties(settings: Settings, data: Path) -> str:
     return "".join(f"{key}={value}\n" for key, value in values.items())
 
 
-def _keep_offset(settings: Settings, home: Path) -> None:
+def _keep_offset(settings: Settings) -> None:
     """The node's own address stands in its metadata log for ever, so the ports of a folder cannot change."""
-    kept = home / "port-offset"
+    kept = offset_file(settings.home)
     if not kept.exists():
         kept.write_text(str(settings.offset))
     elif int(kept.read_text()) != settings.offset:
         raise DevstackError(
-            f"The broker in {home} was made with DEVSTACK_PORT_OFFSET={kept.read_text()}, not {settings.offset}. "
+            f"The broker in {kept.parent} was made with DEVSTACK_PORT_OFFSET={kept.read_text()}, not {settings.offset}. "
             "Use that offset, another DEVSTACK_HOME, or `down --wipe` first."
         )
 

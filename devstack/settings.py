@@ -174,14 +174,16 @@ def make_private(folder: Path, mode: int = 0o711) -> Path:
 def read_settings(
     environment: Mapping[str, str] | None = None, home: Path | None = None, offset: int | None = None
 ) -> Settings:
-    """The settings that the environment tells; `home` and `offset` win over it. Raises `DevstackError`."""
+    """The settings that the environment tells; `home` and `offset` win over it. Where neither tells an offset it is the one that
+    the stack in this folder was made with. Raises `DevstackError`."""
     env = os.environ if environment is None else environment
     chosen_home = home or Path(env.get("DEVSTACK_HOME") or CLONE / ".devstack")
-    chosen_offset = _number(env, "DEVSTACK_PORT_OFFSET", 0, -1000, 50_000) if offset is None else offset
+    if offset is None:
+        offset = _number(env, "DEVSTACK_PORT_OFFSET", kept_offset(chosen_home), -1000, 50_000)
     postgres_bin = env.get("DEVSTACK_POSTGRES_BIN")
     own = Settings(
         home=chosen_home.expanduser().resolve(),
-        offset=chosen_offset,
+        offset=offset,
         partitions=_number(env, "TOPIC_PARTITIONS", DEFAULT_PARTITIONS, 1, 10_000),
         postgres_bin=Path(postgres_bin).expanduser() if postgres_bin else None,
         healthy_s=_number(env, "DEVSTACK_HEALTHY_S", 30, 0, 3_600),
@@ -193,6 +195,17 @@ def read_settings(
         bootstrap = None if bootstrap == own.bootstrap else bootstrap
         databases = {name: dsn for name, dsn in databases.items() if dsn != own.dsn(name)}
     return replace(own, external_bootstrap=bootstrap, external_databases=databases)
+
+
+def offset_file(home: Path) -> Path:
+    """Where a stack's folder says with which offset its broker was made, which cannot change."""
+    return home / "kafka" / "port-offset"
+
+
+def kept_offset(home: Path) -> int:
+    """The offset of the stack in this folder; 0 where there is none."""
+    kept = offset_file(home.expanduser())
+    return int(kept.read_text()) if kept.is_file() else 0
 
 
 def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

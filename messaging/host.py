@@ -169,6 +169,7 @@ class Host:
                     await self._look(reader)
         finally:
             self._joined = False
+            self._session_over.set()
             await self._release(set(self._runners))
             if pump is not None:
                 pump.cancel()

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,10 +19,10 @@ from contracts.metrics import ORDERS_BY_STATUS
 from orderctl.bulk.selection import Selection
 from orderctl.errors import OrderctlError, UsageError
 from orderctl.events import Event, short_name
-from services.console.access import Who
+from services.console.access import COOKIE, Who
 from services.console.domain import REASONS, age_limit, in_words, masked
 from services.console.pages import link, page, tell
-from services.console.store import Person
+from services.console.store import AWAY, Person
 from services.console.wiring import Console, console_of
 
 router = APIRouter()
@@ -241,8 +242,13 @@ async def _stream(request: Request, order_id: str | None, since: str | None) -> 
     hub = console.hub
     async with hub.viewer(order_id, since) as viewer:
         yield _sent("state", {"connected": hub.connected})
+        looked = time.monotonic()
         while not console.stopping.is_set():
             events, missed = await viewer.changes(BEAT_S)
+            if time.monotonic() - looked >= BEAT_S:
+                looked = time.monotonic()
+                if not await _still_in(request):
+                    return
             mark = hub.mark
             for event in events:
                 yield _sent("order", _told(event))
@@ -251,6 +257,15 @@ async def _stream(request: Request, order_id: str | None, since: str | None) -> 
             # With the last word of what came together, so that who is cut off in the middle hears all of it again.
             yield _sent("state", {"connected": hub.connected}, mark)
             await asyncio.sleep(TOGETHER_S)
+
+
+async def _still_in(request: Request) -> bool:
+    """Whether the session lasts; also where the accounts cannot be asked just now."""
+    console = console_of(request)
+    try:
+        return await console.store.person(request.cookies.get(COOKIE, ""), console.now()) is not None
+    except AWAY:
+        return True
 
 
 def _told(event: Event) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from console_bench import PASSWORD, Room, console_room
 
+from services.console import pages_orders
 from services.console.access import COOKIE, TRIES
 
 
@@ -98,6 +99,18 @@ async def test_who_logs_out_is_out_also_with_the_old_cookie(room: Room) -> None:
     assert (answer.status, answer.headers["Location"]) == (303, "/login")
     assert answer.cookies[COOKIE].value == ""
     assert (await seat.get("/acts"))[0] == 303
+
+
+async def test_a_stream_ends_with_its_session(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages_orders, "BEAT_S", 0.1)
+    seat = await room.somebody("viewer")
+    async with seat.web.get("/live") as stream:
+        assert (await stream.content.readline()).startswith(b"event: state")
+        for _ in range(20):  # it goes on, beat by beat, as long as the session does
+            assert await stream.content.readline()
+        assert (await seat.post("/logout", {})).status == 303
+        async with asyncio.timeout(20):
+            await stream.content.read()
 
 
 async def test_a_form_without_the_right_token_is_refused_whatever_the_token_is(room: Room) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from devstack.environment import environment_of, export_lines
 from devstack.errors import DevstackError
-from devstack.settings import DATABASES, Settings, database_variable, make_private, read_settings
+from devstack.settings import DATABASES, Settings, database_variable, make_private, offset_file, read_settings
 
 
 def test_the_offset_moves_every_port() -> None:
@@ -38,6 +38,16 @@ def test_a_shell_that_evaluated_the_stacks_variables_still_means_this_stack(tmp_
     first = read_settings({}, home=tmp_path, offset=40)
     again = read_settings(environment_of(first))
     assert again == first
+
+
+def test_a_folders_stack_is_meant_with_the_offset_that_it_was_made_with(tmp_path: Path) -> None:
+    assert read_settings({}, home=tmp_path).offset == 0
+    offset_file(tmp_path).parent.mkdir()
+    offset_file(tmp_path).write_text("20000")
+    assert read_settings({"DEVSTACK_HOME": str(tmp_path)}).offset == 20000
+    assert read_settings({"DEVSTACK_PORT_OFFSET": "100"}, home=tmp_path).offset == 100, (
+        "what is said wins, and is refused"
+    )
 
 
 @pytest.mark.parametrize("text", ["many", "0", "-1", "4.5"])
