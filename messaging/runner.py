@@ -168,7 +168,8 @@ class PartitionRunner:
     def _note_failure(self, error: Exception) -> None:
         self.failing = True
         self.notes.busy_since, self.notes.last_error = None, failure(error, self._clock.now())
-        self._meters.happened("stale-row" if isinstance(error, StaleRowError) else "store-error")
+        if not isinstance(error, TailLostError):  # that is counted when it is mended
+            self._meters.happened("stale-row" if isinstance(error, StaleRowError) else "store-error")
         log.warning("partition-stands-still", error=error)
 
     async def _resume(self, pending: list[PendingEffect]) -> None:

@@ -104,6 +104,12 @@ def bytes_of(record: Record) -> int:
     return len(record.key or b"") + len(record.value or b"")
 
 
+def bytes_of_all(items: Sequence[object]) -> int:
+    """About how much the records among these are."""
+    records = (item.record if isinstance(item, Parked) else item for item in items)
+    return sum(bytes_of(record) for record in records if isinstance(record, Record))
+
+
 def within(rows: Sequence[Parked], most_bytes: int = MOST_BYTES) -> Sequence[Parked]:
     """As many of the rows, from the first on, as a batch takes."""
     size = 0

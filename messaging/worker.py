@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from contracts.letters import FEWEST_HEADERS, Word, word_of
+from messaging import tail
 from messaging.crash_points import reached
 from messaging.deciding import RETRY_S, Deciding, Found, Item
 from messaging.decision import Effect, EffectDone, Message, SetTimer, TimerFired
@@ -23,7 +24,7 @@ from messaging.logs import get_logger
 from messaging.meters import Meters
 from messaging.ports import Commit, DueTimer, Ownership, Parked, PendingEffect, Placed, Publisher, Record, Store
 from messaging.put_off import PutOff
-from messaging.schedule import Barrier, Buffers, bytes_of, take, within
+from messaging.schedule import Barrier, Buffers, bytes_of_all, take, within
 from messaging.together import ENOUGH, Part, Together, transact
 from messaging.tracing import Tracer
 from messaging.unpublished import Unpublished
@@ -36,9 +37,6 @@ MOST_AT_ONCE: Final = 5_000
 MOST_BYTES_AT_ONCE: Final = 8 * 1024 * 1024
 #: A batch with more bytes than this goes by itself, and holds up nobody else.
 HEAVY_BYTES: Final = 256 * 1024
-#: A partition that ends before what was read of it is read again from so many records before its end: far more than come while a
-#: broker starts again and its clients connect, and a few seconds' work.
-REREAD: Final = 10_000
 #: How often published rows that are old enough are looked for, to be forgotten.
 FORGET_EVERY: Final = timedelta(seconds=10)
 
@@ -133,17 +131,12 @@ class PartitionWorker:
 
     async def reconcile(self, begins: dict[str, int], ends: dict[str, int], output_ends: dict[str, int]) -> bool:
         """Compare what is stored with what the broker has. Where the broker lost its tail, what stands there now may have come
-        since, on any topic: reading goes on `REREAD` records before the ends, and what was handled before is told apart as any
-        message that comes twice; everything that the outbox kept is published again. Returns whether anything was lost."""
-        lost = self.tail_lost or any(offset > ends[topic] for topic, offset in self.offsets.items())
-        lost = lost or any(offset >= output_ends.get(topic, offset + 1) for topic, offset in self.acked.items())
-        moved: dict[str, int] = {}
-        for topic, offset in self.offsets.items():
-            goes_on = max(begins[topic], min(offset, ends[topic] - REREAD) if lost else offset)
-            if goes_on != offset:
-                moved[topic] = goes_on
-            if lost:
-                log.warning("broker-lost-its-tail", topic=topic, offset=offset, moved_to=goes_on)
+        since, on any topic: reading goes on some way before the ends, and what was handled before is told apart as any message that
+        comes twice; everything that the outbox kept is published again. Returns whether anything was lost."""
+        lost = self.tail_lost or tail.is_lost(self.offsets, ends, self.acked, output_ends)
+        moved = tail.moved(self.offsets, begins, ends, lost)
+        for topic, offset in self.offsets.items() if lost else ():
+            log.warning("broker-lost-its-tail", topic=topic, offset=offset, moved_to=moved.get(topic, offset))
         if moved:
             await self._store.set_offsets(self.partition, self._ownership.epoch, moved)
             self.offsets.update(moved)
@@ -225,7 +218,7 @@ class PartitionWorker:
             return work
 
         part = Part(self.partition, len(items), messages, settle, traced)
-        if self._together is not None and len(items) < ENOUGH and _bytes_of(items) < HEAVY_BYTES:
+        if self._together is not None and len(items) < ENOUGH and bytes_of_all(items) < HEAVY_BYTES:
             work = await self._together.transact(part)
         else:
             (work,) = await transact(self._handler, self._store, self._meters, [part])
@@ -353,8 +346,3 @@ class PartitionWorker:
         if self._forget_at is not None and self._forget_at <= now:
             left = await self._store.forget_published(now - timedelta(seconds=grace_s))
             self._forget_at = now + FORGET_EVERY if left else None
-
-
-def _bytes_of(items: Sequence[Item]) -> int:
-    records = (item.record if isinstance(item, Parked) else item for item in items)
-    return sum(bytes_of(record) for record in records if isinstance(record, Record))

@@ -16,7 +16,7 @@ from messaging.decoding import DeadLetter, decode
 from messaging.errors import PublishUnknownError
 from messaging.partitioner import partition_of
 from messaging.ports import Publisher, Record, Wire
-from messaging.worker import REREAD
+from messaging.tail import REREAD
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ BATCHES: Final = (
     Mutant(
         "lost-tail-overlooked",
         "a broker that has lost what this service wrote is not found out",
-        "messaging/worker.py",
+        "messaging/tail.py",
         "offset >= output_ends.get(topic, offset + 1)",
         "offset > output_ends.get(topic, offset + 1)",
         likely=f"{_OF_THE_TALLY}outbox.py::test_where_the_broker_lost_only_what_this_service_wrote_that_is_published_again -k memory",
