@@ -194,7 +194,7 @@ async def test_however_often_it_is_asked_a_long_list_is_not_compared_row_by_row(
 async def test_an_order_needs_a_person_since_it_was_said_however_often_something_is_tried_since(
     urls: dict[str, str],
 ) -> None:
-    began = NOW - timedelta(hours=5)
+    began = datetime.now(UTC) - timedelta(hours=5)
     await execute(urls["orders"], ORDER, "o-1", "NEEDS_ATTENTION", "refund", None, 1250, NOW)
     said = ["orders.order-started.v1", "orders.attention-needed.v1", "orders.retry-scheduled", "orders.retry-scheduled"]
     await execute(urls["orders"], NEEDED, "o-1", began, said)
