@@ -206,6 +206,17 @@ class Lane:
             finish(self.worker.publish(self._publisher))
         except PublishUnknownError:
             self._publish_at = self._clock.now() + PUBLISH_AGAIN
+        else:
+            if self.worker.tail_lost:
+                self._reload()
+
+    def look_at_tail(self) -> None:
+        """The broker has lost some of what it had. A reader that asks for what is not there any more is sent back."""
+        partition = self.worker.partition
+        if any(self._position(topic) > self._broker.end(topic, partition) for topic in self._topics):
+            self.worker.tail_lost = True
+            self.stir()
+            self._reload()
 
     def _launch(self, effect: Effect, resumed: bool) -> None:
         if effect.id not in self._calls:

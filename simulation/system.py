@@ -216,6 +216,10 @@ class System:
         """Whether the service has a process."""
         return any(process.service == service for process in self.processes)
 
+    def owns_all(self, service: str) -> bool:
+        """Whether every partition of the service has a living owner."""
+        return all(self._owner.get((service, n)) in self.processes for n in range(self.broker.partitions))
+
     def down(self, service: str) -> None:
         """The service's processes die as they stand. Its database and the outside keep what they have."""
         if not self.alive(service):

@@ -48,7 +48,9 @@ class Judge:
 
     def in_the_end(self) -> list[str]:
         """What is broken at rest, in words."""
-        return broken_promises(self._system, read_again=bool(self._faults.tally["replay-topic"]))
+        return broken_promises(
+            self._system, read_again=any(self._faults.tally[kind] for kind in ("replay-topic", "power-cut"))
+        )
 
     def _read_outcomes(self) -> None:
         journal = self._system.broker.journal

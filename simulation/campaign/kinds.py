@@ -26,7 +26,7 @@ GATEWAY: Final = ("gateway-down", "gateway-slow", "gateway-answer-lost", "gatewa
 RECORDS: Final = ("duplicate-command", "duplicate-record", "hostile-record", "foreign-partition", "replay-topic")
 TIME: Final = ("delay", "reorder", "clock-ahead", "clock-behind", "down")
 POISON: Final = ("poison-handler", "poison-database", "redrive")
-OTHERS: Final = ("together", "zombie", "mail-down", "deploy-code", "deploy-workflow", "operator")
+OTHERS: Final = ("together", "zombie", "mail-down", "deploy-code", "deploy-workflow", "operator", "power-cut")
 
 KINDS: Final[tuple[str, ...]] = (
     *CRASHES,
@@ -51,6 +51,7 @@ _PLANS: Final[Mapping[str, tuple[str, ...]]] = {
     "stall": ("delay",),
     "zombie": ("zombie",),
     "rewind": ("replay-topic",),
+    "power-cut": ("power-cut",),
     "poison": ("poison-handler",),
     "refuse": ("poison-database",),
     "redrive": ("redrive",),

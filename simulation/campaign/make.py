@@ -254,6 +254,9 @@ class _Maker:
         service = self._service()
         return "rewind", service, self._topic_of(service)
 
+    def _cut(self) -> Entry:
+        return "power-cut", self._random.choice((1, 3, 10))
+
     def _held(self) -> Entry:
         service = self._random.choice(("orders", "orders", "inventory", "customer", "notification"))
         return "hold", service, self._topic_of(service), self._random.choice((5, 20, 100))
@@ -301,6 +304,7 @@ _TROUBLES: Final = (
     _Maker._mailed,
     *(_Maker._recorded,) * 2,
     _Maker._rewound,
+    _Maker._cut,
     _Maker._held,
     *(_Maker._downed,) * 2,
     _Maker._stood,

@@ -76,6 +76,8 @@ class Run:
         self.letters = Letters(self.system)
         #: Services that are down on purpose.
         self.down: set[str] = set()
+        #: Whether any process's clock was ever wrong.
+        self.skewed = bool(script.ahead)
         self._pace = Random(f"pace {script.seed}")  # noqa: S311 - it must repeat, that is all
         self._steps = 0
         self._tidy_at = self.system.now

@@ -12,11 +12,14 @@ from contracts.envelope import headers_for
 from contracts.registry import COMMANDS
 from contracts.topics import ORDERS_OPERATIONS
 from messaging.partitioner import partition_of
+from simulation.parts import SERVICES
 from simulation.process import Lane
 
 if TYPE_CHECKING:
     from simulation.campaign.run import Run
 
+#: An outbox keeps what was published for longer than this.
+KEPT_FOR_SURE: Final = timedelta(seconds=20)
 _TOPIC_OF: Final = {name: topic for topic, commands in COMMANDS.items() for name in commands}
 
 
@@ -163,6 +166,22 @@ def rewind(run: Run, service: str, topic: str) -> None:
             run.faults.happened("replay-topic")
 
 
+def power_cut(run: Run, most: int) -> None:
+    """The broker, and all of it, goes out before it has written down the last it acknowledged: up to `most` records of each topic,
+    none older than what every outbox keeps. Everybody is there and asks at once, by a clock that is right; else nothing happens:
+    what a service does not look at before others have filled the gap is promised by nobody (docs/guarantees.md)."""
+    broker, lanes = run.system.broker, [lane for service in SERVICES for lane in run.lanes(service)]
+    owned = all(run.system.owns_all(service) for service in SERVICES)
+    if not owned or broker.partitions > 1 or any(lane.asleep for lane in lanes) or run.skewed:
+        return
+    since = run.system.now - KEPT_FOR_SURE
+    gone = sum(broker.lose_tail(*place, since, run.faults.random.randint(0, most)) for place in broker.written)
+    if gone:
+        run.faults.happened("power-cut")
+    for lane in lanes:
+        lane.look_at_tail()
+
+
 def poison(run: Run, service: str, key: str) -> None:
     """From now on the service's code fails with whatever concerns this key."""
     run.faults.poisoned[service].add(key)
@@ -214,6 +233,7 @@ def release(run: Run, old: bool) -> None:
 
 def skew(run: Run, service: str, seconds: float) -> None:
     """The clocks of the service's processes are set."""
+    run.skewed = True
     for process in run.system.processes:
         if process.service == service:
             process.ahead = timedelta(seconds=seconds)
@@ -248,6 +268,7 @@ WORDS: Final[Mapping[str, Callable[..., None]]] = {
     "stall": stall,
     "zombie": zombie,
     "rewind": rewind,
+    "power-cut": power_cut,
     "poison": poison,
     "refuse": refuse,
     "cure": cure,
