@@ -47,8 +47,8 @@ class Judge:
         return [*self._faults.mistakes, *(told(breach) for breach in breaches)]
 
     def in_the_end(self) -> list[str]:
-        """What is broken at rest, in words. After a power cut an event that was lost may stand behind a later one of its order: what
-        found the loss was that one's publication (docs/guarantees.md, "What is not promised")."""
+        """What is broken at rest, in words. After a power cut an event that was lost may stand behind a later one of its order:
+        what found the loss was that one's publication (docs/guarantees.md, "What is not promised")."""
         tally = self._faults.tally
         read_again = any(tally[kind] for kind in ("replay-topic", "power-cut"))
         found = broken_promises(self._system, read_again=read_again)
