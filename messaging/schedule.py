@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from messaging.ports import DueTimer, Parked, Record
+from messaging.ports import DueTimer, Parked, Record, Wire
 
 #: A batch ends with the record that brings it here. (A hundred orders of a thousand lines each, 9 MB, held up the whole process
 #: for 1.8 s; five hundred small ones are 0.3 MB.)
@@ -99,7 +99,7 @@ def take(
     return taken
 
 
-def bytes_of(record: Record) -> int:
+def bytes_of(record: Record | Wire) -> int:
     """About how much a record is."""
     return len(record.key or b"") + len(record.value or b"")
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from messaging.ports import Wire
+from messaging.schedule import bytes_of
 
 
 class Unpublished:
@@ -30,7 +31,7 @@ class Unpublished:
         """More, behind those that are here."""
         for row in rows:
             self._rows.append(row)
-            self.bytes += _size(row)
+            self.bytes += bytes_of(row)
 
     def clear(self) -> None:
         """They are read anew from the database."""
@@ -42,10 +43,10 @@ class Unpublished:
         found: list[Wire] = []
         size = 0
         for row in self._rows:
-            if len(found) == most or (found and size + _size(row) > most_bytes):
+            if len(found) == most or (found and size + bytes_of(row) > most_bytes):
                 break
             found.append(row)
-            size += _size(row)
+            size += bytes_of(row)
         return found
 
     def leave(self, head: Sequence[Wire]) -> bool:
@@ -54,9 +55,5 @@ class Unpublished:
         if not self._rows or self._rows[0].seq != head[0].seq:
             return False
         while self._rows and self._rows[0].seq <= head[-1].seq:
-            self.bytes -= _size(self._rows.popleft())
+            self.bytes -= bytes_of(self._rows.popleft())
         return True
-
-
-def _size(row: Wire) -> int:
-    return len(row.key or b"") + len(row.value or b"")
