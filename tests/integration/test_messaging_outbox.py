@@ -258,6 +258,19 @@ async def test_where_the_broker_lost_only_what_this_service_wrote_that_is_publis
     )
 
 
+async def with_one_waiting(world: World, sender: Sender, published: int) -> Process:
+    """An owner who has published so much, and has decided one thing more."""
+    process = await owner(world)
+    for _ in range(published):
+        await sender.add("a")
+    await process.work()
+    await process.worker.tidy(datetime.now(UTC), 30)
+    await sender.add("a")
+    await process.fetch()
+    await process.worker.step(datetime.now(UTC), None)
+    return process
+
+
 class Shortened:
     """A broker that has lost so much of what it had acknowledged: whatever comes stands so much lower than it should."""
 
@@ -272,14 +285,7 @@ class Shortened:
 async def test_a_tail_that_is_lost_while_the_partition_stays_is_found_by_the_next_publication(
     world: World, sender: Sender
 ) -> None:
-    process = await owner(world)
-    for _ in range(4):
-        await sender.add("a")
-    await process.work()
-    await process.worker.tidy(datetime.now(UTC), 30)
-    await sender.add("a")
-    await process.fetch()
-    await process.worker.step(datetime.now(UTC), None)
+    process = await with_one_waiting(world, sender, 4)
     assert await process.worker.publish(Shortened(process.publisher, 3)) == 0
     assert process.worker.tail_lost
     assert await process.worker.publish(process.publisher) == 0, (
@@ -300,14 +306,7 @@ async def test_a_tail_that_is_lost_while_the_partition_stays_is_found_by_the_nex
 async def test_a_publication_under_way_takes_nothing_with_it_of_what_is_queued_again(
     world: World, sender: Sender
 ) -> None:
-    process = await owner(world)
-    for _ in range(3):
-        await sender.add("a")
-    await process.work()
-    await process.worker.tidy(datetime.now(UTC), 30)
-    await sender.add("a")
-    await process.fetch()
-    await process.worker.step(datetime.now(UTC), None)
+    process = await with_one_waiting(world, sender, 3)
     ends = {topic: await world.end(topic, HOME) for topic in process.worker.offsets}
 
     class Meanwhile:
